@@ -1,0 +1,114 @@
+"""Container records: what a task is made from. Making one starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from google.protobuf.any_pb2 import Any
+from google.protobuf.empty_pb2 import Empty
+
+from agent.containerd.pb import containers_pb2 as pb
+from agent.containerd.pb import runc_pb2
+from agent.containerd.rpc import METADATA_S, Rpc
+from agent.containerd.types import ContainerRecord, RuncOptions
+
+_CONTAINERS = "/containerd.services.containers.v1.Containers/"
+
+# containerd names types without the usual "type.googleapis.com/" in front.
+_SPEC_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
+_RUNC_OPTIONS_TYPE = "containerd.runc.v1.Options"
+
+
+class Containers:
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    async def create(
+        self, record: ContainerRecord, *, timeout: float = METADATA_S
+    ) -> ContainerRecord:
+        """Store the record; AlreadyExists if its id is taken."""
+        request = pb.CreateContainerRequest(container=_record_to(record))
+        reply = await self._rpc.unary(
+            _CONTAINERS + "Create",
+            request,
+            pb.CreateContainerResponse,
+            about=record.id,
+            timeout=timeout,
+        )
+        return _record_of(reply.container)
+
+    async def get(self, container_id: str, *, timeout: float = METADATA_S) -> ContainerRecord:
+        """The record of that id; NotFound otherwise."""
+        request = pb.GetContainerRequest(id=container_id)
+        reply = await self._rpc.unary(
+            _CONTAINERS + "Get",
+            request,
+            pb.GetContainerResponse,
+            about=container_id,
+            timeout=timeout,
+        )
+        return _record_of(reply.container)
+
+    async def list(
+        self, filters: Iterable[str] = (), *, timeout: float = METADATA_S
+    ) -> tuple[ContainerRecord, ...]:
+        """All records that match any of ``filters``, such as ``labels."a.b/c"==d``."""
+        request = pb.ListContainersRequest(filters=filters)
+        reply = await self._rpc.unary(
+            _CONTAINERS + "List", request, pb.ListContainersResponse, about="", timeout=timeout
+        )
+        return tuple(_record_of(each) for each in reply.containers)
+
+    async def delete(self, container_id: str, *, timeout: float = METADATA_S) -> None:
+        """Delete the record; its snapshot stays. The caller deletes the task first."""
+        request = pb.DeleteContainerRequest(id=container_id)
+        await self._rpc.unary(
+            _CONTAINERS + "Delete", request, Empty, about=container_id, timeout=timeout
+        )
+
+
+def _record_to(record: ContainerRecord) -> pb.Container:
+    runtime = pb.Container.Runtime(name=record.runtime)
+    if record.options is not None:
+        options = runc_pb2.Options(**asdict(record.options))
+        runtime.options.type_url = _RUNC_OPTIONS_TYPE
+        runtime.options.value = options.SerializeToString()
+    return pb.Container(
+        id=record.id,
+        labels=dict(record.labels),
+        image=record.image,
+        runtime=runtime,
+        spec=Any(type_url=_SPEC_TYPE, value=record.spec),
+        snapshotter=record.snapshotter,
+        snapshot_key=record.snapshot_key,
+    )
+
+
+def _record_of(container: pb.Container) -> ContainerRecord:
+    return ContainerRecord(
+        id=container.id,
+        spec=container.spec.value,
+        image=container.image,
+        runtime=container.runtime.name,
+        options=_options_of(container.runtime.options),
+        snapshotter=container.snapshotter,
+        snapshot_key=container.snapshot_key,
+        labels=dict(container.labels),
+    )
+
+
+def _options_of(packed: Any) -> RuncOptions | None:
+    if packed.type_url.rpartition("/")[2] != _RUNC_OPTIONS_TYPE:
+        return None
+    options = runc_pb2.Options.FromString(packed.value)
+    return RuncOptions(
+        binary_name=options.binary_name,
+        root=options.root,
+        systemd_cgroup=options.systemd_cgroup,
+        shim_cgroup=options.shim_cgroup,
+        io_uid=options.io_uid,
+        io_gid=options.io_gid,
+        no_new_keyring=options.no_new_keyring,
+        no_pivot_root=options.no_pivot_root,
+    )

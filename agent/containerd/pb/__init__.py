@@ -1,0 +1,1 @@
+"""Generated from ``../proto`` by ``agent.containerd.generate``; edit the ``.proto`` files."""

@@ -1,0 +1,160 @@
+"""The values that go into and come out of the client: frozen, with nothing of protobuf in them.
+
+Instants are wall-clock seconds since the epoch. Digests are ``sha256:<hex>``. No behaviour here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+RUNC_SHIM = "io.containerd.runc.v2"
+GROUP_ANNOTATION = "io.containerd.runc.v2.group"
+"""OCI annotation: containers with the same value share one shim process."""
+
+GC_ROOT_LABEL = "containerd.io/gc.root"
+"""On content or a snapshot: never collected, lease or not. The value is any non-empty text."""
+
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    version: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One mount of a snapshot, as mount(8) takes it."""
+
+    type: str
+    source: str
+    options: tuple[str, ...] = ()
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """An OCI content descriptor."""
+
+    media_type: str
+    digest: str
+    size: int
+    annotations: Mapping[str, str] = field(default=_NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    name: str
+    target: Descriptor
+    labels: Mapping[str, str] = field(default=_NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class ContentInfo:
+    digest: str
+    size: int
+    labels: Mapping[str, str] = field(default=_NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteStatus:
+    """How far an unfinished write has come: bytes already there, of ``total`` (0: not told)."""
+
+    ref: str
+    offset: int
+    total: int
+    expected: str
+
+
+class SnapshotKind(Enum):
+    UNKNOWN = 0
+    VIEW = 1
+    ACTIVE = 2
+    COMMITTED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    name: str
+    parent: str
+    kind: SnapshotKind
+    labels: Mapping[str, str] = field(default=_NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    id: str
+    labels: Mapping[str, str] = field(default=_NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class RuncOptions:
+    """Options of the runc v2 shim (``containerd.runc.v1.Options``); empty means its default."""
+
+    binary_name: str = ""
+    root: str = ""
+    systemd_cgroup: bool = False
+    shim_cgroup: str = ""
+    io_uid: int = 0
+    io_gid: int = 0
+    no_new_keyring: bool = False
+    no_pivot_root: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRecord:
+    """containerd's record of a container. ``spec`` is the OCI runtime spec as JSON.
+
+    ``options`` read back is None too when the record holds options of another runtime.
+    """
+
+    id: str
+    spec: bytes
+    image: str = ""
+    runtime: str = RUNC_SHIM
+    options: RuncOptions | None = None
+    snapshotter: str = ""
+    snapshot_key: str = ""
+    labels: Mapping[str, str] = field(default=_NONE)
+
+
+class Status(Enum):
+    """State of a process; the values are containerd's."""
+
+    UNKNOWN = 0
+    CREATED = 1
+    RUNNING = 2
+    STOPPED = 3
+    PAUSED = 4
+    PAUSING = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """``status`` as a shell shows it: 128 + n when signal n ended the process."""
+
+    status: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A container's first process, or one that was exec'ed (``exec_id`` not empty)."""
+
+    container_id: str
+    exec_id: str
+    pid: int
+    status: Status
+    exit_status: int = 0
+    exited_at: float = 0.0
+
+    @property
+    def exit(self) -> Exit | None:
+        """How it ended; None unless it is STOPPED."""
+        if self.status is not Status.STOPPED:
+            return None
+        return Exit(self.exit_status, self.exited_at)

@@ -1,0 +1,60 @@
+"""The read-only picture of all tasks that metadata, API and command line see.
+
+Supervisors publish, readers read or wait for a change; nobody acts on the world from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from agent.task.model import Intent, Progress, TaskId, View
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A task as its supervisor saw it last. ``view`` is None until the first look."""
+
+    intent: Intent
+    progress: Progress
+    view: View | None = None
+
+
+class Feed:
+    """The pictures by task id, and a way to wait for the next change of one."""
+
+    def __init__(self) -> None:
+        self._pictures: dict[TaskId, Picture] = {}
+        self._changed: dict[TaskId, asyncio.Event] = {}
+
+    @property
+    def pictures(self) -> Mapping[TaskId, Picture]:
+        """Every task that is not forgotten yet, oldest first."""
+        return MappingProxyType(self._pictures)
+
+    def __iter__(self) -> Iterator[Picture]:
+        return iter(tuple(self._pictures.values()))
+
+    def publish(self, picture: Picture) -> None:
+        """Shows ``picture`` from now on and wakes whoever waits for its task."""
+        task_id = picture.intent.task.id
+        if self._pictures.get(task_id) == picture:
+            return
+        self._pictures[task_id] = picture
+        self._wake(task_id)
+
+    def forget(self, task_id: TaskId) -> None:
+        """Stops showing a task."""
+        self._pictures.pop(task_id, None)
+        self._wake(task_id)
+
+    async def change(self, task_id: TaskId) -> None:
+        """Returns when the task is published again or forgotten. The caller sets the deadline."""
+        await self._changed.setdefault(task_id, asyncio.Event()).wait()
+
+    def _wake(self, task_id: TaskId) -> None:
+        waited = self._changed.pop(task_id, None)
+        if waited is not None:
+            waited.set()

@@ -1,0 +1,124 @@
+"""All tasks: accepts, finds and stops them, and keeps one supervisor running for each.
+
+Holds the barrier: a bug met while one task is supervised is logged, and only that task waits and is
+tried again. It is the only place in the agent that catches every exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from agent.engine.bell import Clock
+from agent.engine.feed import Feed, Picture
+from agent.engine.store import Store
+from agent.engine.supervisor import Host, Supervisor
+from agent.task import names
+from agent.task.actions import Done, ForgetTask
+from agent.task.model import StopRequest, Task, TaskId
+from agent.task.stopping import Rules
+
+log = logging.getLogger(__name__)
+
+LONGEST_DELAY_S = 60.0
+SWEEP_S = 60.0
+"""How often closed tasks are looked through for ones to forget."""
+
+
+class Fleet:
+    """The supervisors of all tasks that are not closed. ``run`` must be running for any to move."""
+
+    def __init__(self, host: Host, store: Store, feed: Feed, clock: Clock, rules: Rules) -> None:
+        self._host = host
+        self._store = store
+        self._feed = feed
+        self._clock = clock
+        self._rules = rules
+        self._supervisors: dict[TaskId, Supervisor] = {}
+        self._task_of: dict[str, TaskId] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self, keep_closed_s: float) -> None:
+        """Takes up every stored task, then keeps going until cancelled. No container is touched then.
+
+        Closed tasks are forgotten ``keep_closed_s`` seconds after they stopped.
+        """
+        for task_id, intent in self._store.intents.items():
+            self._feed.publish(Picture(intent, self._store.progress(task_id)))
+        async with asyncio.TaskGroup() as self._group:
+            for task_id, intent in self._store.intents.items():
+                if not self._store.progress(task_id).closed:
+                    self._supervise(intent.task)
+            while True:
+                await self._sweep(keep_closed_s)
+                await asyncio.sleep(SWEEP_S)
+
+    async def accept(self, task: Task) -> None:
+        """The task is on disk, and under way. Raises StoreError if it can't be kept."""
+        await self._store.accept(task)
+        self._feed.publish(Picture(self._store.intents[task.id], self._store.progress(task.id)))
+        self._supervise(task)
+
+    async def stop(self, task_id: TaskId, request: StopRequest) -> None:
+        """The request to stop is on disk, and under way. Nothing happens to a stopped task."""
+        if self._store.progress(task_id).stopped:
+            return
+        await self._store.ask_to_stop(task_id, request)
+        shown = self._feed.pictures[task_id]
+        self._feed.publish(Picture(self._store.intents[task_id], shown.progress, shown.view))
+        self._supervisors[task_id].ring()
+
+    def ring(self, container_id: str) -> None:
+        """Something happened to this container; it need not be one of ours."""
+        task_id = self._task_of.get(container_id)
+        if task_id in self._supervisors:
+            self._supervisors[task_id].ring()
+
+    def ring_all(self) -> None:
+        """Anything may have happened to any task."""
+        for each in self._supervisors.values():
+            each.ring()
+
+    def _supervise(self, task: Task) -> None:
+        if self._group is None:
+            return  # not running yet: run() takes up every stored task
+        supervisor = Supervisor(task.id, self._host, self._store, self._feed)
+        self._supervisors[task.id] = supervisor
+        for each in task.containers:
+            self._task_of[names.container_id(task.id, each.name)] = task.id
+        self._group.create_task(self._keep(task, supervisor), name=f"task {task.id}")
+
+    async def _keep(self, task: Task, supervisor: Supervisor) -> None:
+        for delay in _delays():
+            try:
+                await supervisor.run(self._clock, self._rules)
+                break
+            except Exception:  # noqa: BLE001 - the barrier: a bug in one task must not end the others
+                log.exception(
+                    "supervising task %s failed; trying again in %.0f s",
+                    task.id,
+                    delay,
+                    extra={"TASK_ARN": task.arn},
+                )
+            await asyncio.sleep(delay)
+        del self._supervisors[task.id]
+        for each in task.containers:
+            del self._task_of[names.container_id(task.id, each.name)]
+
+    async def _sweep(self, keep_closed_s: float) -> None:
+        for task_id, intent in tuple(self._store.intents.items()):
+            progress = self._store.progress(task_id)
+            if progress.closed_at is None or self._clock() < progress.closed_at + keep_closed_s:
+                continue
+            result = await self._host.act(intent.task, progress, ForgetTask())
+            if isinstance(result, Done):
+                await self._store.forget(task_id)
+                self._feed.forget(task_id)
+
+
+def _delays() -> Iterator[float]:
+    delay = 1.0
+    while True:
+        yield delay
+        delay = min(delay * 2, LONGEST_DELAY_S)

@@ -1,0 +1,97 @@
+"""One task's loop: look, plan, save, act; until nothing of the task is left.
+
+Safe to start at any moment and to kill at any moment: all that it remembers between two turns is
+which actions are in flight. Cancelling it stops watching the task, never the task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from agent.engine.bell import Bell, Clock
+from agent.engine.feed import Feed, Picture
+from agent.engine.store import Store
+from agent.task.actions import Action, News, Result
+from agent.task.model import Progress, Task, TaskId, View
+from agent.task.plan import plan
+from agent.task.stopping import Rules
+
+log = logging.getLogger(__name__)
+
+
+class Host(Protocol):
+    """The world, as far as tasks go."""
+
+    async def look(self, task: Task, progress: Progress) -> View:
+        """What there is of ``task`` on the host. A piece that can't be looked at is Unknown."""
+
+    async def act(self, task: Task, progress: Progress, action: Action) -> Result:
+        """Makes it so. Idempotent; expected failures are results, not exceptions."""
+
+
+class Supervisor:
+    """Moves one task. ``ring`` wakes it; whatever it should know is in the store or on the host."""
+
+    def __init__(self, task_id: TaskId, host: Host, store: Store, feed: Feed) -> None:
+        self._task_id = task_id
+        self._host = host
+        self._store = store
+        self._feed = feed
+        self._bell = Bell()
+
+    def ring(self) -> None:
+        """Something may have changed: have a look."""
+        self._bell.ring()
+
+    async def run(self, clock: Clock, rules: Rules) -> None:
+        """Returns when the task is closed."""
+        flying: dict[str, asyncio.Task[None]] = {}
+        news: list[News] = []
+
+        async def fly(task: Task, progress: Progress, action: Action) -> None:
+            began_at = clock()
+            try:
+                result = await self._host.act(task, progress, action)
+                news.append(News(action, began_at, clock(), result))
+            finally:
+                del flying[action.key]
+                self._bell.ring()
+
+        async with asyncio.TaskGroup() as group:
+            while True:
+                # What is busy is noted before the look: a piece that changes meanwhile is unknown.
+                busy, heard = frozenset(flying), tuple(news)
+                news.clear()
+                intent = self._store.intents[self._task_id]
+                progress = self._store.progress(self._task_id)
+                view = (await self._host.look(intent.task, progress)).hiding(busy)
+                decision = plan(intent, progress, view, heard, clock(), rules)
+                if decision.progress != progress:
+                    await self._store.save(self._task_id, decision.progress)
+                    _tell(intent.task, progress, decision.progress)
+                self._feed.publish(Picture(intent, decision.progress, view))
+                if decision.progress.closed:
+                    return
+                for key in decision.drop & flying.keys():
+                    flying[key].cancel()
+                for action in decision.actions:
+                    if action.key not in flying:
+                        flying[action.key] = group.create_task(
+                            fly(intent.task, decision.progress, action), name=f"{action}"
+                        )
+                await self._bell.wait(decision.wake_at, clock)
+
+
+def _tell(task: Task, before: Progress, after: Progress) -> None:
+    """One log line per step of the task's timeline, with fields for the journal."""
+    for step in after.timeline[len(before.timeline) :]:
+        log.info(
+            "task %s %s %s %s",
+            task.id,
+            step.container or "-",
+            step.what,
+            step.detail,
+            extra={"TASK_ARN": task.arn, "CONTAINER_NAME": step.container, "STEP": step.what},
+        )

@@ -1,0 +1,190 @@
+"""Every change to the world as a value, with its key, and what may come of one.
+
+An action says "make it so" and is safe to repeat. At most one action per key is in flight; while it
+is, the piece with that key counts as unknown. Carrying actions out belongs to ``agent.host``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.task.model import Attachment, Image, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareTask:
+    """The task's cgroup and directory exist."""
+
+    @property
+    def key(self) -> str:
+        return "task"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTask:
+    """The task's cgroup and directory are gone. Only when all its other pieces are."""
+
+    @property
+    def key(self) -> str:
+        return "task"
+
+
+@dataclass(frozen=True, slots=True)
+class _OfImage:
+    container: str
+
+    @property
+    def key(self) -> str:
+        return f"image/{self.container}"
+
+
+@dataclass(frozen=True, slots=True)
+class FindImage(_OfImage):
+    """The container's image is on the host. Gives an Image."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OfNetwork:
+    container: str
+
+    @property
+    def key(self) -> str:
+        return f"network/{self.container}"
+
+
+@dataclass(frozen=True, slots=True)
+class AttachNetwork(_OfNetwork):
+    """The container's namespace exists, is connected, and its metadata is served. Gives an Attachment."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeMetadata(_OfNetwork):
+    """The metadata socket of an attached container is open (again, after a restart)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetachNetwork(_OfNetwork):
+    """Namespace, interfaces, addresses and published ports of the container are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OfContainer:
+    container: str
+
+    @property
+    def key(self) -> str:
+        return f"container/{self.container}"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateContainer(_OfContainer):
+    """The container exists in the runtime, its process ready to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer(_OfContainer):
+    """The container's process runs, or has run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal(_OfContainer):
+    """The signal was delivered to the container's first process, or that is gone."""
+
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteContainer(_OfContainer):
+    """Process, snapshot, log pipes and record of the container are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The container's health command was run once. Gives a Probed."""
+
+    container: str
+
+    @property
+    def key(self) -> str:
+        return f"probe/{self.container}"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetTask:
+    """Logs and volumes of a closed task are gone."""
+
+    @property
+    def key(self) -> str:
+        return "remains"
+
+
+Action = (
+    PrepareTask
+    | ReleaseTask
+    | ForgetTask
+    | FindImage
+    | AttachNetwork
+    | ServeMetadata
+    | DetachNetwork
+    | CreateContainer
+    | StartContainer
+    | Signal
+    | DeleteContainer
+    | Probe
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """Outcome of a health command; ``exit_code`` is -1 when it ran out of time."""
+
+    exit_code: int
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The action took effect. ``gave`` is what only the action could know."""
+
+    gave: Image | Attachment | Probed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The action failed in a way that may pass; try again later. ``why`` is for people."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """The action failed for good. ``error`` is ECS's name for it, ``why`` the text behind it."""
+
+    error: str
+    why: str
+
+
+Result = Done | Again | Never
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What came of an action. May be lost in a crash without harm: the next look tells the rest."""
+
+    action: Action
+    began_at: float
+    at: float
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the plan wants: facts to save, then actions to start, keys to cancel, when to look again.
+
+    ``wake_at`` is None when only news or an event can change anything.
+    """
+
+    progress: Progress
+    actions: tuple[Action, ...]
+    wake_at: float | None = None
+    drop: frozenset[str] = frozenset()

@@ -1,0 +1,76 @@
+"""Task definitions: the one module other packages import for them.
+
+``reading`` turns ECS JSON into frozen values and back. The structures themselves are in
+``container`` and ``task`` (over ``shape``), the limits in ``container_rules``, ``linux_rules``,
+``task_rules`` and ``order_rules``; what this agent can't do yet is in ``support``, RunTask
+overrides in ``overrides``.
+"""
+
+from agent.task.definition.container import (
+    Capabilities,
+    Condition,
+    ContainerDefinition,
+    Dependency,
+    Device,
+    EnvironmentFile,
+    FirelensConfiguration,
+    HealthCheck,
+    HostEntry,
+    KeyValuePair,
+    LinuxParameters,
+    LogConfiguration,
+    MountPoint,
+    PortMapping,
+    Protocol,
+    RepositoryCredentials,
+    ResourceRequirement,
+    RestartPolicy,
+    Secret,
+    SystemControl,
+    Tmpfs,
+    Ulimit,
+    VolumeFrom,
+)
+from agent.task.definition.overrides import apply_overrides
+from agent.task.definition.problems import DefinitionError, Problem
+from agent.task.definition.reading import Reading, read_task_definition, to_api
+from agent.task.definition.support import unsupported
+from agent.task.definition.task import HostVolume, NetworkMode, Tag, TaskDefinition, Volume
+
+__all__ = [
+    "Capabilities",
+    "Condition",
+    "ContainerDefinition",
+    "DefinitionError",
+    "Dependency",
+    "Device",
+    "EnvironmentFile",
+    "FirelensConfiguration",
+    "HealthCheck",
+    "HostEntry",
+    "HostVolume",
+    "KeyValuePair",
+    "LinuxParameters",
+    "LogConfiguration",
+    "MountPoint",
+    "NetworkMode",
+    "PortMapping",
+    "Problem",
+    "Protocol",
+    "Reading",
+    "RepositoryCredentials",
+    "ResourceRequirement",
+    "RestartPolicy",
+    "Secret",
+    "SystemControl",
+    "Tag",
+    "TaskDefinition",
+    "Tmpfs",
+    "Ulimit",
+    "Volume",
+    "VolumeFrom",
+    "apply_overrides",
+    "read_task_definition",
+    "to_api",
+    "unsupported",
+]

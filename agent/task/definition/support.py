@@ -1,0 +1,102 @@
+"""What ECS has and this agent can't do yet.
+
+A feature that is asked for and would be ignored is worse than a refusal, so registration refuses it
+with this list. Fields that only steer a scheduler (placementConstraints, requiresCompatibilities,
+tags, roles, ephemeralStorage, versionConsistency) are not in it. A feature that gets implemented
+loses its line here.
+"""
+
+from collections.abc import Iterator
+
+from agent.task.definition.container import ContainerDefinition, LogConfiguration
+from agent.task.definition.problems import Problem
+from agent.task.definition.task import TaskDefinition, Volume
+
+_LOG_DRIVERS = ("json-file", "none")
+
+
+def unsupported(definition: TaskDefinition) -> tuple[Problem, ...]:
+    """Every feature used in the definition that would not take effect, by JSON path."""
+    return tuple(_unsupported(definition))
+
+
+def _unsupported(definition: TaskDefinition) -> Iterator[Problem]:
+    yield from _of_task(definition)
+    for index, volume in enumerate(definition.volumes):
+        for problem in _of_volume(volume):
+            yield problem.under(f"volumes[{index}]")
+    for index, container in enumerate(definition.container_definitions):
+        for problem in _of_container(container):
+            yield problem.under(f"containerDefinitions[{index}]")
+
+
+def _of_task(task: TaskDefinition) -> Iterator[Problem]:
+    platform, sandbox = task.runtime_platform, task.trusted_execution_configuration
+    system = platform.operating_system_family if platform else None
+    if task.network_mode == "awsvpc":
+        yield _not_yet("networkMode", "awsvpc", "use bridge, host or none")
+    if task.pid_mode == "task":
+        yield _not_yet("pidMode", "task", "use host or leave it out")
+    if task.ipc_mode == "task":
+        yield _not_yet("ipcMode", "task", "use host or none, or leave it out")
+    if system not in (None, "LINUX"):
+        yield _not_yet("runtimePlatform.operatingSystemFamily", str(system), "use LINUX")
+    if sandbox and sandbox.isolation_mode != "SHARED":
+        yield _not_yet("trustedExecutionConfiguration", sandbox.isolation_mode)
+    yield from _used(
+        proxyConfiguration=task.proxy_configuration,
+        inferenceAccelerators=task.inference_accelerators,
+        enableFaultInjection=task.enable_fault_injection,
+    )
+
+
+def _of_volume(volume: Volume) -> Iterator[Problem]:
+    yield from _used(
+        dockerVolumeConfiguration=volume.docker_volume_configuration,
+        efsVolumeConfiguration=volume.efs_volume_configuration,
+        s3filesVolumeConfiguration=volume.s3files_volume_configuration,
+        fsxWindowsFileServerVolumeConfiguration=volume.fsx_windows_file_server_volume_configuration,
+        configuredAtLaunch=volume.configured_at_launch,
+    )
+
+
+def _of_container(container: ContainerDefinition) -> Iterator[Problem]:
+    yield from _used(
+        repositoryCredentials=container.repository_credentials,
+        environmentFiles=container.environment_files,
+        secrets=container.secrets,
+        links=container.links,
+        volumesFrom=container.volumes_from,
+        disableNetworking=container.disable_networking,
+        interactive=container.interactive,
+        credentialSpecs=container.credential_specs,
+        firelensConfiguration=container.firelens_configuration,
+        resourceRequirements=container.resource_requirements,
+        restartPolicy=container.restart_policy and container.restart_policy.enabled,
+    )
+    for index, mapping in enumerate(container.port_mappings):
+        if mapping.container_port_range is not None:
+            path = f"portMappings[{index}].containerPortRange"
+            yield _not_yet(path, mapping.container_port_range, "map each port on its own")
+    for index, option in enumerate(container.docker_security_options):
+        if option.startswith(("label:", "credentialspec:")):
+            yield _not_yet(f"dockerSecurityOptions[{index}]", option)
+    if container.log_configuration:
+        for problem in _of_log(container.log_configuration):
+            yield problem.under("logConfiguration")
+
+
+def _of_log(log: LogConfiguration) -> Iterator[Problem]:
+    if log.log_driver not in _LOG_DRIVERS:
+        yield _not_yet("logDriver", log.log_driver, f"use {' or '.join(_LOG_DRIVERS)}")
+    yield from _used(secretOptions=log.secret_options)
+
+
+def _used(**fields: object) -> Iterator[Problem]:
+    for name, value in fields.items():
+        if value:
+            yield Problem(name, "is not supported yet: remove it")
+
+
+def _not_yet(path: str, value: str, instead: str = "remove it") -> Problem:
+    return Problem(path, f"{value} is not supported yet: {instead}")

@@ -1,0 +1,171 @@
+"""The limits that ECS sets across the containers of a task.
+
+Paths are those of the whole definition. ``container_rules`` has what can be said of a container
+alone, ``order_rules`` what names another container. Each function yields every problem it finds.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from agent.task.definition.container import ContainerDefinition, PortMapping
+from agent.task.definition.container_rules import NAME, NAME_CURE
+from agent.task.definition.linux_rules import is_ipc_control, is_network_control
+from agent.task.definition.order_rules import order_problems
+from agent.task.definition.problems import Problem
+from agent.task.definition.task import EfsVolume, TaskDefinition, Volume
+
+_MIN_CPU, _MAX_CPU = 128, 196608
+
+
+def task_problems(task: TaskDefinition) -> Iterator[Problem]:
+    """Everything wrong with a definition beyond its single containers."""
+    if not NAME.fullmatch(task.family):
+        yield Problem("family", NAME_CURE)
+    yield from _containers(task)
+    yield from _sizes(task)
+    yield from _volumes(task)
+    for index, container in enumerate(task.container_definitions):
+        for problem in _in_network(container, task.network_mode):
+            yield problem.under(f"containerDefinitions[{index}]")
+    yield from _host_ports(task)
+    yield from _system_controls(task)
+    yield from order_problems(task)
+
+
+def _containers(task: TaskDefinition) -> Iterator[Problem]:
+    if not task.container_definitions:
+        yield Problem("containerDefinitions", "must hold at least one container")
+        return
+    if not any(container.essential for container in task.container_definitions):
+        yield Problem(
+            "containerDefinitions",
+            "must hold at least one essential container: remove essential: false from one",
+        )
+    seen: set[str] = set()
+    for index, container in enumerate(task.container_definitions):
+        if container.name in seen:
+            yield Problem(
+                f"containerDefinitions[{index}].name",
+                f"{container.name} is used twice: give each container its own name",
+            )
+        seen.add(container.name)
+
+
+def _sizes(task: TaskDefinition) -> Iterator[Problem]:
+    if task.cpu is not None and not _MIN_CPU <= task.cpu <= _MAX_CPU:
+        yield Problem("cpu", f"must be {_MIN_CPU} to {_MAX_CPU} units (1024 units are one vCPU)")
+    if task.memory is not None and task.memory < 6:
+        yield Problem("memory", "must be at least 6 MiB")
+    for index, container in enumerate(task.container_definitions):
+        path = f"containerDefinitions[{index}].memory"
+        if task.memory is None and (container.memory or container.memory_reservation) is None:
+            yield Problem(
+                path, "needs a size: give memory or memoryReservation here, or memory for the task"
+            )
+        for field, size in (
+            (path, container.memory),
+            (f"{path}Reservation", container.memory_reservation),
+        ):
+            if task.memory is not None and (size or 0) > task.memory:
+                yield Problem(field, f"is {size} MiB, above the {task.memory} MiB of the task")
+
+
+def _volumes(task: TaskDefinition) -> Iterator[Problem]:
+    names = Counter(volume.name for volume in task.volumes)
+    for index, volume in enumerate(task.volumes):
+        for problem in _volume(volume, names[volume.name]):
+            yield problem.under(f"volumes[{index}]")
+    for index, container in enumerate(task.container_definitions):
+        for place, mount in enumerate(container.mount_points):
+            if mount.source_volume not in names:
+                yield Problem(
+                    f"containerDefinitions[{index}].mountPoints[{place}].sourceVolume",
+                    f"no volume is called {mount.source_volume}: add it to volumes",
+                )
+
+
+def _volume(volume: Volume, same_name: int) -> Iterator[Problem]:
+    if not NAME.fullmatch(volume.name):
+        yield Problem("name", NAME_CURE)
+    if same_name > 1:
+        yield Problem("name", f"{volume.name} is used twice: give each volume its own name")
+    kinds = (
+        volume.docker_volume_configuration,
+        volume.efs_volume_configuration,
+        volume.s3files_volume_configuration,
+        volume.fsx_windows_file_server_volume_configuration,
+    )
+    path = volume.host.source_path if volume.host else None
+    if sum(kind is not None for kind in kinds) + bool(path) > 1:
+        yield Problem("", "must be of one kind: host, Docker, EFS, S3 Files or FSx")
+    if path and not path.startswith("/"):
+        yield Problem("host.sourcePath", "must be an absolute path: begin it with /")
+    docker = volume.docker_volume_configuration
+    if docker and docker.autoprovision and docker.scope == "task":
+        yield Problem("dockerVolumeConfiguration.autoprovision", "is only for scope shared")
+    if volume.efs_volume_configuration:
+        for problem in _efs(volume.efs_volume_configuration):
+            yield problem.under("efsVolumeConfiguration")
+
+
+def _efs(efs: EfsVolume) -> Iterator[Problem]:
+    authorization = efs.authorization_config
+    if authorization and authorization.access_point_id and efs.root_directory not in ("", "/"):
+        yield Problem("rootDirectory", "must be / or absent with an access point")
+    needs_encryption = authorization and (
+        authorization.access_point_id or authorization.iam == "ENABLED"
+    )
+    if needs_encryption and efs.transit_encryption != "ENABLED":
+        yield Problem("transitEncryption", "must be ENABLED with IAM or an access point")
+
+
+def _in_network(container: ContainerDefinition, mode: str) -> Iterator[Problem]:
+    if mode == "none" and container.port_mappings:
+        yield Problem("portMappings", "must be empty in network mode none")
+    if mode != "bridge" and container.links:
+        yield Problem("links", "are only for network mode bridge: use the task's own addresses")
+    if mode == "awsvpc":
+        for field, value in (
+            ("hostname", container.hostname),
+            ("dnsServers", container.dns_servers),
+            ("dnsSearchDomains", container.dns_search_domains),
+            ("extraHosts", container.extra_hosts),
+        ):
+            if value:
+                yield Problem(field, "is not for network mode awsvpc: the task's interface sets it")
+    for index, mapping in enumerate(container.port_mappings):
+        for problem in _mapping_in_network(mapping, mode):
+            yield problem.under(f"portMappings[{index}]")
+
+
+def _mapping_in_network(mapping: PortMapping, mode: str) -> Iterator[Problem]:
+    if mode in ("host", "awsvpc") and mapping.host_port not in (None, mapping.container_port):
+        yield Problem(
+            "hostPort", f"must be absent or equal to containerPort in network mode {mode}"
+        )
+    if mode == "host" and mapping.container_port_range is not None:
+        yield Problem("containerPortRange", "is only for network modes bridge and awsvpc")
+
+
+def _host_ports(task: TaskDefinition) -> Iterator[Problem]:
+    """A fixed port of the host can be published only once."""
+    taken: dict[tuple[str, int], str] = {}
+    if task.network_mode != "bridge":
+        return
+    for index, container in enumerate(task.container_definitions):
+        for place, mapping in enumerate(container.port_mappings):
+            path = f"containerDefinitions[{index}].portMappings[{place}].hostPort"
+            port = mapping.host_port
+            if port and taken.setdefault((mapping.protocol, port), path) != path:
+                holder = taken[mapping.protocol, port]
+                yield Problem(path, f"{port}/{mapping.protocol} is taken by {holder}: use another")
+
+
+def _system_controls(task: TaskDefinition) -> Iterator[Problem]:
+    for index, container in enumerate(task.container_definitions):
+        for place, control in enumerate(container.system_controls):
+            path = f"containerDefinitions[{index}].systemControls[{place}].namespace"
+            if task.network_mode == "host" and is_network_control(control.namespace):
+                yield Problem(path, "is not for network mode host: it would change the host")
+            if task.ipc_mode == "host" and is_ipc_control(control.namespace):
+                yield Problem(path, "is not for ipcMode host: it would change the host")

@@ -1,0 +1,228 @@
+"""Turning news and looks into facts: the only place where a task's progress grows.
+
+Two sources, in this order: what the last actions gave, and what is seen now. Anything that a look
+shows is learned from the look, so that news lost in a crash costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from signal import SIGKILL, Signals
+
+from agent.task import health
+from agent.task.actions import (
+    Action,
+    Again,
+    AttachNetwork,
+    CreateContainer,
+    DeleteContainer,
+    DetachNetwork,
+    Done,
+    FindImage,
+    Never,
+    News,
+    PrepareTask,
+    Probe,
+    Probed,
+    Signal,
+    StartContainer,
+)
+from agent.task.model import (
+    Absent,
+    Attachment,
+    ContainerSeen,
+    Held,
+    Image,
+    Intent,
+    Progress,
+    Running,
+    Seen,
+    Step,
+    Stop,
+    StopCode,
+    Task,
+    View,
+)
+
+REASON_LIMIT = 1024
+"""Characters of a reason that ECS keeps."""
+
+_FIRST_HOLD_S = 0.5
+_LONGEST_HOLD_S = 30.0
+
+
+def learn(
+    intent: Intent, progress: Progress, view: View, news: tuple[News, ...], now: float
+) -> Progress:
+    """The progress with everything in ``news`` and ``view`` taken in."""
+    for each in news:
+        progress = _hear(intent.task, progress, each)
+    for name, look in view.containers.items():
+        if isinstance(look, Seen):
+            progress = _saw(progress, name, look.state, now)
+        elif isinstance(look, Absent):
+            progress = _missed(progress, name, now)
+    return _why_stop(intent, progress, now)
+
+
+def give_up(progress: Progress, name: str, reason: str, now: float, **facts: object) -> Progress:
+    """Container ``name`` ends without (further) running. The first reason stays."""
+    container = progress.containers[name]
+    if container.ended:
+        return progress
+    kept = container.reason or reason[:REASON_LIMIT]
+    progress = progress.having(name, ended=True, finished_at=now, reason=kept, **facts)
+    return progress.noting(Step(at=now, what="gave up", container=name, detail=kept))
+
+
+def _hear(task: Task, progress: Progress, news: News) -> Progress:
+    match news.result:
+        case Done(gave):
+            held = {key: hold for key, hold in progress.held.items() if key != news.action.key}
+            return _took_effect(task, replace(progress, held=held), news, gave)
+        case Again(why):
+            return _hold(progress, news, why)
+        case Never(error, why):
+            return _failed(progress, news, f"{error}: {why}")
+
+
+def _hold(progress: Progress, news: News, why: str) -> Progress:
+    tries = progress.held[news.action.key].tries + 1 if news.action.key in progress.held else 1
+    delay = min(_FIRST_HOLD_S * 2 ** (tries - 1), _LONGEST_HOLD_S)
+    held = Held(until=news.at + delay, tries=tries, why=why)
+    progress = replace(progress, held={**progress.held, news.action.key: held})
+    return progress.noting(_step(news, "retrying", detail=why))
+
+
+def _failed(progress: Progress, news: News, reason: str) -> Progress:
+    """A step towards RUNNING that can't succeed ends its container, or the task if it is the task's."""
+    match news.action:
+        case FindImage(name) | AttachNetwork(name) | CreateContainer(name) | StartContainer(name):
+            return give_up(progress, name, reason, news.at)
+        case PrepareTask():
+            stop = Stop(StopCode.FAILED_TO_START, reason[:REASON_LIMIT], news.at)
+            return replace(progress, stop=progress.stop or stop)
+        case _:
+            return _hold(progress, news, reason)
+
+
+def _took_effect(
+    task: Task, progress: Progress, news: News, gave: Image | Attachment | Probed | None
+) -> Progress:
+    match news.action, gave:
+        case FindImage(name), Image():
+            began = progress.pull_started_at
+            began = news.began_at if began is None else began
+            progress = replace(progress, pull_started_at=began, pull_stopped_at=news.at)
+            return progress.having(name, image=gave).noting(_step(news, "image", gave.name))
+        case AttachNetwork(name), Attachment():
+            step = _step(news, "network", _shown(gave))
+            return progress.having(name, network=gave, detached=False).noting(step)
+        case Probe(name), Probed():
+            return _probed(task, progress, name, gave, news.at)
+        case Signal(name, number), _:
+            step = _step(news, "signalled", Signals(number).name)
+            sent = "kill_sent_at" if number == SIGKILL else "stop_sent_at"
+            return progress.having(name, **{sent: news.at}).noting(step)
+        case CreateContainer(name), _:
+            return progress.having(name, created_at=news.at).noting(_step(news, "created"))
+        case StartContainer(name), _:
+            return _started(progress, name, news.at).noting(_step(news, "started"))
+        case DetachNetwork(name), _:
+            return progress.having(name, detached=True).noting(_step(news, "detached"))
+        case DeleteContainer(), _:
+            return progress.noting(_step(news, "removed"))
+        case PrepareTask(), _:
+            return progress.noting(_step(news, "prepared"))
+        case _:
+            return progress
+
+
+def _probed(task: Task, progress: Progress, name: str, probed: Probed, at: float) -> Progress:
+    check = task.container(name).health_check
+    container = progress.containers[name]
+    if check is None or container.started_at is None or container.ended:
+        return progress
+    record = health.after_probe(check, container.health, probed, container.started_at, at)
+    turned = record.status is not container.health.status
+    progress = progress.having(name, health=record)
+    step = Step(at=at, what=record.status.value.lower(), container=name)
+    return progress.noting(step) if turned else progress
+
+
+def _started(progress: Progress, name: str, at: float) -> Progress:
+    if progress.containers[name].started_at is not None:
+        return progress
+    created_at = progress.containers[name].created_at
+    created_at = at if created_at is None else created_at
+    return progress.having(name, created_at=created_at, started_at=at)
+
+
+def _saw(progress: Progress, name: str, seen: ContainerSeen, now: float) -> Progress:
+    container = progress.containers[name]
+    if container.ended:
+        return progress
+    match seen.running:
+        case Running.RUNNING:
+            return _started(progress, name, now)
+        case Running.STOPPED if seen.exit_code is not None:
+            return _exited(progress, name, seen.exit_code, now if seen.exited_at is None else seen.exited_at)
+        case _:
+            return progress
+
+
+def _exited(progress: Progress, name: str, exit_code: int, at: float) -> Progress:
+    progress = _started(progress, name, at)
+    progress = progress.having(name, ended=True, exit_code=exit_code, finished_at=at)
+    return progress.noting(Step(at=at, what="exited", container=name, detail=str(exit_code)))
+
+
+def _missed(progress: Progress, name: str, now: float) -> Progress:
+    """A container that ran and is gone without our doing: its exit code can't be known any more."""
+    if progress.containers[name].started_at is None:
+        return progress
+    return give_up(
+        progress, name, "ContainerVanishedError: the runtime no longer knows the container", now
+    )
+
+
+def _why_stop(intent: Intent, progress: Progress, now: float) -> Progress:
+    """Notes the first cause for the task to go down, and when its essential part ended."""
+    ended = [
+        progress.containers[each.name]
+        for each in intent.task.definition.container_definitions
+        if each.essential and progress.containers[each.name].ended
+    ]
+    if ended and progress.execution_stopped_at is None:
+        first = min(each.finished_at for each in ended if each.finished_at is not None)
+        progress = replace(progress, execution_stopped_at=first)
+    if progress.stop is not None:
+        return progress
+    if intent.stop is not None:
+        stop = Stop(StopCode.USER, intent.stop.reason, intent.stop.at)
+    elif any(each.started_at is not None for each in ended):
+        stop = Stop(StopCode.ESSENTIAL_EXITED, "Essential container in task exited", now)
+    elif ended:
+        stop = Stop(StopCode.FAILED_TO_START, ended[0].reason, now)
+    else:
+        return progress
+    return replace(progress, stop=stop).noting(Step(now, "stopping", detail=stop.reason))
+
+
+def _step(news: News, what: str, detail: str = "") -> Step:
+    return Step(
+        at=news.at,
+        what=what,
+        container=_container(news.action),
+        took_s=news.at - news.began_at,
+        detail=detail,
+    )
+
+
+def _container(action: Action) -> str:
+    return getattr(action, "container", "")
+
+
+def _shown(attachment: Attachment) -> str:
+    ports = " ".join(f"{p.host_port}->{p.container_port}/{p.protocol}" for p in attachment.ports)
+    return f"{attachment.ipv4 or attachment.mode} {ports}".strip()

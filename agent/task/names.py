@@ -1,0 +1,95 @@
+"""Every name that follows from an id: nothing that exists on the host has a name that must be remembered.
+
+So what a crashed agent left behind is found by its name alone, and two agents with different
+settings never meet.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from agent.task.model import Task, TaskId
+
+_INTERFACE_LIMIT = 15
+"""IFNAMSIZ less the final zero byte (netdevice(7))."""
+
+
+def container_id(task_id: TaskId, name: str) -> str:
+    """The runtime's id of a container: 64 hexadecimal digits, as Docker's are."""
+    return sha256(f"{task_id}/{name}".encode()).hexdigest()
+
+
+def docker_name(task: Task, name: str) -> str:
+    """The runtime name that ECS shows: ``ecs-<family>-<revision>-<container>-<20 hex digits>``."""
+    reduced = re.sub(r"[^A-Za-z0-9-]", "", name)
+    return f"ecs-{task.definition.family}-{task.revision}-{reduced}-{container_id(task.id, name)[:20]}"
+
+
+def cluster_arn(region: str, account: str, cluster: str) -> str:
+    """ARN of a cluster."""
+    return f"arn:aws:ecs:{region}:{account}:cluster/{cluster}"
+
+
+def task_arn(cluster_arn: str, task_id: TaskId) -> str:
+    """ARN of a task, in the long form that names its cluster."""
+    head, _, cluster = cluster_arn.partition(":cluster/")
+    return f"{head}:task/{cluster}/{task_id}"
+
+
+def container_arn(task: Task, name: str) -> str:
+    """ARN of a container of ``task``."""
+    head, _, cluster = task.cluster_arn.partition(":cluster/")
+    return f"{head}:container/{cluster}/{task.id}/{task.identity(name).arn_id}"
+
+
+def definition_arn(region: str, account: str, family: str, revision: int) -> str:
+    """ARN of a task definition."""
+    return f"arn:aws:ecs:{region}:{account}:task-definition/{family}:{revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names on this host. ``run_dir`` is lost at a reboot, ``state_dir`` is not.
+
+    ``cgroup_parent`` begins with a slash; ``veth_prefix`` has at most 4 characters.
+    """
+
+    run_dir: Path
+    state_dir: Path
+    cgroup_parent: str
+    veth_prefix: str
+
+    def task_dir(self, task_id: TaskId) -> Path:
+        """Directory of a task's files and log pipes."""
+        return self.run_dir / "tasks" / task_id
+
+    def container_dir(self, task_id: TaskId, name: str) -> Path:
+        """Directory of a container's hosts, resolv.conf, hostname and log pipes."""
+        return self.task_dir(task_id) / name
+
+    def netns(self, task_id: TaskId, name: str) -> Path:
+        """File that the network namespace of a container is mounted on."""
+        return self.run_dir / "netns" / container_id(task_id, name)[:32]
+
+    def veth(self, task_id: TaskId, name: str) -> str:
+        """Host end of a container's veth pair."""
+        return (self.veth_prefix + container_id(task_id, name))[:_INTERFACE_LIMIT]
+
+    def task_cgroup(self, task_id: TaskId) -> str:
+        """Cgroup of a task, as a path below the cgroup mount."""
+        return f"{self.cgroup_parent}/{task_id}"
+
+    def container_cgroup(self, task_id: TaskId, name: str) -> str:
+        """Cgroup of a container, as a path below the cgroup mount."""
+        return f"{self.task_cgroup(task_id)}/{container_id(task_id, name)}"
+
+    def log(self, task_id: TaskId, name: str) -> Path:
+        """Newest file of a container's json-file log."""
+        return self.state_dir / "logs" / task_id / f"{name}.log"
+
+    def volumes(self, task_id: TaskId) -> Path:
+        """Directory of the volumes that live as long as the task."""
+        return self.state_dir / "volumes" / task_id

@@ -1,0 +1,111 @@
+"""Who may start and who may be stopped: ``dependsOn``, read in both directions.
+
+A dependency answers in three ways: ready, not yet, or never. All rules are ECS's, as its agent
+applies them (amazon-ecs-agent, dependency graph): see the table in ``_satisfied``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.task.definition import ContainerDefinition, Dependency
+from agent.task.model import ContainerProgress, Health, Progress, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Every condition holds now."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """Some condition does not hold yet; ``until`` is when waiting for it becomes pointless."""
+
+    why: str
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hopeless:
+    """Some condition can't hold any more."""
+
+    why: str
+
+
+Verdict = Ready | NotYet | Hopeless
+
+
+def may_start(task: Task, progress: Progress, name: str, now: float) -> Verdict:
+    """Whether container ``name`` may take its next step towards RUNNING.
+
+    Every dependency is looked at, so that a hopeless one is found behind one that is not ready yet.
+    """
+    verdicts = [
+        _verdict(task.container(each.container_name), each, progress, name, now)
+        for each in task.container(name).depends_on
+    ]
+    hopeless = [each for each in verdicts if isinstance(each, Hopeless)]
+    waiting = [each for each in verdicts if isinstance(each, NotYet)]
+    if hopeless:
+        return hopeless[0]
+    if not waiting:
+        return Ready()
+    limits = [each.until for each in waiting if each.until is not None]
+    return NotYet(waiting[0].why, until=min(limits, default=None))
+
+
+def may_stop(task: Task, progress: Progress, name: str) -> bool:
+    """Whether every container that depends on ``name`` has ended (reverse start order)."""
+    return all(
+        progress.containers[each.name].ended
+        for each in task.definition.container_definitions
+        if any(needs.container_name == name for needs in each.depends_on)
+    )
+
+
+def _verdict(
+    target: ContainerDefinition, needs: Dependency, progress: Progress, waiting: str, now: float
+) -> Verdict:
+    facts = progress.containers[target.name]
+    limit = _start_limit(target, needs, facts)
+    created = progress.containers[waiting].created_at is not None
+    if limit is not None and not created and now > limit:
+        return Hopeless(
+            f"container {target.name} did not reach {needs.condition} within its startTimeout of "
+            f"{target.start_timeout}s"
+        )
+    if needs.condition == "SUCCESS" and facts.ended and facts.exit_code != 0:
+        return Hopeless(f"container {target.name} did not exit with 0 but {_exit(facts)}")
+    if facts.ended and facts.started_at is None:
+        return Hopeless(f"container {target.name} did not start: {facts.reason or 'it was stopped'}")
+    if _satisfied(needs, facts):
+        return Ready()
+    if facts.ended and needs.condition == "HEALTHY":
+        return Hopeless(f"container {target.name} ended before it was healthy")
+    return NotYet(f"waiting for {target.name} to be {needs.condition}", until=limit)
+
+
+def _start_limit(
+    target: ContainerDefinition, needs: Dependency, facts: ContainerProgress
+) -> float | None:
+    """When ``startTimeout`` of the dependency runs out: it counts from the dependency's own start,
+    never for START, and no longer once the dependency has ended."""
+    if not target.start_timeout or facts.started_at is None or facts.ended:
+        return None
+    return None if needs.condition == "START" else facts.started_at + target.start_timeout
+
+
+def _satisfied(needs: Dependency, facts: ContainerProgress) -> bool:
+    match needs.condition:
+        case "START":
+            return facts.started_at is not None
+        case "COMPLETE":
+            return facts.ended and facts.exit_code is not None
+        case "SUCCESS":
+            return facts.ended and facts.exit_code == 0
+        case "HEALTHY":
+            return not facts.ended and facts.health.status is Health.HEALTHY
+
+
+def _exit(facts: ContainerProgress) -> str:
+    return "an unknown status" if facts.exit_code is None else str(facts.exit_code)

@@ -1,0 +1,213 @@
+"""``plan``: from what should be and what is, to what happens next.
+
+Pure, and run from scratch at every turn, whether the task was accepted a second or a year ago: there
+is no other code for starting, for stopping, or for taking up work after a restart.
+
+    learn      facts from news and looks, and whether there is a cause to stop   (learn.py)
+    run        every container one step up, if its dependencies allow            (order.py, health.py)
+    wind_down  every container one step down, dependents first                   (stopping.py)
+    tidy       what is left of ended containers, and of an ended task, goes
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from agent.task import health, order, stopping
+from agent.task.actions import (
+    Action,
+    AttachNetwork,
+    CreateContainer,
+    Decision,
+    DeleteContainer,
+    DetachNetwork,
+    FindImage,
+    News,
+    PrepareTask,
+    Probe,
+    ReleaseTask,
+    ServeMetadata,
+    StartContainer,
+)
+from agent.task.learn import give_up, learn
+from agent.task.model import (
+    Absent,
+    ContainerSeen,
+    Intent,
+    Progress,
+    Running,
+    Seen,
+    Step,
+    Unknown,
+    View,
+)
+from agent.task.stopping import Rules
+
+LOOK_AGAIN_S = 5.0
+"""A piece that could not be looked at is looked at again after this time, if nothing rings sooner."""
+
+DEPENDENCY_EXIT_CODE = 143
+"""What ECS reports for a container that never ran because a dependency failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn has come to so far."""
+
+    progress: Progress
+    actions: tuple[Action, ...] = ()
+    wakes: tuple[float, ...] = ()
+
+    def wanting(self, *actions: Action) -> Turn:
+        """The same with ``actions`` added."""
+        return replace(self, actions=(*self.actions, *actions))
+
+    def waking(self, at: float | None) -> Turn:
+        """The same, to be looked at again at ``at`` the latest."""
+        return self if at is None else replace(self, wakes=(*self.wakes, at))
+
+
+def plan(
+    intent: Intent,
+    progress: Progress,
+    view: View,
+    news: tuple[News, ...],
+    now: float,
+    rules: Rules,
+) -> Decision:
+    """Decides what is true of the task now and what to do about it. Equal inputs, equal answers."""
+    turn = Turn(learn(intent, progress, view, news, now))
+    if turn.progress.stop is None:
+        turn = _run(intent, turn, view, now)
+    stopping_now = turn.progress.stop is not None
+    if stopping_now:
+        turn = _wind_down(intent, replace(turn, actions=()), view, now, rules)
+    turn = _tidy(turn, view, now)
+    turn = _mark(turn, now)
+    return _decide(turn, view, now, _droppable(turn.progress) if stopping_now else frozenset())
+
+
+def _run(intent: Intent, turn: Turn, view: View, now: float) -> Turn:
+    for definition in intent.task.definition.container_definitions:
+        name = definition.name
+        if turn.progress.containers[name].ended:
+            continue
+        if turn.progress.containers[name].started_at is not None:
+            turn = _watch(intent, turn, view, name, now)
+            continue
+        match order.may_start(intent.task, turn.progress, name, now):
+            case order.Ready():
+                turn = _raise(turn, view, name)
+            case order.NotYet(_, until):
+                turn = turn.waking(until)
+            case order.Hopeless(why):
+                reason = f"CannotStartContainerError: dependency graph: {why}"
+                code = DEPENDENCY_EXIT_CODE
+                turn = replace(
+                    turn, progress=give_up(turn.progress, name, reason, now, exit_code=code)
+                )
+    # Giving up on an essential container above is a cause to stop, found in the same turn.
+    return replace(turn, progress=learn(intent, turn.progress, view, (), now))
+
+
+def _raise(turn: Turn, view: View, name: str) -> Turn:
+    """The next steps of a container towards RUNNING; those that don't need each other, together."""
+    facts = turn.progress.containers[name]
+    needs: list[Action] = []
+    if facts.image is None:
+        needs.append(FindImage(name))
+    if isinstance(view.task, Absent):
+        needs.append(PrepareTask())
+    if facts.network is None and not isinstance(view.networks[name], Unknown):
+        needs.append(AttachNetwork(name))
+    look = view.containers[name]
+    ready = not needs and isinstance(view.task, Seen) and isinstance(view.networks[name], Seen)
+    if needs or not ready:
+        return turn.wanting(*needs)
+    match look:
+        case Absent() | Seen(ContainerSeen(Running.UNSTARTED)):
+            return turn.wanting(CreateContainer(name))
+        case Seen(ContainerSeen(Running.CREATED)):
+            return turn.wanting(StartContainer(name))
+        case _:
+            return turn
+
+
+def _watch(intent: Intent, turn: Turn, view: View, name: str, now: float) -> Turn:
+    """A running container keeps its metadata endpoint and is probed when that is due."""
+    facts = turn.progress.containers[name]
+    network, check = view.networks[name], intent.task.container(name).health_check
+    if isinstance(network, Seen) and not network.state.served:
+        turn = turn.wanting(ServeMetadata(name))
+    if check is None or facts.started_at is None:
+        return turn
+    due = health.next_probe_at(check, facts.health, facts.started_at)
+    return turn.wanting(Probe(name)) if now >= due else turn.waking(due)
+
+
+def _wind_down(intent: Intent, turn: Turn, view: View, now: float, rules: Rules) -> Turn:
+    for name in turn.progress.containers:
+        if turn.progress.containers[name].ended:
+            continue
+        push = stopping.push(intent, turn.progress, name, view.containers[name], now, rules)
+        if push.ended:
+            turn = replace(turn, progress=give_up(turn.progress, name, "", now))
+        if push.action is not None:
+            turn = turn.wanting(push.action)
+        turn = turn.waking(push.wake_at)
+    return turn
+
+
+def _tidy(turn: Turn, view: View, now: float) -> Turn:
+    """Ended containers are deleted, then detached; then the task is released, then closed."""
+    bare = True
+    for name, facts in turn.progress.containers.items():
+        container, network = view.containers[name], view.networks[name]
+        attached = isinstance(network, Seen) or (facts.network is not None and not facts.detached)
+        if not isinstance(container, Absent) or attached or not isinstance(network, Absent):
+            bare = False
+        if not facts.ended:
+            continue
+        if isinstance(container, Seen):
+            turn = turn.wanting(DeleteContainer(name))
+        elif isinstance(container, Absent) and attached and not isinstance(network, Unknown):
+            turn = turn.wanting(DetachNetwork(name))
+    if not turn.progress.stopped or not bare:
+        return turn
+    if isinstance(view.task, Seen):
+        return turn.wanting(ReleaseTask())
+    if isinstance(view.task, Absent) and not turn.progress.closed:
+        progress = replace(turn.progress, closed_at=now).noting(Step(now, "closed"))
+        return replace(turn, progress=progress)
+    return turn
+
+
+def _mark(turn: Turn, now: float) -> Turn:
+    """Notes when the task as a whole came to run, and when it stopped."""
+    progress = turn.progress
+    facts = progress.containers.values()
+    up = all(each.started_at is not None or each.ended for each in facts)
+    if up and progress.started_at is None and progress.stop is None:
+        progress = replace(progress, started_at=now).noting(Step(now, "running"))
+    if progress.stopped and progress.stopped_at is None:
+        reason = progress.stop.reason if progress.stop else ""
+        progress = replace(progress, stopped_at=now).noting(Step(now, "stopped", detail=reason))
+    return replace(turn, progress=progress)
+
+
+def _decide(turn: Turn, view: View, now: float, drop: frozenset[str]) -> Decision:
+    """Holds back what failed and isn't due yet, and finds the earliest time to look again."""
+    held = turn.progress.held
+    due = tuple(
+        each for each in turn.actions if each.key not in held or now >= held[each.key].until
+    )
+    later = [held[each.key].until for each in turn.actions if each not in due]
+    unseen = [view.task, *view.containers.values(), *view.networks.values()]
+    if any(isinstance(each, Unknown) for each in unseen):
+        later.append(now + LOOK_AGAIN_S)
+    return Decision(turn.progress, due, min((*turn.wakes, *later), default=None), drop)
+
+
+def _droppable(progress: Progress) -> frozenset[str]:
+    """Running actions that a task on its way down has no use for."""
+    return frozenset(f"{kind}/{name}" for kind in ("image", "probe") for name in progress.containers)

@@ -1,0 +1,67 @@
+"""Winding a task down: whom to signal with what, when to kill.
+
+STOPSIGNAL of the image (SIGTERM by default), then SIGKILL when ``stopTimeout`` has passed since the
+signal was *delivered*; dependents first. A container that never ran needs no signal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from signal import SIGKILL, SIGTERM
+
+from agent.task import order
+from agent.task.actions import Action, Signal
+from agent.task.definition import ContainerDefinition
+from agent.task.model import ContainerSeen, Intent, Look, Progress, Running, Seen, Unknown
+
+KILL_AGAIN_S = 10.0
+"""SIGKILL can't be ignored, but a lost one can be repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Settings that the plan obeys. ``stop_timeout_s`` is ECS_CONTAINER_STOP_TIMEOUT."""
+
+    stop_timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What to do to one container now (perhaps nothing), and when to look at it again."""
+
+    action: Action | None = None
+    wake_at: float | None = None
+    ended: bool = False
+
+
+def push(
+    intent: Intent, progress: Progress, name: str, look: Look[ContainerSeen], now: float, rules: Rules
+) -> Push:
+    """The next step of bringing container ``name`` down. ``ended``: nothing of it will run."""
+    facts = progress.containers[name]
+    if isinstance(look, Unknown):
+        return Push()
+    if not isinstance(look, Seen) or look.state.running is not Running.RUNNING:
+        return Push(ended=facts.started_at is None)
+    if facts.kill_sent_at is not None:
+        return _kill_at(facts.kill_sent_at + KILL_AGAIN_S, name, now)
+    if intent.stop is not None and intent.stop.force:
+        return _kill_at(now, name, now)
+    if not order.may_stop(intent.task, progress, name):
+        return Push()
+    if facts.stop_sent_at is None:
+        image_signal = facts.image.stop_signal if facts.image else None
+        return Push(Signal(name, image_signal or SIGTERM))
+    return _kill_at(kill_at(intent.task.container(name), facts.stop_sent_at, rules), name, now)
+
+
+def kill_at(definition: ContainerDefinition, stop_sent_at: float, rules: Rules) -> float:
+    """When SIGKILL is due for a container whose stop signal was delivered at ``stop_sent_at``.
+
+    ``stopTimeout`` 0 means unset, as in ECS.
+    """
+    return stop_sent_at + (definition.stop_timeout or rules.stop_timeout_s)
+
+
+def _kill_at(due: float, name: str, now: float) -> Push:
+    return Push(Signal(name, SIGKILL)) if now >= due else Push(wake_at=due)

@@ -1,0 +1,162 @@
+"""A host in memory, ruder than the real one.
+
+It suspends inside every look and action, hides pieces at random, fails and repeats at random, and can
+crash (cancel everything) between an effect and its answer. It refuses what the real host would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+from agent.task import actions as act
+from agent.task.model import (
+    Absent,
+    Attachment,
+    ContainerSeen,
+    Image,
+    Look,
+    NetworkSeen,
+    Progress,
+    Running,
+    Seen,
+    Task,
+    Unknown,
+    View,
+)
+
+
+@dataclass
+class Behaviour:
+    """How a container's process behaves: exits by itself, ignores SIGTERM, fails its probes."""
+
+    exits_after: float | None = None
+    exit_code: int = 0
+    ignores_term: bool = False
+    healthy: bool = True
+
+
+@dataclass
+class FakeHost:
+    """The pieces that exist. ``clock`` is the loop's time, simulated in tests."""
+
+    rng: random.Random
+    behaviours: dict[str, Behaviour] = field(default_factory=dict)
+    rude: bool = True
+    prepared: bool = False
+    networks: set[str] = field(default_factory=set)
+    containers: dict[str, ContainerSeen] = field(default_factory=dict)
+    starts: list[str] = field(default_factory=list)
+    signals: list[tuple[str, int, float]] = field(default_factory=list)
+    exits: dict[str, tuple[int, float]] = field(default_factory=dict)
+    acted: int = 0
+    born: dict[str, float] = field(default_factory=dict)
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def look(self, task: Task, progress: Progress) -> View:
+        await self._suspend()
+        self._age()
+        names = [each.name for each in task.containers]
+        return View(
+            task=self._maybe(Seen(None) if self.prepared else Absent()),
+            networks={
+                n: self._maybe(Seen(NetworkSeen(served=True)) if n in self.networks else Absent())
+                for n in names
+            },
+            containers={
+                n: self._maybe(Seen(self.containers[n]) if n in self.containers else Absent())
+                for n in names
+            },
+        )
+
+    async def act(self, task: Task, progress: Progress, action: act.Action) -> act.Result:
+        self.acted += 1
+        await self._suspend()
+        if self.rude and self.rng.random() < 0.1:
+            return act.Again("the world is against it")
+        self._age()
+        result = self._do(action)
+        await self._suspend()  # a crash here loses the answer, not the effect
+        if self.rude and self.rng.random() < 0.05:
+            return act.Again("done, but the answer got lost")
+        return result
+
+    def gone(self) -> bool:
+        return not (self.prepared or self.networks or self.containers)
+
+    def _do(self, action: act.Action) -> act.Result:
+        gave: Image | Attachment | act.Probed | None = None
+        match action:
+            case act.PrepareTask():
+                self.prepared = True
+            case act.ReleaseTask():
+                assert not self.networks
+                assert not self.containers
+                self.prepared = False
+            case act.FindImage():
+                gave = Image("image", "sha256:1", "sha256:2")
+            case act.AttachNetwork(name):
+                self.networks.add(name)
+                gave = Attachment("bridge", "10.0.0.2", 24)
+            case act.DetachNetwork(name):
+                assert name not in self.containers, "detached under a container"
+                self.networks.discard(name)
+            case act.CreateContainer(name):
+                assert self.prepared
+                assert name in self.networks
+                self.containers.setdefault(name, ContainerSeen(Running.CREATED))
+            case act.StartContainer(name):
+                self._start(name)
+            case act.Signal(name, number):
+                self._signal(name, number)
+            case act.DeleteContainer(name):
+                assert name not in self.containers or name not in self.starts or name in self.exits
+                self.containers.pop(name, None)
+            case act.Probe(name):
+                gave = act.Probed(0 if self._behaviour(name).healthy else 1, "")
+            case act.ServeMetadata() | act.ForgetTask():
+                pass
+        return act.Done(gave)
+
+    def _start(self, name: str) -> None:
+        seen = self.containers.get(name)
+        if seen is not None and seen.running is Running.CREATED:
+            self.starts.append(name)
+            self.born[name] = self.now()
+            self.containers[name] = ContainerSeen(Running.RUNNING, pid=1)
+
+    def _signal(self, name: str, number: int) -> None:
+        seen = self.containers.get(name)
+        if seen is None or seen.running is not Running.RUNNING:
+            return
+        self.signals.append((name, number, self.now()))
+        if number == 9:
+            self._exit(name, 137)
+        elif not self._behaviour(name).ignores_term:
+            self._exit(name, 143)
+
+    def _age(self) -> None:
+        for name, seen in list(self.containers.items()):
+            after = self._behaviour(name).exits_after
+            due = self.born.get(name, 0.0) + (after or 0.0)
+            if seen.running is Running.RUNNING and after is not None and self.now() >= due:
+                self._exit(name, self._behaviour(name).exit_code)
+
+    def _exit(self, name: str, code: int) -> None:
+        self.exits[name] = (code, self.now())
+        self.containers[name] = ContainerSeen(
+            Running.STOPPED, exit_code=code, exited_at=self.now()
+        )
+
+    def _behaviour(self, name: str) -> Behaviour:
+        return self.behaviours.setdefault(name, Behaviour())
+
+    def _maybe(self, look: Look) -> Look:  # type: ignore[type-arg]
+        dark = self.rude and self.rng.random() < 0.1
+        return Unknown("dark") if dark else look
+
+    async def _suspend(self) -> None:
+        await asyncio.sleep(self.rng.random() * 0.05 if self.rude else 0)

@@ -1,0 +1,217 @@
+"""The loop in random worlds, under simulated time, with crashes; and one test per trap of its rules."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.engine.feed import Feed
+from agent.engine.store import Store
+from agent.engine.supervisor import Supervisor
+from agent.task.actions import Action, Result
+from agent.task.model import Progress, StopRequest, Task, View
+from agent.task.stopping import Rules
+from tests.fakes.host import Behaviour, FakeHost
+from tests.worlds import container, task
+
+RULES = Rules(stop_timeout_s=5.0)
+
+
+class MemoryStore(Store):
+    """A store whose disk is memory: same reads and writers, no thread (time is simulated)."""
+
+    def __init__(self, made: Task) -> None:
+        super().__init__(Path("/nonexistent"))
+        from agent.task.model import Intent, first_progress
+
+        self._intents[made.id] = Intent(made)
+        self._progress[made.id] = first_progress(made)
+
+    async def _write(self, change):  # type: ignore[no-untyped-def]
+        await asyncio.sleep(0.001)
+
+
+@dataclass(frozen=True)
+class World:
+    seed: int
+    rude: bool
+    behaviours: dict[str, Behaviour]
+    stop_at: float | None
+    crashes: tuple[float, ...]
+
+
+def three() -> Task:
+    needs = [{"containerName": "init", "condition": "COMPLETE"}]
+    also = [{"containerName": "web", "condition": "START"}]
+    return task(
+        container("init", essential=False),
+        container("web", dependsOn=needs, stopTimeout=3),
+        container("side", dependsOn=also, essential=False),
+    )
+
+
+behaviour = st.builds(
+    Behaviour,
+    exits_after=st.none() | st.floats(0, 20),
+    exit_code=st.sampled_from([0, 1, 42]),
+    ignores_term=st.booleans(),
+)
+worlds_ = st.builds(
+    World,
+    seed=st.integers(0, 2**32),
+    rude=st.booleans(),
+    behaviours=st.fixed_dictionaries({"init": behaviour, "web": behaviour, "side": behaviour}),
+    stop_at=st.floats(0, 30),
+    crashes=st.lists(st.floats(0.01, 10), max_size=4).map(tuple),
+)
+
+
+@pytest.fixture
+def new_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = _simulated()
+    yield loop
+    loop.close()
+
+
+def _simulated() -> asyncio.AbstractEventLoop:
+    import looptime
+
+    return looptime.patch_event_loop(asyncio.new_event_loop())
+
+
+async def live(made: Task, host: FakeHost, world: World, store: Store) -> None:
+    """The task's whole life, the agent crashing now and then, until it is closed."""
+    clock = asyncio.get_running_loop().time
+    feed = Feed()
+
+    async def agent() -> None:
+        await Supervisor(made.id, host, store, feed).run(clock, RULES)
+
+    async def operator(at: float) -> None:
+        await asyncio.sleep(at)
+        await store.ask_to_stop(made.id, StopRequest(clock(), "asked"))
+
+    async with asyncio.TaskGroup() as group:
+        if world.stop_at is not None:
+            group.create_task(operator(world.stop_at))
+        for crash_after in world.crashes:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(agent(), crash_after)
+                return
+        while not store.progress(made.id).closed:
+            # No events here: every look is due to the plan's own wake-ups or this impatience.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(agent(), 60)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(world=worlds_)
+def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World) -> None:
+    made, store = three(), None
+    loop = _simulated()
+    try:
+        store = MemoryStore(made)
+        host = FakeHost(random.Random(world.seed), behaviours=dict(world.behaviours), rude=world.rude)
+        loop.run_until_complete(asyncio.wait_for(live(made, host, world, store), 3600))
+        progress = store.progress(made.id)
+    finally:
+        loop.close()
+    assert host.gone()
+    assert progress.closed
+    assert len(set(host.starts)) == len(host.starts), "a container was started twice"
+    assert {n: c.exit_code for n, c in progress.containers.items() if n in host.exits} == {
+        n: code for n, (code, _) in host.exits.items()
+    }
+    assert host.acted < 200
+    _kills_came_in_time(host)
+    if "web" in host.starts:
+        assert host.exits["init"][1] <= host.born["web"], "web started before init was COMPLETE"
+
+
+def _kills_came_in_time(host: FakeHost) -> None:
+    limits = {"web": 3.0, "init": 5.0, "side": 5.0}
+    for name, number, at in host.signals:
+        if number == 9:
+            first = next(t for n, s, t in host.signals if n == name and s == 15)
+            assert at - first >= limits[name] - 0.2, "killed before its time"
+
+
+class Recording(FakeHost):
+    """Counts what happens while a piece is being changed."""
+
+
+async def drive(host: FakeHost, store: MemoryStore, made: Task, seconds: float) -> None:
+    clock = asyncio.get_running_loop().time
+    with suppress(TimeoutError):
+        await asyncio.wait_for(Supervisor(made.id, host, store, Feed()).run(clock, RULES), seconds)
+
+
+def test_a_stop_during_the_attachment_waits_for_it(
+    new_loop: asyncio.AbstractEventLoop,
+) -> None:
+    class Slow(FakeHost):
+        async def act(self, task: Task, progress: Progress, action: Action) -> Result:
+            if type(action).__name__ == "AttachNetwork":
+                await asyncio.sleep(1)
+            return await super().act(task, progress, action)
+
+    made = task(container("web"))
+    store, host = MemoryStore(made), Slow(random.Random(1), rude=False)
+
+    async def scenario() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(drive(host, store, made, 30))
+            await asyncio.sleep(0.5)
+            await store.ask_to_stop(made.id, StopRequest(0.5, "asked"))
+
+    new_loop.run_until_complete(scenario())
+    assert host.gone()
+
+
+def test_a_stop_that_arrives_during_a_turn_is_not_overwritten(
+    new_loop: asyncio.AbstractEventLoop,
+) -> None:
+    made = task(container("web"))
+    store = MemoryStore(made)
+
+    class Asking(FakeHost):
+        async def look(self, task: Task, progress: Progress) -> View:
+            if store.intents[made.id].stop is None and "web" in self.starts:
+                await store.ask_to_stop(made.id, StopRequest(self.now(), "asked"))
+            return await super().look(task, progress)
+
+    host = Asking(random.Random(1), rude=False)
+    new_loop.run_until_complete(drive(host, store, made, 30))
+    new_loop.run_until_complete(drive(host, store, made, 30))
+    assert host.signals == [("web", 15, host.signals[0][2])]
+    assert host.gone()
+
+
+def test_a_container_that_ignores_sigterm_gets_it_once(
+    new_loop: asyncio.AbstractEventLoop,
+) -> None:
+    made = task(container("web", stopTimeout=30))
+    store = MemoryStore(made)
+    host = FakeHost(random.Random(1), {"web": Behaviour(ignores_term=True)}, rude=False)
+    new_loop.run_until_complete(drive(host, store, made, 1))
+    new_loop.run_until_complete(store.ask_to_stop(made.id, StopRequest(1, "asked")))
+    new_loop.run_until_complete(drive(host, store, made, 29))
+    assert [number for _, number, _ in host.signals] == [15]
+    new_loop.run_until_complete(drive(host, store, made, 60))
+    assert [number for _, number, _ in host.signals] == [15, 9]
+
+
+def test_cancelling_the_supervisor_leaves_the_container_running(
+    new_loop: asyncio.AbstractEventLoop,
+) -> None:
+    made = task(container("web"))
+    store, host = MemoryStore(made), FakeHost(random.Random(1), rude=False)
+    new_loop.run_until_complete(drive(host, store, made, 5))
+    assert host.containers["web"].running.value == "RUNNING"
+    assert host.signals == []
