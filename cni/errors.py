@@ -45,7 +45,7 @@ class PortTaken(CNIError):
 
 @contextmanager
 def reported(msg: str) -> Iterator[None]:
-    """Also a decorator: an `OSError` inside leaves as `CNIError` number 5 that begins with `msg`."""
+    """Turn an `OSError` into a `CNIError` number 5 that begins with `msg`; also a decorator."""
     try:
         yield
     except OSError as error:

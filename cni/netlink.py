@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -29,17 +30,21 @@ _NLA_F_NESTED: Final = 0x8000
 _NLA_TYPE_MASK: Final = 0x3FFF
 
 _SOL_NETLINK: Final = 270
+_NETLINK_NO_ENOBUFS: Final = 5
 _NETLINK_CAP_ACK: Final = 10
 _NETLINK_EXT_ACK: Final = 11
 _NETLINK_GET_STRICT_CHK: Final = 12
+_SO_SNDBUFFORCE: Final = 32
 
 _HEADER: Final = struct.Struct("=IHHII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _ERROR: Final = struct.Struct("=i")
 # The kernel answers within microseconds, or tens of milliseconds when it must wait for RCU.
-_DEADLINE_S: Final = 5.0
+_DEADLINE: Final = struct.pack("@ll", 5, 0)
 # The kernel fills at most 32 KiB per datagram of a dump.
 _BUFFER_BYTES: Final = 65536
+# One transaction may publish every port there is, at about 120 bytes each.
+_SEND_BYTES: Final = 8 << 20
 _DUMP_ATTEMPTS: Final = 20
 
 
@@ -62,6 +67,16 @@ class NetlinkError(OSError):
         self.position = position
 
 
+@contextmanager
+def tolerating(code: int) -> Iterator[None]:
+    """Let a refusal with this errno pass: what was asked for is so already."""
+    try:
+        yield
+    except NetlinkError as error:
+        if error.errno != code:
+            raise
+
+
 @dataclass(frozen=True, slots=True)
 class _Message:
     type: int
@@ -76,10 +91,14 @@ class NetlinkSocket:
     def __init__(self, protocol: int) -> None:
         # A datagram socket, so that other netlink libraries can be handed its descriptor.
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, protocol)
-        self._socket.settimeout(_DEADLINE_S)
+        # Not Python's own timeout, with which MSG_DONTWAIT would wait as well.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _DEADLINE)
         self._sequence = 0
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BYTES)
         for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
+        # A refused batch may answer with more errors than fit; the first one says it all.
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
         self._socket.bind((0, 0))
 
     def __enter__(self) -> Self:
@@ -87,6 +106,10 @@ class NetlinkSocket:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor, as selectors and other netlink libraries want it."""
+        return self._socket.fileno()
 
     def close(self) -> None:
         """Close the socket; it no longer keeps its namespace alive."""
@@ -111,9 +134,10 @@ class NetlinkSocket:
                     reason = _reason(message)
                     failure = NetlinkError(code, requests[position].what, reason, position)
                 if code and message.sequence not in waiting:
-                    waiting.clear()  # the envelope of a batch was refused: nothing more will come
+                    waiting.clear()  # one of a batch, or its envelope: all of it has failed
                 waiting.discard(message.sequence)
         if failure is not None:
+            self._drain()
             raise failure
 
     def query(self, request: Request) -> list[bytes]:
@@ -144,11 +168,25 @@ class NetlinkSocket:
         """Send and return the sequence number of the first request."""
         first = self._sequence + 1
         self._sequence += len(requests)
-        self._socket.send(b"".join(_pack(request, first + at) for at, request in enumerate(requests)))
+        self._socket.send(
+            b"".join(_pack(request, first + at) for at, request in enumerate(requests))
+        )
         return first
 
+    def _drain(self) -> None:
+        """Throw away the other errors of a batch, lest they leave no room for the next answer.
+
+        They are all there: the kernel works while it is sent to.
+        """
+        with suppress(BlockingIOError):
+            while self._socket.recv(1, socket.MSG_DONTWAIT):
+                pass
+
     def _receive(self) -> Iterator[_Message]:
-        datagram = self._socket.recv(_BUFFER_BYTES)
+        try:
+            datagram = self._socket.recv(_BUFFER_BYTES)
+        except BlockingIOError as error:
+            raise TimeoutError("the kernel does not answer on netlink") from error
         at = 0
         while at + _HEADER.size <= len(datagram):
             length, kind, flags, sequence, _ = _HEADER.unpack_from(datagram, at)

@@ -26,12 +26,12 @@ from cni.netlink import (
     NLM_F_CREATE,
     NLM_F_DUMP,
     NLM_F_EXCL,
-    NetlinkError,
     NetlinkSocket,
     Request,
     attribute,
     attributes,
     nested,
+    tolerating,
 )
 
 _NETLINK_ROUTE: Final = 0
@@ -160,23 +160,17 @@ def new_default_route(index: int, gateway: IPv4Address | IPv6Address) -> Request
 def get_link(netlink: NetlinkSocket, name: str) -> Link | None:
     """Return the link of that name, None when there is none."""
     request = Request(f"look up {name}", _RTM_GETLINK, NLM_F_ACK, _link() + _name(name))
-    try:
+    answers: list[bytes] = []
+    with tolerating(errno.ENODEV):
         answers = netlink.query(request)
-    except NetlinkError as error:
-        if error.errno == errno.ENODEV:
-            return None
-        raise
-    return _parse_link(answers[0])
+    return _parse_link(answers[0]) if answers else None
 
 
 def delete_link(netlink: NetlinkSocket, name: str) -> None:
     """Delete the link of that name; none is fine. The kernel takes 10-20 ms (it waits for RCU)."""
     request = Request(f"delete {name}", _RTM_DELLINK, NLM_F_ACK, _link() + _name(name))
-    try:
+    with tolerating(errno.ENODEV):
         netlink.execute([request])
-    except NetlinkError as error:
-        if error.errno != errno.ENODEV:
-            raise
 
 
 def get_addresses(netlink: NetlinkSocket, index: int) -> set[IPv4Interface | IPv6Interface]:

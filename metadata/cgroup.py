@@ -242,7 +242,8 @@ def _require_life(directory: Path, processes: int | None) -> None:
 def _text(path: Path) -> str:
     """The file's text; empty when it isn't there, or is removed while we read (ENODEV)."""
     try:
-        return path.read_text()
+        with path.open("rb", buffering=0) as file:  # half the cost of read_text
+            return file.readall().decode()
     except FileNotFoundError:
         return ""
     except OSError as error:

@@ -80,7 +80,8 @@ class Listeners:
         """Answers on the listening TCP socket, for this owner, until `close(key)`.
 
         Takes the socket over: it is closed with the listener; what is to outlive that must be a
-        duplicate of it. Raises ValueError when the key is being served already.
+        duplicate of it. Raises ValueError when the key is being served already, and then leaves
+        the socket alone.
         """
         if key in self._listeners:
             raise ValueError(f"metadata is served for {key} already; close it first")

@@ -34,7 +34,10 @@ class OutOfRange(ContainerdError):
 
 
 class Unavailable(ContainerdError):
-    """containerd can't be reached or is busy with this very object; ask again later."""
+    """containerd or the shim went away, can't be reached, or is busy with this; ask again later.
+
+    A call that was under way may have had its effect: look before doing it again.
+    """
 
 
 class DeadlineExceeded(ContainerdError):
@@ -48,14 +51,25 @@ _BY_CODE: dict[grpc.StatusCode, type[ContainerdError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
     grpc.StatusCode.OUT_OF_RANGE: OutOfRange,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.CANCELLED: Unavailable,  # by the daemon, as it stops
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+}
+
+# Errors of Go and of the shims that containerd, all of them before 2.0, passes on without a code.
+_BY_TEXT: dict[str, type[ContainerdError]] = {
+    "context deadline exceeded": DeadlineExceeded,
+    "context canceled": Unavailable,
+    "ttrpc: closed": Unavailable,
+    "cannot delete a running process": FailedPrecondition,
 }
 
 
 def translated(error: grpc.aio.AioRpcError, method: str, about: str) -> ContainerdError:
     """The error to raise ``from`` a gRPC one of ``method`` (its full path) on object ``about``."""
-    kind = _BY_CODE.get(error.code(), ContainerdError)
     said = error.details() or error.code().name
+    kind = _BY_CODE.get(error.code(), ContainerdError)
+    if error.code() is grpc.StatusCode.UNKNOWN:
+        kind = next((_BY_TEXT[each] for each in _BY_TEXT if each in said), ContainerdError)
     return kind(f"{named(method, about)}: {said}")
 
 

@@ -24,18 +24,10 @@ def generate(into: Path = ROOT) -> None:
 
     Raises RuntimeError when protoc refuses; protoc has then said why on standard error.
     """
-    _protoc(f"--python_out={into}", f"--pyi_out={into}")
-
-
-def describe(into: Path) -> None:
-    """Write the compiled FileDescriptorSet of all ``.proto`` files to the file ``into``."""
-    _protoc(f"--descriptor_set_out={into}")
-
-
-def _protoc(*outputs: str) -> None:
     sources = [str(PACKAGE / each.name) for each in sorted(PROTO.glob("*.proto"))]
     well_known = Path(grpc_tools.__file__).parent / "_proto"
     includes = [f"-I{PACKAGE}={PROTO}", f"-I{well_known}"]
+    outputs = [f"--python_out={into}", f"--pyi_out={into}"]
     if protoc.main(["protoc", *includes, *outputs, *sources]) != 0:
         raise RuntimeError(f"protoc refused {PROTO}; see its message above")
 

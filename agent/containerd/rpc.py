@@ -6,7 +6,7 @@ Calls go by method path, so no generated stubs are needed. Used only inside this
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,7 @@ _OPTIONS = (
 
 Reply = TypeVar("Reply", bound=Message)
 
-# grpc's stream calls are generic over types that its stubs and its runtime name differently.
+# grpc's published type stubs do not know stream calls as they are.
 StreamCall = Any
 
 
@@ -77,33 +77,39 @@ class Rpc:
         return answer
 
     async def stream(
-        self, method: str, request: Message, reply: type[Reply], *, about: str, stall: float | None
-    ) -> AsyncIterator[Reply]:
-        """The messages of a server's stream, each within ``stall`` seconds (None: no limit).
+        self, method: str, request: Message, reply: type[Reply], *, about: str, stall: float
+    ) -> AsyncGenerator[Reply]:
+        """The messages of a server's stream, each within ``stall`` seconds.
 
-        No limit is for events alone, where silence is normal. To leave it early, wrap it in
-        ``contextlib.aclosing``.
+        To leave it early, wrap it in ``contextlib.aclosing``.
         """
-        opened = self.channel.unary_stream(method, _encoded, reply.FromString)
-        call: StreamCall = opened(request, metadata=self.metadata)
+        call = self.server_stream(method, request, reply)
         try:
             while (message := await received(call, method, about, stall)) is not None:
                 yield message
         finally:
             call.cancel()
 
+    def server_stream(self, method: str, request: Message, reply: type[Message]) -> StreamCall:
+        """A stream towards us, for ``received``; the caller cancels it at the end."""
+        opened = self.channel.unary_stream(method, _encoded, reply.FromString)
+        return opened(request, metadata=self.metadata)
+
     def duplex(self, method: str, reply: type[Message]) -> StreamCall:
         """A stream both ways, for ``sent`` and ``received``; the caller cancels it at the end."""
-        opened = self.channel.stream_stream(method, _encoded, reply.FromString)
+        opened: Any = self.channel.stream_stream(method, _encoded, reply.FromString)
         return opened(metadata=self.metadata)
 
 
 async def received(call: StreamCall, method: str, about: str, stall: float | None) -> Any:
-    """The stream's next message within ``stall`` seconds; None at its proper end."""
+    """The stream's next message within ``stall`` seconds; None at its proper end.
+
+    No limit (None) is for events alone, where silence is normal.
+    """
     with _translating(method, about):
         async with asyncio.timeout(stall):
             message = await call.read()
-    return None if message is grpc.aio.EOF else message
+    return message if isinstance(message, Message) else None  # grpc.aio.EOF is no message
 
 
 async def sent(call: StreamCall, message: Message, method: str, about: str, stall: float) -> None:
@@ -128,12 +134,12 @@ def _translating(method: str, about: str) -> Iterator[None]:
     except TimeoutError as error:
         raise DeadlineExceeded(f"{named(method, about)}: no answer in time") from error
     except asyncio.CancelledError as error:
-        # grpc.aio also raises this in a task that nobody cancelled, when the server answers
-        # CANCELLED or the channel is closed; a task group would take it for a quiet end.
+        # grpc.aio raises this also in a task that nobody cancelled, when the channel is closed; a
+        # task group would take it for a quiet end.
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        raise Unavailable(f"{named(method, about)}: cancelled by the other side") from error
+        raise Unavailable(f"{named(method, about)}: the connection was closed") from error
 
 
 def _encoded(message: Message) -> bytes:

@@ -6,7 +6,6 @@ containerd's word "task" is one container's processes; what ECS calls a task is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.empty_pb2 import Empty
@@ -21,22 +20,6 @@ _TASKS = "/containerd.services.tasks.v1.Tasks/"
 _PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 
 
-@dataclass(frozen=True, slots=True)
-class Stdio:
-    """Paths of FIFOs, or ``file://`` and ``binary://`` addresses; empty: /dev/null.
-
-    A FIFO needs its reader before the call, else the shim waits for one until the deadline.
-    """
-
-    stdin: str = ""
-    stdout: str = ""
-    stderr: str = ""
-    terminal: bool = False
-
-
-NO_STDIO = Stdio()
-
-
 class Tasks:
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
@@ -46,29 +29,32 @@ class Tasks:
         container_id: str,
         rootfs: Iterable[Mount] = (),
         *,
-        stdio: Stdio = NO_STDIO,
+        stdin: str = "",
+        stdout: str = "",
+        stderr: str = "",
+        terminal: bool = False,
         timeout: float = TASK_S,
     ) -> int:
         """Everything but the program's start: mounts, namespaces, cgroup. Gives the pid.
 
-        AlreadyExists if the container has a task.
+        ``stdin``, ``stdout``, ``stderr``: FIFOs; empty: /dev/null. An output FIFO needs its reader
+        first, else the shim waits for one until the deadline. ``file:///path``, the same for both
+        outputs, takes both. AlreadyExists if the container has a task.
         """
         request = pb.CreateTaskRequest(
             container_id=container_id,
             rootfs=mounts_to(rootfs),
-            stdin=stdio.stdin,
-            stdout=stdio.stdout,
-            stderr=stdio.stderr,
-            terminal=stdio.terminal,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            terminal=terminal,
         )
         reply = await self._rpc.unary(
             _TASKS + "Create", request, pb.CreateTaskResponse, about=container_id, timeout=timeout
         )
         return reply.pid
 
-    async def start(
-        self, container_id: str, exec_id: str = "", *, timeout: float = TASK_S
-    ) -> int:
+    async def start(self, container_id: str, exec_id: str = "", *, timeout: float = TASK_S) -> int:
         """Start the created program, or the exec added under ``exec_id``. Gives the pid."""
         request = pb.StartRequest(container_id=container_id, exec_id=exec_id)
         about = _about(container_id, exec_id)
@@ -91,8 +77,8 @@ class Tasks:
     async def list(self, *, timeout: float = TASK_S) -> tuple[Process, ...]:
         """The first process of every task of the namespace; execs are not in it.
 
-        containerd asks the shims one after the other and leaves out one that does not answer: a
-        task missing here is not known to be gone, ``get`` it to be sure.
+        containerd asks the shims one after the other, for two seconds each; one that does not
+        answer shows as UNKNOWN.
         """
         reply = await self._rpc.unary(
             _TASKS + "List", pb.ListTasksRequest(), pb.ListTasksResponse, about="", timeout=timeout
@@ -124,21 +110,24 @@ class Tasks:
         exec_id: str,
         process: bytes,
         *,
-        stdio: Stdio = NO_STDIO,
+        stdin: str = "",
+        stdout: str = "",
+        stderr: str = "",
+        terminal: bool = False,
         timeout: float = TASK_S,
     ) -> None:
         """Add a process (an OCI ``process`` object as JSON) to a running task; ``start`` starts it.
 
-        AlreadyExists if ``exec_id`` is taken.
+        Output addresses are those of ``create``. AlreadyExists if ``exec_id`` is taken.
         """
         request = pb.ExecProcessRequest(
             container_id=container_id,
             exec_id=exec_id,
             spec=Any(type_url=_PROCESS_TYPE, value=process),
-            stdin=stdio.stdin,
-            stdout=stdio.stdout,
-            stderr=stdio.stderr,
-            terminal=stdio.terminal,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            terminal=terminal,
         )
         about = _about(container_id, exec_id)
         await self._rpc.unary(_TASKS + "Exec", request, Empty, about=about, timeout=timeout)

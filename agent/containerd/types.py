@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from types import MappingProxyType
 
 RUNC_SHIM = "io.containerd.runc.v2"
 GROUP_ANNOTATION = "io.containerd.runc.v2.group"
@@ -16,8 +15,6 @@ GROUP_ANNOTATION = "io.containerd.runc.v2.group"
 
 GC_ROOT_LABEL = "containerd.io/gc.root"
 """On content or a snapshot: never collected, lease or not. The value is any non-empty text."""
-
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +40,21 @@ class Descriptor:
     media_type: str
     digest: str
     size: int
-    annotations: Mapping[str, str] = field(default=_NONE)
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
     name: str
     target: Descriptor
-    labels: Mapping[str, str] = field(default=_NONE)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ContentInfo:
     digest: str
     size: int
-    labels: Mapping[str, str] = field(default=_NONE)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +79,13 @@ class SnapshotInfo:
     name: str
     parent: str
     kind: SnapshotKind
-    labels: Mapping[str, str] = field(default=_NONE)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     id: str
-    labels: Mapping[str, str] = field(default=_NONE)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +116,7 @@ class ContainerRecord:
     options: RuncOptions | None = None
     snapshotter: str = ""
     snapshot_key: str = ""
-    labels: Mapping[str, str] = field(default=_NONE)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class Status(Enum):

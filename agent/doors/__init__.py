@@ -1,0 +1,5 @@
+"""How work gets in: the ECS JSON 1.1 API, and Hostler's few calls beside it.
+
+``api`` speaks HTTP, ``requests`` checks what comes in, ``operations`` has one function per call,
+``shapes`` writes answers. Only intent is written from here, through the fleet.
+"""

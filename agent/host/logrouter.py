@@ -19,6 +19,8 @@ START_S = 10.0
 """Deadline for a router to start: it may wait five seconds for one that is just ending."""
 REQUEST_S = 10.0
 """Deadline for requests that the router answers at once."""
+EX_TEMPFAIL = 75
+"""The router's status when another one serves the directory: someone else was faster."""
 ATTEMPTS = 3
 """Routers that may die under one request before we stop blaming chance."""
 
@@ -49,7 +51,7 @@ class LogRouter:
                 return
             await self._start()
             if not await self._answers():
-                raise LogRouterError(f"the log router ended at once; see {self._stderr}")
+                raise LogRouterError(f"the log router does not answer; see {self._stderr}")
 
     async def open(self, stream: Stream) -> None:
         """Both FIFOs exist and have a reader; what they carry goes to the stream's log."""
@@ -138,7 +140,7 @@ class LogRouter:
             process.kill()
             await process.wait()
             raise LogRouterTimeout(f"the log router does not start within {START_S:g} s") from error
-        if status:
+        if status not in (0, EX_TEMPFAIL):
             raise LogRouterError(f"the log router does not start: {self._last_words()}")
 
     @property

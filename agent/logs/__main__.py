@@ -69,8 +69,9 @@ def listening(path: Path) -> socket.socket:
     """A socket there that root alone may connect to. We hold the lock, so an old one is dead."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    os.umask(0o077)
+    before = os.umask(0o077)
     listener.bind(str(path))
+    os.umask(before)
     listener.listen(128)
     listener.settimeout(0)
     return listener

@@ -40,6 +40,7 @@ class Router:
         self._listener = listener
         self._selector = selectors.EpollSelector()
         self._streams: dict[str, LogStream] = {}
+        self._clients: set[Client] = set()
         self._closing: dict[str, list[tuple[Client, object]]] = {}
         self._stopping = False
         self._watch(listener, self._accept)
@@ -68,6 +69,8 @@ class Router:
                     key.data(events)
         for stream in self._streams.values():
             stream.detach()
+        for client in tuple(self._clients):
+            self._drop(client)
         self._selector.close()
 
     def _stop(self, _events: int) -> None:
@@ -125,6 +128,7 @@ class Router:
             say(f"connection refused: {error}")
             return
         client = Client(connection)
+        self._clients.add(client)
         self._watch(connection, partial(self._serve_client, client))
 
     def _serve_client(self, client: Client, events: int) -> None:
@@ -156,7 +160,7 @@ class Router:
             self._drop(client)
 
     def _flush(self, client: Client) -> None:
-        if client.connection.fileno() < 0:
+        if client not in self._clients:
             return
         key = self._selector.get_key(client.connection)
         events = selectors.EVENT_READ | (0 if client.flush() else selectors.EVENT_WRITE)
@@ -164,7 +168,8 @@ class Router:
             self._selector.modify(client.connection, events, key.data)
 
     def _drop(self, client: Client) -> None:
-        if client.connection.fileno() >= 0:
+        if client in self._clients:
+            self._clients.remove(client)
             self._selector.unregister(client.connection)
             client.connection.close()
 

@@ -48,6 +48,7 @@ class Task:
     started_by: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[Mapping[str, str], ...] = ()
+    client_token: str = ""
 
     def identity(self, name: str) -> ContainerIdentity:
         """The identity of container ``name``, which must be one of the task's."""

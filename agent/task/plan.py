@@ -118,13 +118,12 @@ def _raise(turn: Turn, view: View, name: str) -> Turn:
         needs.append(FindImage(name))
     if isinstance(view.task, Absent):
         needs.append(PrepareTask())
-    if facts.network is None and not isinstance(view.networks[name], Unknown):
+    network = view.networks[name]
+    if isinstance(network, Absent) or (facts.network is None and isinstance(network, Seen)):
         needs.append(AttachNetwork(name))
-    look = view.containers[name]
-    ready = not needs and isinstance(view.task, Seen) and isinstance(view.networks[name], Seen)
-    if needs or not ready:
+    if needs or isinstance(view.task, Unknown) or isinstance(network, Unknown):
         return turn.wanting(*needs)
-    match look:
+    match view.containers[name]:
         case Absent() | Seen(ContainerSeen(Running.UNSTARTED)):
             return turn.wanting(CreateContainer(name))
         case Seen(ContainerSeen(Running.CREATED)):

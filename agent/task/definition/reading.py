@@ -8,6 +8,7 @@ warnings, are taken out, and the second pass sees the rest.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -157,7 +158,7 @@ def _warning(error: ErrorDetails) -> Problem:
 
 def _fields_at(location: Iterable[int | str]) -> list[str]:
     """The names a field could have had at a place, from the JSON schema of the structures."""
-    schema: dict[str, Any] = TaskDefinition.model_json_schema()
+    schema = _schema()
     definitions, here = schema["$defs"], schema
     for step in location:
         here = here["items"] if isinstance(step, int) else here["properties"][step]
@@ -167,6 +168,11 @@ def _fields_at(location: Iterable[int | str]) -> list[str]:
         if "$ref" in here:
             here = definitions[here["$ref"].rsplit("/", 1)[1]]
     return list(here["properties"])
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return TaskDefinition.model_json_schema()
 
 
 def _take_out(plain: Any, location: tuple[int | str, ...]) -> None:

@@ -1,8 +1,7 @@
 """The base of every ECS structure: names as the API spells them, types as strict as the API's.
 
-Used by ``container`` and ``task``. A structure only says which fields there
-are and of which type; limits that need a number or a second field are rules (``container_rules``,
-``task_rules``).
+Used by ``container`` and ``task``. A structure only says which fields there are and of which type;
+limits that need a number or a second field are rules (``container_rules``, ``task_rules``).
 """
 
 from typing import Annotated

@@ -1,0 +1,198 @@
+"""The composition root: from settings to objects to one group of tasks, and the way down again.
+
+The only module that sees all floors. SIGTERM ends the agent and nothing else: containers, their logs
+and their network go on, and the next agent takes them up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from pathlib import Path
+
+import psutil
+
+from agent import VERSION
+from agent.config import Settings
+from agent.containerd.client import Containerd
+from agent.containerd.embedded import EmbeddedContainerd
+from agent.containerd.events import Gap
+from agent.containerd.payloads import TaskExit
+from agent.doors.api import Api
+from agent.doors.extensions import Office
+from agent.doors.operations import Capacity, Desk
+from agent.engine.feed import Feed
+from agent.engine.fleet import Fleet
+from agent.engine.store import Store
+from agent.feed_source import FeedSource
+from agent.host import facts
+from agent.host.cgroups import Cgroups
+from agent.host.containers import Containers, RuntimeSettings
+from agent.host.host import RealHost
+from agent.host.images import Images
+from agent.host.logrouter import LogRouter
+from agent.host.sandbox import NetworkSettings, Sandboxes
+from agent.notify import notify
+from agent.task import names
+from agent.task.stopping import Rules
+from metadata.listener import Listeners
+from metadata.sampler import Sampler
+
+log = logging.getLogger(__name__)
+
+HOST_CONTAINERD = Path("/run/containerd/containerd.sock")
+EXIT_TOPICS = ("/tasks/exit", "/tasks/oom")
+"""The rest of what containerd tells is of our own doing."""
+
+
+async def run(settings: Settings) -> None:
+    """Runs the agent until SIGTERM or SIGINT. Raises what keeps it from starting, in plain words."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        store = Store(settings.state_dir / "state.db")
+        await store.open()
+        stack.push_async_callback(store.close)
+        embedded = await _embedded(settings, stack)
+        socket = embedded.socket if embedded else _host_socket(settings)
+        client = await stack.enter_async_context(
+            Containerd(socket, settings.containerd_namespace, snapshotter=settings.snapshotter)
+        )
+        await client.namespaces.ensure(settings.containerd_namespace)
+        await _serve(settings, store, client, embedded, stopping, stack)
+
+
+async def _embedded(settings: Settings, stack: AsyncExitStack) -> EmbeddedContainerd | None:
+    """Our own containerd, started, where the host's is not to be used or is not there."""
+    shared = settings.containerd == "auto" and HOST_CONTAINERD.exists()
+    if shared or settings.containerd.startswith("/"):
+        return None
+    root, state = settings.state_dir / "containerd", settings.run_dir / "containerd"
+    embedded = EmbeddedContainerd(root, state, state / "containerd.sock")
+    await embedded.start()
+    stack.push_async_callback(embedded.stop)
+    return embedded
+
+
+def _host_socket(settings: Settings) -> Path:
+    return HOST_CONTAINERD if settings.containerd == "auto" else Path(settings.containerd)
+
+
+async def _serve(
+    settings: Settings,
+    store: Store,
+    client: Containerd,
+    embedded: EmbeddedContainerd | None,
+    stopping: asyncio.Event,
+    stack: AsyncExitStack,
+) -> None:
+    feed, router = Feed(), LogRouter(settings.run_dir)
+    await router.ensure_running()
+    stack.push_async_callback(router.stop_if_idle)
+    cluster_arn = names.cluster_arn(settings.region, settings.account, settings.cluster)
+    listeners = await stack.enter_async_context(
+        _metadata(FeedSource(feed, settings.names, cluster_arn))
+    )
+    sandboxes = await stack.enter_async_context(_sandboxes(settings, store, listeners))
+    images = Images(client, settings.state_dir / "spool")
+    host = _host(settings, client, images, router, sandboxes)
+    fleet = Fleet(host, store, feed, time.time, Rules(settings.stop_timeout_s))
+    capacity = Capacity(
+        memory_mib=psutil.virtual_memory().total // 2**20,
+        cpu_units=(os.cpu_count() or 1) * 1024,
+    )
+    desk = Desk(settings, store, fleet, feed, time.time, capacity)
+    api = Api(desk, Office(settings.names, images))
+    async with asyncio.TaskGroup() as group:
+        background = [
+            group.create_task(fleet.run(settings.keep_stopped_s), name="fleet"),
+            group.create_task(_listen(client, fleet), name="events"),
+        ]
+        if embedded is not None:
+            background.append(group.create_task(embedded.run(), name="containerd"))
+        async with api.serving(settings.api_socket):
+            log.info("hostler %s serves %s", VERSION, settings.api_socket)
+            notify(f"READY=1\nSTATUS=serving {settings.api_socket}")
+            await stopping.wait()
+            notify("STOPPING=1")
+        for each in background:
+            each.cancel()
+    if all(store.progress(each).closed for each in store.intents):
+        await sandboxes.remove_network()
+        host.cgroups.remove_if_empty(settings.cgroup_parent)
+    log.info("hostler has ended; tasks run on")
+
+
+@asynccontextmanager
+async def _metadata(source: FeedSource) -> AsyncIterator[Listeners]:
+    sampler = Sampler()
+    listeners = Listeners(source, sampler)
+    try:
+        yield listeners
+    finally:
+        await listeners.close_all()
+        sampler.close()
+
+
+@asynccontextmanager
+async def _sandboxes(
+    settings: Settings, store: Store, listeners: Listeners
+) -> AsyncIterator[Sandboxes]:
+    network = NetworkSettings(
+        bridge=settings.bridge,
+        subnet=settings.bridge_subnet,
+        table=settings.nft_table,
+        port_range=settings.port_range,
+    )
+    sandboxes = Sandboxes(network, settings.names, listeners)
+    alive = [
+        names.container_id(task_id, each.name)
+        for task_id, intent in store.intents.items()
+        if not store.progress(task_id).closed
+        for each in intent.task.containers
+    ]
+    try:
+        await sandboxes.open(alive)
+        yield sandboxes
+    finally:
+        await sandboxes.close()
+
+
+def _host(
+    settings: Settings,
+    client: Containerd,
+    images: Images,
+    router: LogRouter,
+    sandboxes: Sandboxes,
+) -> RealHost:
+    cgroups = Cgroups()
+    runtime = RuntimeSettings(
+        runtime=settings.runtime,
+        create_timeout_s=settings.create_timeout_s,
+        start_timeout_s=settings.start_timeout_s,
+    )
+    containers = Containers(
+        client, images, router, settings.names, facts.gather(cgroups), runtime
+    )
+    return RealHost(client, containers, images, sandboxes, cgroups, settings.names)
+
+
+async def _listen(client: Containerd, fleet: Fleet) -> None:
+    """Rings for every exit of a container's first process, and for all after a gap."""
+    async with aclosing(client.events.subscribe(EXIT_TOPICS)) as events:
+        async for event in events:
+            match event:
+                case Gap(why):
+                    log.debug("containerd's events: %s", why)
+                    fleet.ring_all()
+                case _ if isinstance(event.payload, TaskExit) and event.payload.exec_id == "":
+                    fleet.ring(event.payload.container_id)
+                case _:
+                    pass

@@ -1,0 +1,131 @@
+"""The control API over HTTP: ECS's AWS JSON 1.1 protocol on a unix socket.
+
+A call is ``POST /`` with its name in ``X-Amz-Target``; ECS's own carry ECS's prefix, Hostler's few
+others ``Hostler.``. Who may call is decided by the kernel's word on the caller (``SO_PEERCRED``):
+root and the user that the agent runs as.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from agent.doors import extensions, operations
+from agent.doors.errors import AccessDenied, ApiError, ServerFailure, UnknownOperation
+from agent.engine.store import StoreError
+
+ECS_PREFIX = "AmazonEC2ContainerServiceV20141113."
+OUR_PREFIX = "Hostler."
+MAX_BODY = 1024 * 1024
+
+_CREDENTIALS = struct.Struct("iII")
+
+
+class SerializationError(ApiError):
+    """The body is not a JSON object."""
+
+    code = "SerializationException"
+
+
+class Api:
+    """The HTTP side of the calls. ``desk`` is what ECS's work with, ``office`` Hostler's."""
+
+    def __init__(self, desk: operations.Desk, office: extensions.Office) -> None:
+        self._desk = desk
+        self._office = office
+
+    @asynccontextmanager
+    async def serving(self, path: Path) -> AsyncIterator[None]:
+        """Answers calls on the unix socket ``path``, readable by its owner only, until left."""
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_post("/", self._call)
+        app.router.add_post("/images", self._load_image)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, _listening(path)).start()
+            yield
+        finally:
+            await runner.cleanup()
+            path.unlink(missing_ok=True)
+
+    async def _call(self, request: web.Request) -> web.Response:
+        try:
+            _check_caller(request)
+            return _answer(await self._served(request))
+        except ApiError as error:
+            return _refusal(error)
+        except StoreError as error:
+            return _refusal(ServerFailure(str(error)))
+
+    async def _served(self, request: web.Request) -> dict[str, Any]:
+        target = request.headers.get("X-Amz-Target", "")
+        body = await _body(request)
+        ours = extensions.CALLS.get(target.removeprefix(OUR_PREFIX))
+        if target.startswith(OUR_PREFIX) and ours is not None:
+            return await ours(self._desk, self._office, body)
+        call = operations.CALLS.get(target.removeprefix(ECS_PREFIX))
+        if not target.startswith(ECS_PREFIX) or call is None:
+            raise UnknownOperation(f"{target.rpartition('.')[2] or 'no X-Amz-Target'} is not served")
+        return await call(self._desk, body)
+
+    async def _load_image(self, request: web.Request) -> web.Response:
+        try:
+            _check_caller(request)
+            return _answer(await extensions.load_image(self._office, request.content.iter_any()))
+        except ApiError as error:
+            return _refusal(error)
+
+
+def _listening(path: Path) -> socket.socket:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+    with suppress(FileNotFoundError):
+        path.unlink()
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        listening.bind(str(path))
+    finally:
+        os.umask(mask)
+    listening.listen(128)
+    return listening
+
+
+def _check_caller(request: web.Request) -> None:
+    peer = request.transport.get_extra_info("socket") if request.transport else None
+    if peer is None:
+        raise AccessDenied("the connection is gone")
+    size = _CREDENTIALS.size
+    _, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    if uid not in (0, os.geteuid()):
+        raise AccessDenied(f"user {uid} may not use this agent: call it as root")
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.read() or b"{}")
+    except web.HTTPRequestEntityTooLarge as error:
+        raise SerializationError(f"the request has more than {MAX_BODY} bytes") from error
+    except (ValueError, RecursionError) as error:
+        raise SerializationError(f"the request is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise SerializationError("the request is not a JSON object")
+    return body
+
+
+def _answer(body: dict[str, Any], status: int = 200) -> web.Response:
+    return web.Response(
+        body=json.dumps(body).encode(), status=status, content_type="application/x-amz-json-1.1"
+    )
+
+
+def _refusal(error: ApiError) -> web.Response:
+    return _answer({"__type": error.code, "message": str(error)}, error.status)

@@ -1,0 +1,93 @@
+"""Hostler's own calls beside ECS's: what its command line needs and ECS has no call for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agent.doors import requests, shapes
+from agent.doors.errors import ApiError, InvalidParameter
+from agent.doors.operations import Body, Desk, find_task
+from agent.doors.requests import read
+from agent.engine.feed import Picture
+from agent.host.images import Images, LoadError
+from agent.logs import reader
+from agent.task.names import Names
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What these calls work with beside the desk."""
+
+    names: Names
+    images: Images
+
+
+async def watch_task(desk: Desk, office: Office, body: Body) -> Body:
+    """The steps of a task's timeline after ``since``; waits for more while there are none.
+
+    ``closed`` says that nothing of the task is left on the host, so that no more will come.
+    """
+    asked = read(requests.WatchTask, body)
+    picture = find_task(desk, asked.task)
+    task_id = picture.intent.task.id
+    with suppress(TimeoutError):
+        async with asyncio.timeout(asked.wait_seconds):
+            while not _has_news(picture, asked.since):
+                await desk.feed.change(task_id)
+                picture = desk.feed.pictures.get(task_id, picture)
+    return {
+        "task": shapes.task(picture, tags=True),
+        "steps": [asdict(each) for each in picture.progress.timeline[asked.since :]],
+        "closed": picture.progress.closed,
+    }
+
+
+async def get_logs(desk: Desk, office: Office, body: Body) -> Body:
+    """Lines of a container's log, and the ``cursor`` to go on from."""
+    asked = read(requests.GetLogs, body)
+    task = find_task(desk, asked.task).intent.task
+    if asked.container not in {each.name for each in task.containers}:
+        raise InvalidParameter(f"task {task.id} has no container {asked.container!r}")
+    path = office.names.log(task.id, asked.container)
+    entries, cursor = await asyncio.to_thread(
+        reader.read,
+        path,
+        since=asked.since_time,
+        tail=asked.tail,
+        cursor=_cursor(asked.cursor),
+    )
+    return {
+        "entries": [asdict(each) for each in entries],
+        "cursor": f"{cursor.inode}:{cursor.offset}" if cursor else "",
+    }
+
+
+async def list_images(desk: Desk, office: Office, body: Body) -> Body:
+    """The images on this host."""
+    read(requests.ListImages, body)
+    return {"images": [asdict(each) for each in await office.images.list()]}
+
+
+async def load_image(office: Office, archive: AsyncIterator[bytes]) -> dict[str, Any]:
+    """Loads an OCI or Docker archive; gives the names of its images."""
+    try:
+        return {"images": list(await office.images.load(archive))}
+    except LoadError as error:
+        raise ApiError(str(error)) from error
+
+
+CALLS = {"WatchTask": watch_task, "GetLogs": get_logs, "ListImages": list_images}
+"""Hostler's calls, by name."""
+
+
+def _cursor(text: str) -> reader.Cursor | None:
+    inode, _, offset = text.partition(":")
+    return reader.Cursor(int(inode), int(offset)) if text else None
+
+
+def _has_news(picture: Picture, since: int) -> bool:
+    return len(picture.progress.timeline) > since or picture.progress.closed

@@ -1,0 +1,127 @@
+"""The requests of the API as models: what may be asked, checked before anything is looked up.
+
+Field names are ECS's. Fields that only a cloud could act on are accepted and unused (they are not
+listed, ``extra`` is ignored); what would silently change the meaning of a call is refused instead.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from agent.doors.errors import InvalidParameter
+
+MAX_TASKS = 100
+"""Tasks that one Describe call may name, and the largest page of a listing."""
+
+
+class Request(BaseModel):
+    """Any request. Strict: a number is not a text."""
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, alias_generator=to_camel, populate_by_name=False, extra="ignore"
+    )
+    cluster: str | None = None
+
+
+class RunTask(Request):
+    """RunTask."""
+
+    task_definition: str
+    count: int = Field(1, ge=1, le=10)
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    group: str | None = Field(None, max_length=255)
+    started_by: str = Field("", max_length=128)
+    client_token: str = Field("", max_length=64)
+    tags: list[dict[str, str]] = Field(default_factory=list, max_length=50)
+
+
+class StopTask(Request):
+    """StopTask. ``force`` is Hostler's: SIGKILL at once."""
+
+    task: str
+    reason: str = Field("Task stopped by user", max_length=1024)
+    force: bool = False
+
+
+class DescribeTasks(Request):
+    """DescribeTasks."""
+
+    tasks: list[str] = Field(min_length=1, max_length=MAX_TASKS)
+    include: list[Literal["TAGS"]] = Field(default_factory=list)
+
+
+class Page(Request):
+    """Part of a listing; ``nextToken`` is the place where the last page ended."""
+
+    max_results: int = Field(MAX_TASKS, ge=1, le=MAX_TASKS)
+    next_token: str = Field("", pattern=r"^\d{0,9}$")
+
+
+class ListTasks(Page):
+    """ListTasks."""
+
+    family: str | None = None
+    started_by: str | None = None
+    service_name: str | None = None
+    container_instance: str | None = None
+    desired_status: Literal["RUNNING", "PENDING", "STOPPED"] = "RUNNING"
+
+
+class ListTaskDefinitions(Page):
+    """ListTaskDefinitions."""
+
+    family_prefix: str | None = None
+    status: Literal["ACTIVE", "INACTIVE", "DELETE_IN_PROGRESS"] = "ACTIVE"
+    sort: Literal["ASC", "DESC"] = "ASC"
+
+
+class DescribeTaskDefinition(Request):
+    """DescribeTaskDefinition."""
+
+    task_definition: str
+    include: list[Literal["TAGS"]] = Field(default_factory=list)
+
+
+class DescribeClusters(Request):
+    """DescribeClusters."""
+
+    clusters: list[str] = Field(default_factory=list, max_length=MAX_TASKS)
+
+
+class WatchTask(Request):
+    """Hostler's: the timeline after its first ``since`` steps, waiting for more if there are none."""
+
+    task: str
+    since: int = Field(0, ge=0)
+    wait_seconds: float = Field(0, ge=0, le=60)
+
+
+class GetLogs(Request):
+    """Hostler's: lines of one container's log. ``sinceTime`` in epoch seconds."""
+
+    task: str
+    container: str
+    since_time: float | None = None
+    tail: int | None = Field(None, ge=0)
+    cursor: str = Field("", pattern=r"^(\d{1,20}:\d{1,20})?$")
+
+
+class ListImages(Request):
+    """Hostler's: the images on this host."""
+
+
+R = TypeVar("R", bound=Request)
+
+
+def read(model: type[R], body: dict[str, Any]) -> R:
+    """The request in ``body``. Raises InvalidParameter naming every field that is wrong."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
+        )
+        raise InvalidParameter(problems) from error

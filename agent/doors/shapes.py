@@ -1,0 +1,148 @@
+"""Answers of the API: from the feed's pictures to ECS's JSON. Pure.
+
+Times are epoch seconds, as JSON 1.1 has them; a field without a value is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent.engine.feed import Picture
+from agent.engine.store import Registered
+from agent.task import names, status
+from agent.task.definition import to_api
+from agent.task.model import ContainerProgress, PortBinding, Task
+
+
+def task(picture: Picture, *, tags: bool) -> dict[str, Any]:
+    """A task as DescribeTasks shows it."""
+    intent, progress = picture.intent, picture.progress
+    made, definition, stop = intent.task, intent.task.definition, progress.stop
+    return _without_none(
+        {
+            "attachments": [],
+            "attributes": [],
+            "clusterArn": made.cluster_arn,
+            "containers": [
+                _container(made, each.name, progress.containers[each.name])
+                for each in definition.container_definitions
+            ],
+            "connectivity": "CONNECTED",
+            "connectivityAt": made.accepted_at,
+            "containerInstanceArn": container_instance_arn(made.cluster_arn),
+            "cpu": None if definition.cpu is None else str(definition.cpu),
+            "createdAt": made.accepted_at,
+            "desiredStatus": status.desired(intent, progress),
+            "enableExecuteCommand": False,
+            "executionStoppedAt": progress.execution_stopped_at,
+            "group": made.group,
+            "healthStatus": status.task_health(made, progress).value,
+            "lastStatus": status.task_last(intent, progress),
+            "launchType": "EXTERNAL",
+            "memory": None if definition.memory is None else str(definition.memory),
+            "overrides": dict(made.overrides) or {"containerOverrides": []},
+            "pullStartedAt": progress.pull_started_at,
+            "pullStoppedAt": progress.pull_stopped_at,
+            "startedAt": progress.started_at,
+            "startedBy": made.started_by or None,
+            "stopCode": stop.code.value if stop else None,
+            "stoppedAt": progress.stopped_at,
+            "stoppedReason": stop.reason if stop else None,
+            "stoppingAt": stop.at if stop else None,
+            "tags": [dict(each) for each in made.tags] if tags else [],
+            "taskArn": made.arn,
+            "taskDefinitionArn": made.definition_arn,
+            "version": len(progress.timeline),
+        }
+    )
+
+
+def definition(registered: Registered, arn: str) -> dict[str, Any]:
+    """A task definition as DescribeTaskDefinition shows it."""
+    shown = to_api(registered.definition)
+    shown.pop("tags", None)
+    return {
+        "volumes": [],
+        "placementConstraints": [],
+        "compatibilities": ["EXTERNAL", "EC2"],
+        **shown,
+        "taskDefinitionArn": arn,
+        "revision": registered.revision,
+        "status": "ACTIVE",
+        "registeredAt": registered.registered_at,
+    }
+
+
+def cluster(arn: str, running: int, pending: int) -> dict[str, Any]:
+    """The cluster as DescribeClusters shows it."""
+    return {
+        "clusterArn": arn,
+        "clusterName": arn.rpartition("/")[2],
+        "status": "ACTIVE",
+        "registeredContainerInstancesCount": 1,
+        "runningTasksCount": running,
+        "pendingTasksCount": pending,
+        "activeServicesCount": 0,
+        "statistics": [],
+        "tags": [],
+        "settings": [],
+        "capacityProviders": [],
+        "defaultCapacityProviderStrategy": [],
+    }
+
+
+def missing(arn: str) -> dict[str, str]:
+    """What a Describe call says of something that isn't there."""
+    return {"arn": arn, "reason": "MISSING"}
+
+
+def container_instance_arn(cluster_arn: str) -> str:
+    """ARN of this host as a container instance."""
+    head, _, name = cluster_arn.partition(":cluster/")
+    return f"{head}:container-instance/{name}/{'0' * 32}"
+
+
+def _container(made: Task, name: str, facts: ContainerProgress) -> dict[str, Any]:
+    definition = made.container(name)
+    created = facts.created_at is not None
+    ports = facts.network.ports if facts.network else ()
+    reservation = definition.memory_reservation
+    return _without_none(
+        {
+            "containerArn": names.container_arn(made, name),
+            "taskArn": made.arn,
+            "name": name,
+            "image": definition.image,
+            "imageDigest": facts.image.digest if facts.image else None,
+            "runtimeId": names.container_id(made.id, name) if created else None,
+            "lastStatus": status.container_last(facts),
+            "exitCode": facts.exit_code,
+            "reason": facts.reason or None,
+            "networkBindings": [_binding(each) for each in ports],
+            "networkInterfaces": [],
+            "healthStatus": facts.health.status.value,
+            "cpu": str(definition.cpu),
+            "memory": None if definition.memory is None else str(definition.memory),
+            "memoryReservation": None if reservation is None else str(reservation),
+        }
+    )
+
+
+def _binding(port: PortBinding) -> dict[str, Any]:
+    if port.count == 1:
+        ports: dict[str, Any] = {"containerPort": port.container_port, "hostPort": port.host_port}
+    else:
+        ports = {
+            "containerPortRange": _range(port.container_port, port.count),
+            "hostPortRange": _range(port.host_port, port.count),
+        }
+    return {"bindIP": port.host_ip, "protocol": port.protocol, **ports}
+
+
+def _range(first: int, count: int) -> str:
+    return f"{first}-{first + count - 1}"
+
+
+def _without_none(shape: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in shape.items() if value is not None}

@@ -1,0 +1,305 @@
+"""Containers in the runtime: created, started, signalled, deleted; each idempotent.
+
+A container's directory is made first and removed last: as long as that or its record in containerd
+is there, something of it may be. All containers of a task share one shim (GROUP_ANNOTATION).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL
+from typing import TypeVar, cast
+
+from agent.containerd.client import Containerd
+from agent.containerd.errors import AlreadyExists, FailedPrecondition, NotFound
+from agent.containerd.types import (
+    GC_ROOT_LABEL,
+    GROUP_ANNOTATION,
+    ContainerRecord,
+    Mount,
+    RuncOptions,
+    Status,
+)
+from agent.host import facts, files, rootfs, volumes
+from agent.host.images import Images, Unpacked
+from agent.host.logrouter import LogRouter
+from agent.logs.protocol import Stream
+from agent.oci.inputs import BindMount, HostFacts, SpecInputs
+from agent.oci.spec import build_spec
+from agent.oci.user import User, resolve_user
+from agent.task import names
+from agent.task.model import (
+    Absent,
+    Attachment,
+    ContainerSeen,
+    Image,
+    Look,
+    Progress,
+    Running,
+    Seen,
+    Task,
+    Unknown,
+)
+from agent.task.names import Names
+
+GONE_S = 10.0
+"""How long a killed process may take to be gone (it may hang in the kernel)."""
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+
+_LABEL = "com.amazonaws.ecs"
+_RUNNING = {
+    Status.CREATED: Running.CREATED,
+    Status.RUNNING: Running.RUNNING,
+    Status.PAUSED: Running.RUNNING,
+    Status.PAUSING: Running.RUNNING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """How containers are run. ``runtime`` is ``runc`` or the path of another OCI runtime."""
+
+    runtime: str
+    create_timeout_s: float
+    start_timeout_s: float
+
+
+class Containers:
+    """The containers of all tasks, in one containerd namespace."""
+
+    def __init__(
+        self,
+        client: Containerd,
+        images: Images,
+        router: LogRouter,
+        of: Names,
+        host: HostFacts,
+        settings: RuntimeSettings,
+    ) -> None:
+        self._client = client
+        self._images = images
+        self._router = router
+        self._names = of
+        self._host = host
+        self._settings = settings
+        self._accounts: dict[str, dict[str, str]] = {}
+
+    async def look(self, task: Task, progress: Progress, name: str) -> Look[ContainerSeen]:
+        """The container's state. Raises ContainerdError when containerd can't tell."""
+        if progress.containers[name].image is None:
+            return Absent()  # an image is saved before anything is made of it
+        key = names.container_id(task.id, name)
+        try:
+            process = await self._client.tasks.get(key)
+        except NotFound:
+            return await self._look_for_rest(task, name)
+        if process.status is Status.UNKNOWN:
+            return Unknown("its shim does not answer")
+        if process.exit is not None:
+            return Seen(ContainerSeen(Running.STOPPED, 0, process.exit.status, process.exit.at))
+        return Seen(ContainerSeen(_RUNNING[process.status], process.pid))
+
+    async def create(self, task: Task, name: str, image: Image, network: Attachment) -> None:
+        """The container's process waits to be started.
+
+        Raises SpecError, VolumeError, OSError, LogRouterError for what can't be prepared, and
+        ContainerdError (of Tasks.Create: what the runtime refused).
+        """
+        key = names.container_id(task.id, name)
+        self._names.container_dir(task.id, name).mkdir(parents=True, exist_ok=True, mode=0o711)
+        unpacked = await self._images.unpacked(image.id)
+        mounts, rootfs_mounts, stdio = await _all_of(
+            asyncio.to_thread(self._host_files, task, name, network),
+            self._prepare_snapshot(key, unpacked),
+            self._open_logs(task, name),
+        )
+        user = await self._user(task, name, unpacked, rootfs_mounts)
+        inputs = self._inputs(task, name, unpacked, user, mounts)
+        await self._ensure_record(task, name, image, build_spec(inputs))
+        with suppress(AlreadyExists):
+            await self._client.tasks.create(
+                key,
+                rootfs_mounts,
+                stdout=stdio[0],
+                stderr=stdio[1],
+                terminal=task.container(name).pseudo_terminal,
+                timeout=self._settings.create_timeout_s,
+            )
+
+    async def start(self, task: Task, name: str) -> None:
+        """The container's process runs, or has run. Raises ContainerdError."""
+        key = names.container_id(task.id, name)
+        try:
+            await self._client.tasks.start(key, timeout=self._settings.start_timeout_s)
+        except FailedPrecondition:
+            if (await self._client.tasks.get(key)).status is Status.CREATED:
+                raise
+
+    async def signal(self, task: Task, name: str, number: int) -> None:
+        """The signal was delivered, or there is nobody to get it. Raises ContainerdError."""
+        with suppress(NotFound):
+            await self._client.tasks.kill(names.container_id(task.id, name), number)
+
+    async def delete(self, task: Task, name: str) -> None:
+        """Process, log pipes, snapshot and record are gone; the log is complete.
+
+        Raises ContainerdError and LogRouterError; trying again goes on where it failed.
+        """
+        key = names.container_id(task.id, name)
+        await self._end_process(key)
+        await self._router.close(key)
+        with suppress(NotFound):
+            await self._client.snapshots.remove(key)
+        with suppress(NotFound):
+            await self._client.containers.delete(key)
+        directory = self._names.container_dir(task.id, name)
+        if directory.exists():
+            await asyncio.to_thread(shutil.rmtree, directory)
+
+    async def _look_for_rest(self, task: Task, name: str) -> Look[ContainerSeen]:
+        try:
+            if not self._names.container_dir(task.id, name).exists():
+                await self._client.containers.get(names.container_id(task.id, name))
+        except NotFound:
+            return Absent()
+        return Seen(ContainerSeen(Running.UNSTARTED))
+
+    async def _end_process(self, key: str) -> None:
+        try:
+            process = await self._client.tasks.get(key)
+            if process.status is not Status.STOPPED:
+                with suppress(NotFound):
+                    await self._client.tasks.kill(key, SIGKILL, everyone=True)
+                if process.status is not Status.CREATED:
+                    await self._client.tasks.wait(key, timeout=GONE_S)
+            await self._client.tasks.delete(key)
+        except NotFound:
+            return
+
+    async def _prepare_snapshot(self, key: str, unpacked: Unpacked) -> tuple[Mount, ...]:
+        try:
+            # The label holds it until the record does.
+            return await self._client.snapshots.prepare(
+                key, unpacked.chain_id, labels={GC_ROOT_LABEL: "container"}
+            )
+        except AlreadyExists:
+            return await self._client.snapshots.mounts(key)
+
+    async def _open_logs(self, task: Task, name: str) -> tuple[str, str]:
+        """The log pipes have their reader; gives the two addresses for the runtime."""
+        definition = task.container(name)
+        log = definition.log_configuration
+        directory = self._names.container_dir(task.id, name)
+        stdout, stderr = str(directory / "stdout"), str(directory / "stderr")
+        await self._router.open(
+            Stream(
+                id=names.container_id(task.id, name),
+                log_path=str(self._names.log(task.id, name)),
+                stdout=stdout,
+                stderr=None if definition.pseudo_terminal else stderr,
+                driver=log.log_driver if log else "json-file",
+                options=dict(log.options) if log else {},
+            )
+        )
+        return stdout, "" if definition.pseudo_terminal else stderr
+
+    def _host_files(self, task: Task, name: str, network: Attachment) -> tuple[BindMount, ...]:
+        directory = self._names.container_dir(task.id, name)
+        written = files.write(task, name, network, directory)
+        return written + volumes.mounts(task, task.container(name), self._names)
+
+    async def _user(
+        self, task: Task, name: str, unpacked: Unpacked, mounts: tuple[Mount, ...]
+    ) -> User:
+        wanted = task.container(name).user or unpacked.config.user
+        accounts = self._accounts.get(unpacked.chain_id)
+        if accounts is None:
+            scratch = self._names.container_dir(task.id, name) / "root"
+            scratch.mkdir(exist_ok=True)
+            paths = ("etc/passwd", "etc/group")
+            accounts = await asyncio.to_thread(rootfs.read_files, mounts, paths, scratch)
+            self._accounts[unpacked.chain_id] = accounts
+        return resolve_user(wanted, accounts["etc/passwd"], accounts["etc/group"])
+
+    def _inputs(
+        self, task: Task, name: str, unpacked: Unpacked, user: User, mounts: tuple[BindMount, ...]
+    ) -> SpecInputs:
+        definition, mode = task.container(name), task.definition.network_mode
+        return SpecInputs(
+            container=definition,
+            image=unpacked.config,
+            user=user,
+            host=self._host,
+            rootfs="rootfs",
+            hostname=files.hostname(task, name),
+            netns=None if mode == "host" else str(self._names.netns(task.id, name)),
+            cgroup_path=self._names.container_cgroup(task.id, name),
+            pid_mode="host" if task.definition.pid_mode == "host" else None,
+            ipc_mode=task.definition.ipc_mode if task.definition.ipc_mode != "task" else None,
+            injected=self._injected(task, name),
+            mounts=mounts,
+            devices=tuple(
+                facts.device(Path(each.host_path)) for each in definition.linux_parameters.devices
+            ),
+            init_path=facts.init_program(),
+            annotations={GROUP_ANNOTATION: task.id},
+        )
+
+    def _injected(self, task: Task, name: str) -> Mapping[str, str]:
+        """The variables that tell a program where to ask about itself (ECS metadata v3, v4)."""
+        endpoint = task.identity(name).endpoint_id
+        return {
+            "ECS_CONTAINER_METADATA_URI": f"http://169.254.170.2/v3/{endpoint}",
+            "ECS_CONTAINER_METADATA_URI_V4": f"http://169.254.170.2/v4/{endpoint}",
+            "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
+        }
+
+    async def _ensure_record(
+        self, task: Task, name: str, image: Image, spec: Mapping[str, object]
+    ) -> None:
+        runtime = self._settings.runtime
+        options = RuncOptions(binary_name="" if runtime == "runc" else runtime)
+        key = names.container_id(task.id, name)
+        with suppress(AlreadyExists):
+            await self._client.containers.create(
+                ContainerRecord(
+                    id=key,
+                    spec=json.dumps(spec).encode(),
+                    image=image.name,
+                    options=options,
+                    snapshotter=self._client.snapshotter,
+                    snapshot_key=key,
+                    labels=labels(task, name),
+                )
+            )
+
+
+async def _all_of(
+    one: Awaitable[A], two: Awaitable[B], three: Awaitable[C]
+) -> tuple[A, B, C]:
+    """All three at the same time. A failure is raised when all have ended, so none runs on unseen."""
+    results = await asyncio.gather(one, two, three, return_exceptions=True)
+    for each in results:
+        if isinstance(each, BaseException):
+            raise each
+    return cast(tuple[A, B, C], tuple(results))
+
+
+def labels(task: Task, name: str) -> dict[str, str]:
+    """The labels that ECS puts on every container."""
+    return {
+        f"{_LABEL}.cluster": task.cluster_arn.rpartition("/")[2],
+        f"{_LABEL}.container-name": name,
+        f"{_LABEL}.task-arn": task.arn,
+        f"{_LABEL}.task-definition-family": task.definition.family,
+        f"{_LABEL}.task-definition-version": str(task.revision),
+    }

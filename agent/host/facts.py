@@ -1,0 +1,89 @@
+"""What a runtime spec must know of this host: gathered once at start, and devices when asked for."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from agent.host.cgroups import Cgroups
+from agent.oci.inputs import DEFAULT_NOFILE, DeviceNode, HostFacts
+
+_CAPABILITIES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE"
+    " NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO"
+    " SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME"
+    " SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG"
+    " WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+"""By number (capabilities(7))."""
+
+_INIT_PROGRAMS = (Path("/usr/bin/catatonit"), Path("/usr/libexec/podman/catatonit"))
+
+
+def gather(cgroups: Cgroups) -> HostFacts:
+    """The facts that don't change while the agent runs. Blocking."""
+    version: Literal[1, 2] = 2 if cgroups.version == 2 else 1
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    known = DEFAULT_NOFILE if hard == resource.RLIM_INFINITY else (
+        min(DEFAULT_NOFILE[0], hard),
+        min(DEFAULT_NOFILE[1], hard) if not _may("SYS_RESOURCE") else DEFAULT_NOFILE[1],
+    )
+    return HostFacts(
+        cgroup_version=version,
+        machine=os.uname().machine,
+        capabilities=frozenset(_bounding()),
+        nofile=known,
+        devices=tuple(_all_devices(Path("/dev"))),
+    )
+
+
+def device(path: Path) -> DeviceNode:
+    """The device node at ``path``. Raises OSError (also when it is no device)."""
+    found = path.stat()
+    if stat.S_ISCHR(found.st_mode):
+        kind: Literal["b", "c"] = "c"
+    elif stat.S_ISBLK(found.st_mode):
+        kind = "b"
+    else:
+        raise OSError(f"{path} is not a device")
+    return DeviceNode(
+        path=str(path),
+        type=kind,
+        major=os.major(found.st_rdev),
+        minor=os.minor(found.st_rdev),
+        mode=stat.S_IMODE(found.st_mode),
+        uid=found.st_uid,
+        gid=found.st_gid,
+    )
+
+
+def init_program() -> str | None:
+    """The static init for initProcessEnabled, or None where catatonit is not installed."""
+    return next((str(each) for each in _INIT_PROGRAMS if each.exists()), None)
+
+
+def _bounding() -> Iterator[str]:
+    """Capabilities in the agent's bounding set, which it can give to containers."""
+    text = Path("/proc/self/status").read_text()
+    (line,) = (each for each in text.splitlines() if each.startswith("CapBnd:"))
+    held = int(line.split()[1], 16)
+    return (name for number, name in enumerate(_CAPABILITIES) if held >> number & 1)
+
+
+def _may(capability: str) -> bool:
+    return capability in _bounding()
+
+
+def _all_devices(root: Path) -> Iterator[DeviceNode]:
+    """Devices for privileged containers: all of /dev that are no terminals of somebody's."""
+    for path in sorted(root.iterdir()):
+        if path.is_symlink() or path.name in ("console", "pts", "shm", "mqueue", "fd"):
+            continue
+        if path.is_char_device() or path.is_block_device():
+            yield device(path)
+        elif path.is_dir():
+            yield from _all_devices(path)

@@ -1,0 +1,181 @@
+"""The host as the engine sees it: ``look`` gathers the view, ``act`` finds who carries an action out.
+
+``act`` is also where failures become results: what may pass is tried *again*, what can't is *never*,
+with the name that ECS gives to such an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+
+from agent.containerd.client import Containerd
+from agent.containerd.errors import ContainerdError, DeadlineExceeded, Unavailable
+from agent.host import probes, volumes
+from agent.host.cgroups import CgroupError, Cgroups
+from agent.host.containers import Containers
+from agent.host.images import ImageMissing, Images
+from agent.host.logrouter import LogRouterError
+from agent.host.sandbox import Sandboxes
+from agent.host.volumes import VolumeError
+from agent.oci.errors import SpecError
+from agent.task.actions import (
+    Action,
+    Again,
+    AttachNetwork,
+    CreateContainer,
+    DeleteContainer,
+    DetachNetwork,
+    Done,
+    FindImage,
+    ForgetTask,
+    Never,
+    PrepareTask,
+    Probe,
+    ReleaseTask,
+    Result,
+    ServeMetadata,
+    Signal,
+    StartContainer,
+)
+from agent.task.model import Absent, ContainerSeen, Look, Progress, Seen, Task, Unknown, View
+from agent.task.names import Names
+from cni.errors import CNIError, Code, PortTaken
+
+log = logging.getLogger(__name__)
+
+_PASSES = (Unavailable, LogRouterError)
+"""Failures of a helper process that may be back in a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class RealHost:
+    """This machine (``engine.supervisor.Host``)."""
+
+    client: Containerd
+    containers: Containers
+    images: Images
+    sandboxes: Sandboxes
+    cgroups: Cgroups
+    names: Names
+
+    async def look(self, task: Task, progress: Progress) -> View:
+        """One look at every piece of the task; those that can't be looked at are Unknown."""
+        every = [each.name for each in task.definition.container_definitions]
+        looks = await asyncio.gather(*(self._container(task, progress, each) for each in every))
+        there = self.names.task_dir(task.id).exists()
+        return View(
+            task=Seen(None) if there else Absent(),
+            networks={each: self.sandboxes.look(task, progress, each) for each in every},
+            containers=dict(zip(every, looks, strict=True)),
+        )
+
+    async def act(self, task: Task, progress: Progress, action: Action) -> Result:
+        """Makes it so. Expected failures are results; anything else is a bug and is raised."""
+        try:
+            return await self._act(task, progress, action)
+        except (*_PASSES, DeadlineExceeded, ContainerdError, CNIError, OSError) as error:
+            return _classified(action, error)
+        except SpecError as error:
+            return Never("CannotCreateContainerError", str(error))
+        except VolumeError as error:
+            return Never("VolumeError", str(error))
+        except CgroupError as error:
+            return Never("CgroupError", str(error))
+        except ImageMissing as error:
+            return Never("CannotPullContainerError", str(error))
+
+    async def _container(self, task: Task, progress: Progress, name: str) -> Look[ContainerSeen]:
+        try:
+            return await self.containers.look(task, progress, name)
+        except ContainerdError as error:
+            log.debug("can't look at container %s of task %s: %s", name, task.id, error)
+            return Unknown(str(error))
+
+    async def _act(self, task: Task, progress: Progress, action: Action) -> Result:
+        match action:
+            case PrepareTask():
+                await asyncio.to_thread(self._prepare, task)
+            case ReleaseTask():
+                await asyncio.to_thread(self._release, task)
+            case ForgetTask():
+                await asyncio.to_thread(self._forget, task)
+            case FindImage(name):
+                return Done(await self.images.find(task.container(name).image))
+            case AttachNetwork(name):
+                return Done(await self.sandboxes.attach(task, name))
+            case ServeMetadata(name):
+                await self.sandboxes.serve(task, name)
+            case DetachNetwork(name):
+                await self.sandboxes.detach(task, name)
+            case Probe(name):
+                return await self._probe(task, name)
+            case _:
+                await self._act_on_container(task, progress, action)
+        return Done()
+
+    async def _act_on_container(
+        self,
+        task: Task,
+        progress: Progress,
+        action: CreateContainer | StartContainer | Signal | DeleteContainer,
+    ) -> None:
+        match action:
+            case CreateContainer(name):
+                facts = progress.containers[name]
+                if facts.image is None or facts.network is None:
+                    raise SpecError("it has no image or no network yet")
+                await self.containers.create(task, name, facts.image, facts.network)
+            case StartContainer(name):
+                await self.containers.start(task, name)
+            case Signal(name, number):
+                await self.containers.signal(task, name, number)
+            case DeleteContainer(name):
+                await self.containers.delete(task, name)
+
+    async def _probe(self, task: Task, name: str) -> Result:
+        check = task.container(name).health_check
+        if check is None:
+            return Done()
+        return Done(await probes.probe(self.client, self.names, task, name, check))
+
+    def _prepare(self, task: Task) -> None:
+        self.names.task_dir(task.id).mkdir(parents=True, exist_ok=True, mode=0o711)
+        self.cgroups.ensure(self.names.task_cgroup(task.id), task.definition)
+
+    def _release(self, task: Task) -> None:
+        self.cgroups.remove(self.names.task_cgroup(task.id))
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.names.task_dir(task.id))
+
+    def _forget(self, task: Task) -> None:
+        volumes.remove(task, self.names)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.names.log(task.id, "any").parent)
+
+
+def _classified(action: Action, error: Exception) -> Result:
+    """Whether the action is worth another try, and what ECS calls the failure if not."""
+    why = str(error)
+    if isinstance(error, _PASSES):
+        return Again(why)
+    match action, error:
+        case (FindImage(), _):
+            return Never("CannotPullContainerError", why)
+        case (AttachNetwork(), PortTaken()):
+            return Never("CannotStartContainerError", why)
+        case (AttachNetwork(), CNIError(code=Code.TRY_AGAIN_LATER)):
+            return Never("ResourceInitializationError", why)
+        case (AttachNetwork(), _):
+            return Never("ContainerNetworkingError", why)
+        case (CreateContainer() | StartContainer(), DeadlineExceeded()):
+            return Never("DockerTimeoutError", why)
+        case (CreateContainer(), OSError()):
+            return Never("CannotCreateContainerError", why)
+        case (CreateContainer() | StartContainer(), _):
+            return Never("CannotStartContainerError", why)
+        case _:
+            return Again(why)

@@ -1,0 +1,93 @@
+"""Health probes: the container's ``healthCheck`` command run inside it, once, with its output.
+
+The output goes to a file by the shim itself, so nobody has to read a pipe meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any
+
+from agent.containerd.client import Containerd
+from agent.containerd.errors import ContainerdError, DeadlineExceeded, NotFound
+from agent.task import names
+from agent.task.actions import Probed
+from agent.task.definition import HealthCheck
+from agent.task.model import Task
+from agent.task.names import Names
+
+OUTPUT_BYTES = 4096
+"""Read from the end of a probe's output; ECS shows less."""
+
+_KILLED_S = 10.0
+_TIMED_OUT = -1
+
+
+async def probe(client: Containerd, of: Names, task: Task, name: str, check: HealthCheck) -> Probed:
+    """The outcome of one run of the command, at most ``timeout`` seconds long.
+
+    Raises ContainerdError when the command could not even be tried, for instance because the
+    container has ended. A command that does not exist is a failed probe (exit code 126 or so).
+    """
+    key, exec_id = names.container_id(task.id, name), f"probe-{uuid.uuid4().hex[:12]}"
+    output = of.container_dir(task.id, name) / f"{exec_id}.log"
+    record = await client.containers.get(key)
+    process = _process(json.loads(record.spec)["process"], arguments(check))
+    await client.tasks.exec(key, exec_id, process, stdout=f"file://{output}", stderr=f"file://{output}")
+    try:
+        code, said = await _run(client, key, exec_id, check.timeout)
+        return Probed(code, said or await asyncio.to_thread(_tail, output))
+    finally:
+        await _clean(client, key, exec_id)
+        output.unlink(missing_ok=True)
+
+
+def arguments(check: HealthCheck) -> list[str]:
+    """The command of a check as arguments: ``CMD`` runs a program, ``CMD-SHELL`` a shell line."""
+    kind, *rest = check.command
+    if kind == "CMD-SHELL":
+        return ["/bin/sh", "-c", *rest]
+    return rest if kind == "CMD" else list(check.command)
+
+
+async def _run(client: Containerd, key: str, exec_id: str, timeout_s: float) -> tuple[int, str]:
+    try:
+        await client.tasks.start(key, exec_id)
+    except DeadlineExceeded:
+        raise
+    except ContainerdError as error:
+        return 126, str(error)
+    try:
+        ended = await client.tasks.wait(key, exec_id, timeout=timeout_s)
+    except DeadlineExceeded:
+        return _TIMED_OUT, f"Health check exceeded timeout ({timeout_s:g}s)"
+    return ended.status, ""
+
+
+async def _clean(client: Containerd, key: str, exec_id: str) -> None:
+    """The probe's process and its record in the shim are gone, as far as they still exist."""
+    with suppress(ContainerdError):
+        with suppress(NotFound):
+            await client.tasks.kill(key, SIGKILL, exec_id=exec_id)
+            await client.tasks.wait(key, exec_id, timeout=_KILLED_S)
+        await client.tasks.delete_process(key, exec_id)
+
+
+def _process(of_container: Mapping[str, Any], args: list[str]) -> bytes:
+    return json.dumps({**of_container, "args": args, "terminal": False}).encode()
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - OUTPUT_BYTES))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,48 @@
+"""Volumes of a task: directories of the host, and empty ones that live as long as the task is kept."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from agent.oci.inputs import BindMount
+from agent.task.definition import ContainerDefinition
+from agent.task.model import Task
+from agent.task.names import Names
+
+
+class VolumeError(Exception):
+    """A volume can't be made; the text says which and why."""
+
+
+def mounts(task: Task, container: ContainerDefinition, names: Names) -> tuple[BindMount, ...]:
+    """The container's mount points, each directory made if it is missing. Raises VolumeError.
+
+    A missing directory of the host is made, as Docker does for ECS. Blocking, but only on mkdir.
+    """
+    sources = {each.name: _source(task, each.name, names) for each in task.definition.volumes}
+    made = []
+    for point in container.mount_points:
+        source = sources[point.source_volume]
+        try:
+            source.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            pass  # a file of the host, or a socket, is mounted as it is
+        except OSError as error:
+            raise VolumeError(f"volume {point.source_volume}: {error}") from error
+        made.append(BindMount(str(source), point.container_path, point.read_only))
+    return tuple(made)
+
+
+def remove(task: Task, names: Names) -> None:
+    """The task's own volumes are gone. Raises OSError."""
+    path = names.volumes(task.id)
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def _source(task: Task, name: str, names: Names) -> Path:
+    volume = next(each for each in task.definition.volumes if each.name == name)
+    if volume.host is not None and volume.host.source_path:
+        return Path(volume.host.source_path)
+    return names.volumes(task.id) / name

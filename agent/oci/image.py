@@ -1,0 +1,82 @@
+"""What an image says about the containers made of it.
+
+Reads the config JSON of OCI images and of Docker's schema 2, which share their names. Used by
+``spec`` and by whoever pulls and unpacks (``diff_ids``).
+"""
+
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_pascal
+
+from agent.oci.errors import SpecError
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """Defaults for a container; ``diff_ids`` are the uncompressed layers, bottom first."""
+
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    user: str = ""
+    working_dir: str = ""
+    stop_signal: str = "SIGTERM"
+    labels: dict[str, str] = field(default_factory=dict)
+    exposed_ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    architecture: str = ""
+    os: str = ""
+    diff_ids: tuple[str, ...] = ()
+
+
+class _Config(BaseModel):
+    """The member ``config``; both formats write null for what an image doesn't set."""
+
+    model_config = ConfigDict(alias_generator=to_pascal)
+
+    entrypoint: tuple[str, ...] | None = None
+    cmd: tuple[str, ...] | None = None
+    env: tuple[str, ...] | None = None
+    user: str | None = None
+    working_dir: str | None = None
+    stop_signal: str | None = None
+    labels: dict[str, str] | None = None
+    exposed_ports: dict[str, object] | None = None
+    volumes: dict[str, object] | None = None
+
+
+class _Rootfs(BaseModel):
+    diff_ids: tuple[str, ...] = ()
+
+
+class _Image(BaseModel):
+    config: _Config | None = None
+    architecture: str = ""
+    os: str = ""
+    rootfs: _Rootfs = Field(default_factory=_Rootfs)
+
+
+def parse_image_config(text: bytes | str) -> ImageConfig:
+    """The image config blob as a value; raises ``SpecError`` if it is not one."""
+    try:
+        image = _Image.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise SpecError(f"image config can't be read: {place}: {first['msg']}") from error
+    config = image.config or _Config()
+    return ImageConfig(
+        entrypoint=config.entrypoint or (),
+        cmd=config.cmd or (),
+        env=config.env or (),
+        user=config.user or "",
+        working_dir=config.working_dir or "",
+        stop_signal=config.stop_signal or "SIGTERM",
+        labels=config.labels or {},
+        exposed_ports=tuple(config.exposed_ports or ()),
+        volumes=tuple(config.volumes or ()),
+        architecture=image.architecture,
+        os=image.os,
+        diff_ids=image.rootfs.diff_ids,
+    )

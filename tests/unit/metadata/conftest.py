@@ -1,0 +1,73 @@
+"""Metadata served on a loopback socket, as a container's SDK sees it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+from yarl import URL
+
+from metadata.listener import Bounds, Listeners
+from metadata.sampler import Sampler
+from metadata.source import Owner, Source
+from tests.unit.metadata.facts import OWNER
+from tests.unit.metadata.kernel import NET_DEV, STAT, FileHost
+
+# pytest-asyncio 1.x asks for the current loop before each test to put it back afterwards; where
+# none was ever set Python 3.11 makes one, which nobody closes. May go with Python 3.14.
+asyncio.set_event_loop(None)
+
+Serve = Callable[..., Awaitable[ClientSession]]
+
+
+def listening() -> socket.socket:
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    return sock
+
+
+def untidied(session: ClientSession, path: str) -> URL:
+    """The URL with the path as it is; a client would clean it up."""
+    assert session._base_url is not None
+    return URL(f"{session._base_url.origin()}{path}", encoded=True)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> FileHost:
+    host = FileHost(tmp_path)
+    (host.proc / "4242" / "net").mkdir(parents=True)
+    (host.proc / "4242" / "net" / "dev").write_text(NET_DEV)
+    (host.proc / "stat").write_text(STAT)
+    (host.proc / "meminfo").write_text("MemTotal: 1024 kB\n")
+    host.cgroups.mkdir()
+    (host.cgroups / "cgroup.controllers").write_text("cpu\n")
+    host.run("web")
+    return host
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """A session whose relative URLs go to a new socket of that owner's."""
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            source: Source,
+            sampler: Sampler | None = None,
+            owner: Owner = OWNER,
+            bounds: Bounds | None = None,
+        ) -> ClientSession:
+            if sampler is None:
+                sampler = Sampler()
+                stack.callback(sampler.close)
+            listeners = Listeners(source, sampler, bounds or Bounds())
+            sock = listening()
+            base = f"http://127.0.0.1:{sock.getsockname()[1]}"
+            await listeners.serve(sock, owner, "one")
+            stack.push_async_callback(listeners.close_all)
+            return await stack.enter_async_context(ClientSession(base))
+
+        yield start

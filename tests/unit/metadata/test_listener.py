@@ -1,0 +1,175 @@
+"""Tests of sockets: whose they are, how long clients may take, how many there may be."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from metadata.listener import Bounds, Listeners
+from metadata.sampler import Sampler
+from metadata.source import Owner
+from tests.unit.metadata.conftest import Serve, listening
+from tests.unit.metadata.facts import FULL_TASK, OWNER, Picture
+
+REQUEST = b"GET /v4/id-web/task HTTP/1.1\r\nHost: x\r\n\r\n"
+QUICK = Bounds(timeout_s=0.2, connections=3)
+
+
+@pytest.fixture
+async def listeners() -> AsyncIterator[Listeners]:
+    sampler = Sampler()
+    listeners = Listeners(Picture([FULL_TASK]), sampler)
+    yield listeners
+    await listeners.close_all()
+    sampler.close()
+
+
+@pytest.fixture
+async def port(serve: Serve) -> int:
+    session = await serve(Picture([FULL_TASK]), bounds=QUICK)
+    assert session._base_url is not None
+    port = session._base_url.port
+    assert port is not None
+    return port
+
+
+async def rest(reader: asyncio.StreamReader) -> bytes:
+    """Everything until the other side closes; a reset is a close as well."""
+    async with asyncio.timeout(10):
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
+
+
+async def status(port: int) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(REQUEST[:-2] + b"Connection: close\r\n\r\n")
+    answer = await rest(reader)
+    writer.close()
+    return answer[:12]
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /v4/id", REQUEST[:-2], b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n123"]
+)
+async def test_a_client_that_does_not_finish_its_request_is_let_go(sent: bytes, port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    await rest(reader)
+    writer.close()
+
+
+async def test_an_idle_connection_is_closed_after_its_answer(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(REQUEST)
+    answer = await rest(reader)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"}")
+    writer.close()
+
+
+async def test_a_client_that_takes_no_answer_in_is_let_go(port: int) -> None:
+    """The kernel ends the connection, so the sender sees an error in time."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):  # noqa: PT012
+            async with asyncio.timeout(15):
+                while True:
+                    await loop.sock_sendall(client, REQUEST * 100)
+    assert await status(port) == b"HTTP/1.1 200"
+
+
+async def test_connections_above_the_limit_are_closed_at_once(port: int) -> None:
+    held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await rest(reader) == b""
+    writer.close()
+    for reader, writer in held:
+        await rest(reader)
+        writer.close()
+    assert await status(port) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"x" * 9000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"".join(b"X%d: y\r\n" % n for n in range(100)) + b"\r\n",
+        b"GET / HTTP/7\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"NOSUCHMETHOD / HTTP/1.1\r\n\r\n",
+        b"GET /v4/x HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    ],
+)
+async def test_a_broken_request_is_answered_400_and_not_logged(
+    broken: bytes, port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(broken)
+    assert (await rest(reader)).startswith(b"HTTP/1.0 400")
+    writer.close()
+    assert [each for each in caplog.records if each.levelno > logging.DEBUG] == []
+
+
+async def test_each_socket_shows_its_owners_task_until_it_is_closed(listeners: Listeners) -> None:
+    socks = {key: listening() for key in ("own", "other")}
+    ports = {key: sock.getsockname()[1] for key, sock in socks.items()}
+    await listeners.serve(socks["own"], OWNER, "own")
+    await listeners.serve(socks["other"], Owner("task-two"), "other")
+    assert await status(ports["own"]) == b"HTTP/1.1 200"
+    assert await status(ports["other"]) == b"HTTP/1.1 404"
+
+    await listeners.close("own")
+    await listeners.close("own")
+    with pytest.raises(ConnectionRefusedError):
+        await status(ports["own"])
+    assert await status(ports["other"]) == b"HTTP/1.1 404"
+
+    await listeners.close_all()
+    assert [sock.fileno() for sock in socks.values()] == [-1, -1]
+
+
+async def test_a_key_is_served_once_at_a_time(listeners: Listeners) -> None:
+    await listeners.serve(listening(), OWNER, "one")
+    with listening() as second:
+        with pytest.raises(ValueError, match="one"):
+            await listeners.serve(second, OWNER, "one")
+        await listeners.close("one")
+        await listeners.serve(second, OWNER, "one")
+        assert await status(second.getsockname()[1]) == b"HTTP/1.1 200"
+        await listeners.close("one")
+
+
+async def test_closing_does_not_wait_for_idle_clients(listeners: Listeners) -> None:
+    sock = listening()
+    address = sock.getsockname()
+    await listeners.serve(sock, OWNER, "one")
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(REQUEST)
+    await reader.readuntil(b"\r\n\r\n")
+    async with asyncio.timeout(0.5):
+        await listeners.close("one")
+    await rest(reader)
+    writer.close()
+
+
+async def test_no_request_is_refused_while_a_duplicate_of_the_socket_is_kept(
+    listeners: Listeners,
+) -> None:
+    sock = listening()
+    with sock.dup() as kept:
+        await listeners.serve(sock, OWNER, "one")
+        await listeners.close("one")
+        reader, writer = await asyncio.open_connection(*kept.getsockname())
+        writer.write(REQUEST)
+        await listeners.serve(kept.dup(), OWNER, "one")
+        async with asyncio.timeout(5):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()

@@ -1,0 +1,58 @@
+"""Image configs as registries serve them."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.oci.errors import SpecError
+from agent.oci.image import ImageConfig, parse_image_config
+
+
+def test_a_config_is_read() -> None:
+    blob = {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": "2024-01-01T00:00:00Z",
+        "config": {
+            "User": "web",
+            "ExposedPorts": {"80/tcp": {}},
+            "Env": ["PATH=/bin"],
+            "Entrypoint": ["/run"],
+            "Cmd": None,
+            "Volumes": {"/data": {}},
+            "WorkingDir": "/app",
+            "Labels": {"a": "b"},
+            "StopSignal": "SIGQUIT",
+            "ArgsEscaped": True,
+        },
+        "rootfs": {"type": "layers", "diff_ids": ["sha256:1", "sha256:2"]},
+        "history": [],
+    }
+    assert parse_image_config(json.dumps(blob)) == ImageConfig(
+        entrypoint=("/run",),
+        env=("PATH=/bin",),
+        user="web",
+        working_dir="/app",
+        stop_signal="SIGQUIT",
+        labels={"a": "b"},
+        exposed_ports=("80/tcp",),
+        volumes=("/data",),
+        architecture="amd64",
+        os="linux",
+        diff_ids=("sha256:1", "sha256:2"),
+    )
+
+
+@pytest.mark.parametrize("text", [b"{}", b'{"config": null}', '{"config": {"Cmd": null}}'])
+def test_an_empty_config_means_the_defaults(text: bytes | str) -> None:
+    assert parse_image_config(text) == ImageConfig()
+
+
+@given(st.binary() | st.text())
+def test_what_is_no_config_is_a_spec_error(text: bytes | str) -> None:
+    try:
+        parse_image_config(text)
+    except SpecError as error:
+        assert "image config" in str(error)  # noqa: PT017

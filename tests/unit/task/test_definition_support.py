@@ -1,0 +1,75 @@
+"""What is refused as not supported yet."""
+
+from typing import Any
+
+import pytest
+
+from agent.task.definition import read_task_definition, unsupported
+from tests.unit.task.test_definition import task, web
+
+ONE = "containerDefinitions[0]"
+
+ROWS: list[tuple[dict[str, Any], str]] = [
+    (task(web(secrets=[{"name": "A", "valueFrom": "b"}])), f"{ONE}.secrets"),
+    (task(web(environmentFiles=[{"value": "a.env", "type": "s3"}])), f"{ONE}.environmentFiles"),
+    (task(web(links=["b"]), web(name="b")), f"{ONE}.links"),
+    (task(web(volumesFrom=[{"sourceContainer": "b"}]), web(name="b")), f"{ONE}.volumesFrom"),
+    (task(web(restartPolicy={"enabled": True})), f"{ONE}.restartPolicy"),
+    (task(web(logConfiguration={"logDriver": "awslogs"})), f"{ONE}.logConfiguration.logDriver"),
+    (
+        task(web(resourceRequirements=[{"type": "GPU", "value": "1"}])),
+        f"{ONE}.resourceRequirements",
+    ),
+    (task(web(firelensConfiguration={"type": "fluentbit"})), f"{ONE}.firelensConfiguration"),
+    (
+        task(web(portMappings=[{"containerPortRange": "1-2"}])),
+        f"{ONE}.portMappings[0].containerPortRange",
+    ),
+    (task(web(dockerSecurityOptions=["label:x"])), f"{ONE}.dockerSecurityOptions[0]"),
+    (task(web(interactive=True)), f"{ONE}.interactive"),
+    (task(web(disableNetworking=True)), f"{ONE}.disableNetworking"),
+    (
+        task(web(repositoryCredentials={"credentialsParameter": "arn"})),
+        f"{ONE}.repositoryCredentials",
+    ),
+    (task(networkMode="awsvpc"), "networkMode"),
+    (task(pidMode="task"), "pidMode"),
+    (task(ipcMode="task"), "ipcMode"),
+    (task(enableFaultInjection=True), "enableFaultInjection"),
+    (
+        task(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2019_CORE"}),
+        "runtimePlatform.operatingSystemFamily",
+    ),
+    (
+        task(volumes=[{"name": "v", "dockerVolumeConfiguration": {}}]),
+        "volumes[0].dockerVolumeConfiguration",
+    ),
+    (
+        task(volumes=[{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "f"}}]),
+        "volumes[0].efsVolumeConfiguration",
+    ),
+]
+
+
+@pytest.mark.parametrize(("data", "path"), ROWS)
+def test_a_feature_without_effect_is_named(data: dict[str, Any], path: str) -> None:
+    found = unsupported(read_task_definition(data).definition)
+    assert [each.path for each in found] == [path]
+
+
+def test_fields_of_the_scheduler_are_no_obstacle() -> None:
+    data = task(
+        web(
+            restartPolicy={"enabled": False},
+            versionConsistency="disabled",
+            logConfiguration={"logDriver": "json-file", "options": {"max-size": "1m"}},
+        ),
+        requiresCompatibilities=["FARGATE"],
+        placementConstraints=[{"type": "memberOf", "expression": "a"}],
+        runtimePlatform={"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
+        taskRoleArn="arn:aws:iam::111122223333:role/r",
+        tags=[{"key": "k", "value": "v"}],
+        ephemeralStorage={"sizeInGiB": 30},
+        volumes=[{"name": "v", "host": {}}, {"name": "w", "host": {"sourcePath": "/srv"}}],
+    )
+    assert unsupported(read_task_definition(data).definition) == ()
