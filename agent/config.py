@@ -1,6 +1,6 @@
 """Settings: a flag beats the environment, the environment beats the files, the files beat defaults.
 
-Files hold ``KEY=VALUE`` lines like ``/etc/ecs/ecs.config``, which is read too (our own file beats it).
+Files hold ``KEY=VALUE`` lines like ``/etc/ecs/ecs.config``, which is read too (our own beats it).
 Names that begin with ``ECS_`` mean what they mean to the ECS agent; ours begin with ``HOSTLER_``.
 Every name on the host can be set, so that two agents with different settings never meet.
 """
@@ -19,6 +19,10 @@ from agent.task.names import Names
 OUR_FILE = Path("/etc/hostler/hostler.config")
 FILES = (Path("/etc/ecs/ecs.config"), OUR_FILE)
 """Later files beat earlier ones."""
+
+_SUBNET = ipaddress.IPv4Network("10.213.0.0/16")
+_LONGEST_S = 2**63 / 1e9
+"""Go's durations are 64-bit nanoseconds."""
 
 
 class ConfigError(Exception):
@@ -39,7 +43,7 @@ class Settings:
     snapshotter: str = "overlayfs"
     runtime: str = "runc"
     bridge: str = "hostler0"
-    bridge_subnet: ipaddress.IPv4Network = ipaddress.IPv4Network("10.213.0.0/16")
+    bridge_subnet: ipaddress.IPv4Network = _SUBNET
     nft_table: str = "hostler"
     cgroup_parent: str = "/hostler"
     veth_prefix: str = "hv"
@@ -69,18 +73,24 @@ class Settings:
 def load(
     flags: Mapping[str, str], environ: Mapping[str, str], files: tuple[Path, ...] = FILES
 ) -> Settings:
-    """Reads the settings from flags, environment and files. Raises ConfigError."""
+    """Reads the settings from flags, environment and files. Raises ConfigError.
+
+    An empty value is as good as none: it hides nothing that was set elsewhere.
+    """
+    sources = [
+        *map(_read, files),
+        {name: (value, "the environment") for name, value in environ.items()},
+        {name: (value, "the command line") for name, value in flags.items()},
+    ]
     found: dict[str, tuple[str, str]] = {}
-    for path in files:
-        found.update(_read(path))
-    found.update({name: (value, "the environment") for name, value in environ.items()})
-    found.update({name: (value, "the command line") for name, value in flags.items()})
-    _refuse_unknown(found)
+    for source in sources:
+        _refuse_unknown(source)
+        found.update({name: setting for name, setting in source.items() if setting[0] != ""})
     values: dict[str, Any] = {}
     for name, (field, parse) in _SETTINGS.items():
-        text, where = found.get(name, ("", ""))
-        if text == "":
+        if name not in found:
             continue
+        text, where = found[name]
         try:
             values[field] = parse(text)
         except ValueError as error:
@@ -98,17 +108,17 @@ def _read(path: Path) -> dict[str, tuple[str, str]]:
         raise ConfigError(f"can't read {path}: {error}") from error
     found = {}
     for number, line in enumerate(lines, start=1):
-        name, equals, value = line.strip().partition("=")
-        if name == "" or name.startswith("#"):
+        name, equals, value = (each.strip() for each in line.partition("="))
+        if line.strip() == "" or name.startswith("#"):
             continue
-        if not equals:
+        if not equals or not name:
             raise ConfigError(f"{path} line {number}: {line.strip()!r} is not KEY=VALUE")
-        found[name.strip()] = (value.strip(), f"{path} line {number}")
+        found[name] = (value, f"{path} line {number}")
     return found
 
 
 def _refuse_unknown(found: Mapping[str, tuple[str, str]]) -> None:
-    """A misspelt setting of ours would be a silent default; the ECS agent's many others are its own."""
+    """A misspelt setting of ours would be a silent default; the ECS agent has many more than we."""
     for name, (_, where) in found.items():
         if name.startswith("HOSTLER_") and name not in _SETTINGS:
             known = ", ".join(each for each in _SETTINGS if each.startswith("HOSTLER_"))
@@ -131,39 +141,41 @@ def _matching(pattern: str, what: str) -> Callable[[str], str]:
     return parse
 
 
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "ns": 1e-9}
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_TERM = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(h|ms|us|µs|ns|m|s)")
 
 
 def duration(text: str) -> float:
-    """Seconds of a duration as the ECS agent writes it: ``90s``, ``10m``, ``1h30m``, ``0``."""
+    """Seconds of a duration in Go's syntax: ``90s``, ``10m``, ``1h30m``, ``0``; not negative."""
     if text == "0":
         return 0.0
-    parts = re.findall(r"(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)", text)
+    parts = _TERM.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError("must be a duration such as 90s, 10m or 1h30m")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds >= _LONGEST_S:
+        raise ValueError("is longer than 292 years")
+    return seconds
 
 
-def _at_least(lowest: float, otherwise: float) -> Callable[[str], float]:
-    """A duration with the ECS agent's bound: less than ``lowest`` becomes ``otherwise``, 0 is unset."""
+def _at_least(lowest: float, otherwise: float, *, unset: float) -> Callable[[str], float]:
+    """A duration with the ECS agent's bound: below ``lowest`` it is ``otherwise``; 0 is unset."""
 
     def parse(text: str) -> float:
         seconds = duration(text)
+        if seconds == 0:
+            return unset
         return seconds if seconds >= lowest else otherwise
 
     return parse
 
 
-def _stop_timeout(text: str) -> float:
-    seconds = duration(text)
-    return 30.0 if seconds == 0 else max(seconds, 1.0)
-
-
 def _port_range(text: str) -> tuple[int, int]:
-    low, dash, high = text.partition("-")
-    if not (dash and low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high) <= 65535):
+    ends = re.fullmatch("([0-9]{1,5})-([0-9]{1,5})", text)
+    low, high = (int(ends[1]), int(ends[2])) if ends else (0, 0)
+    if not 1 <= low <= high <= 65535:
         raise ValueError("must be a range of ports such as 32768-60999")
-    return int(low), int(high)
+    return low, high
 
 
 def _subnet(text: str) -> ipaddress.IPv4Network:
@@ -179,7 +191,7 @@ _WORD = _matching(r"[A-Za-z0-9_-]{1,255}", "letters, digits, - and _")
 _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "HOSTLER_STATE_DIR": ("state_dir", _directory),
     "HOSTLER_RUN_DIR": ("run_dir", _directory),
-    "HOSTLER_ACCOUNT": ("account", _matching(r"\d{12}", "an account number of 12 digits")),
+    "HOSTLER_ACCOUNT": ("account", _matching(r"[0-9]{12}", "an account number of 12 digits")),
     "HOSTLER_CONTAINERD": (
         "containerd",
         _matching(r"auto|embedded|/.+", "auto, embedded, or the path of a containerd socket"),
@@ -197,12 +209,12 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "HOSTLER_VETH_PREFIX": ("veth_prefix", _matching(r"[a-z][a-z0-9]{0,3}", "1 to 4 letters")),
     "ECS_CLUSTER": ("cluster", _WORD),
     "AWS_DEFAULT_REGION": ("region", _matching(r"[a-z0-9-]+", "a region such as eu-west-1")),
-    "ECS_CONTAINER_STOP_TIMEOUT": ("stop_timeout_s", _stop_timeout),
-    "ECS_CONTAINER_CREATE_TIMEOUT": ("create_timeout_s", _at_least(60.0, 60.0)),
-    "ECS_CONTAINER_START_TIMEOUT": ("start_timeout_s", _at_least(45.0, 45.0)),
+    "ECS_CONTAINER_STOP_TIMEOUT": ("stop_timeout_s", _at_least(1.0, 1.0, unset=30.0)),
+    "ECS_CONTAINER_CREATE_TIMEOUT": ("create_timeout_s", _at_least(60.0, 60.0, unset=240.0)),
+    "ECS_CONTAINER_START_TIMEOUT": ("start_timeout_s", _at_least(45.0, 45.0, unset=180.0)),
     "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION": (
         "keep_stopped_s",
-        _at_least(1.0, 3 * 3600.0),
+        _at_least(1.0, 3 * 3600.0, unset=3 * 3600.0),
     ),
     "ECS_DYNAMIC_HOST_PORT_RANGE": ("port_range", _port_range),
     "ECS_LOGLEVEL": (

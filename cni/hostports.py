@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final
 
 from cni import sysctl
 from cni.errors import CNIError, Code
+from cni.loopback import METADATA_ADDRESS
 from cni.nft import Protocol
 
 
@@ -33,6 +35,7 @@ class PortRange:
 
 
 _FALLBACK: Final = PortRange(49153, 65535)
+_METADATA_HEX: Final = f"{int.from_bytes(METADATA_ADDRESS.packed, sys.byteorder):08X}"
 
 
 def ephemeral_range() -> PortRange:
@@ -45,7 +48,14 @@ def ephemeral_range() -> PortRange:
 
 
 def is_free(protocol: Protocol, port: int) -> bool:
-    """Whether no local program uses the port on any address. Published ports are not seen so."""
+    """Whether no local program uses the port on any address. Published ports are not seen so.
+
+    The metadata address does not count: published ports leave it out (see `ruleset`).
+    """
+    return _can_bind(protocol, port) or _holders(protocol, port) == {_METADATA_HEX}
+
+
+def _can_bind(protocol: Protocol, port: int) -> bool:
     kind = socket.SOCK_STREAM if protocol is Protocol.TCP else socket.SOCK_DGRAM
     with socket.socket(socket.AF_INET, kind) as probe:
         if protocol is Protocol.TCP:
@@ -58,6 +68,23 @@ def is_free(protocol: Protocol, port: int) -> bool:
                 raise
             return False
     return True
+
+
+def _holders(protocol: Protocol, port: int) -> set[str]:
+    """The local addresses of sockets at that port, as the kernel writes them (proc_net(5))."""
+    sockets = [
+        line.split()[1].split(":")
+        for version in ("", "6")
+        for line in _socket_table(f"{protocol.value}{version}")
+    ]
+    return {address for address, number in sockets if int(number, 16) == port}
+
+
+def _socket_table(name: str) -> list[str]:
+    try:
+        return Path("/proc/thread-self/net", name).read_text().splitlines()[1:]
+    except FileNotFoundError:  # a kernel without IPv6
+        return []
 
 
 @dataclass(frozen=True, slots=True)

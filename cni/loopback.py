@@ -13,6 +13,9 @@ from typing import Final
 from cni import rtnetlink
 from cni.netlink import tolerating
 
+# Where tasks expect their metadata and credentials (ECS task metadata endpoint).
+METADATA_ADDRESS: Final = IPv4Address("169.254.170.2")
+
 _LOOPBACK_INDEX: Final = 1  # in every network namespace
 _BACKLOG: Final = 128
 
@@ -43,3 +46,9 @@ def ensure_address(address: IPv4Address) -> None:
         links.execute([rtnetlink.link_up("lo")])
         with tolerating(errno.EEXIST):
             links.execute([rtnetlink.new_address(_LOOPBACK_INDEX, IPv4Interface(address))])
+
+
+def drop_address(address: IPv4Address) -> None:
+    """Take `address`/32 from `lo`; it may be gone already."""
+    with rtnetlink.open_socket() as links, tolerating(errno.EADDRNOTAVAIL):
+        links.execute([rtnetlink.delete_address(_LOOPBACK_INDEX, IPv4Interface(address))])

@@ -133,7 +133,9 @@ def _create(path: Path) -> None:
     path.touch(mode=0o444)
     _checked(_libc.unshare(_CLONE_NEWNET), "make a network namespace")
     source = _OWN.encode()
-    _checked(_libc.mount(source, bytes(path), b"none", _MS_BIND, None), f"pin {path}")
+    _checked(
+        _libc.mount(source, bytes(path), b"none", ctypes.c_ulong(_MS_BIND), None), f"pin {path}"
+    )
 
 
 def _enter(descriptor: int) -> None:

@@ -39,6 +39,7 @@ _RTM_NEWLINK: Final = 16
 _RTM_DELLINK: Final = 17
 _RTM_GETLINK: Final = 18
 _RTM_NEWADDR: Final = 20
+_RTM_DELADDR: Final = 21
 _RTM_GETADDR: Final = 22
 _RTM_NEWROUTE: Final = 24
 _RTM_GETROUTE: Final = 26
@@ -148,6 +149,13 @@ def new_address(index: int, address: IPv4Interface | IPv6Interface) -> Request:
     if address.version == 4 and prefix < 31:
         body += attribute(_IFA_BROADCAST, address.network.broadcast_address.packed)
     return Request(f"add address {address}", _RTM_NEWADDR, _NEW, body)
+
+
+def delete_address(index: int, address: IPv4Interface | IPv6Interface) -> Request:
+    """Take an address from the link; EADDRNOTAVAIL when it does not have it."""
+    body = _IFADDRMSG.pack(_family(address), address.network.prefixlen, 0, 0, index)
+    body += attribute(_IFA_LOCAL, address.packed)
+    return Request(f"delete address {address}", _RTM_DELADDR, NLM_F_ACK, body)
 
 
 def new_default_route(index: int, gateway: IPv4Address | IPv6Address) -> Request:

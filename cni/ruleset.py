@@ -10,7 +10,9 @@ What it gives, for the networks it is told:
   port): to the container that published it;
 * from a container to the outside: with the host's address;
 * nobody outside reaches an unpublished port by routing through the host, and `route_localnet` does
-  not open the host's 127.0.0.0/8 to containers.
+  not open the host's 127.0.0.0/8 to containers;
+* the metadata endpoint on the host's `lo` (for tasks in host mode) answers the host only, and no
+  published port takes its place.
 
 What it cannot give: a packet must be accepted by the forward chains of *all* tables. Where another
 tool drops there by policy (Docker, firewalld, ufw), no rule of ours can overrule it; that tool must
@@ -25,6 +27,7 @@ from ipaddress import IPv4Network
 from typing import Final
 
 from cni.errors import CNIError, Code
+from cni.loopback import METADATA_ADDRESS
 from cni.spec import require_interface
 
 PORTS_MAP: Final = "ports"
@@ -41,7 +44,7 @@ add chain {table} output {{ type nat hook output priority -100; }}
 add chain {table} postrouting {{ type nat hook postrouting priority srcnat; }}
 flush table {table}
 add rule {table} guard iifname @bridges ip daddr 127.0.0.0/8 drop
-add rule {table} guard iifname @bridges ip saddr 127.0.0.0/8 drop
+add rule {table} guard iif != lo ip daddr {metadata} fib daddr type local drop
 add rule {table} forward iifname != @bridges oifname @bridges \
 ct state != {{ established, related }} ct status & dnat == 0 drop
 add rule {table} prerouting {publish}
@@ -51,7 +54,7 @@ add rule {table} postrouting ip saddr @networks ip daddr @networks ct status dna
 add rule {table} postrouting ip saddr 127.0.0.0/8 ip daddr @networks masquerade
 """
 _PUBLISH: Final = (
-    "meta nfproto ipv4 meta l4proto { tcp, udp } fib daddr type local "
+    f"meta l4proto {{ tcp, udp }} ip daddr != {METADATA_ADDRESS} fib daddr type local "
     f"dnat ip to meta l4proto . th dport map @{PORTS_MAP}"
 )
 
@@ -93,7 +96,11 @@ def script(name: str, networks: Sequence[Network]) -> str:
     for network in networks:
         lines.append(f"add element {table} networks {{ {network.subnet} }}")
         lines.append(f'add element {table} bridges {{ "{_bridge(network.bridge)}" }}')
-    return "\n".join(lines) + "\n" + _CHAINS.format(table=table, publish=_PUBLISH)
+    return (
+        "\n".join(lines)
+        + "\n"
+        + _CHAINS.format(table=table, publish=_PUBLISH, metadata=METADATA_ADDRESS)
+    )
 
 
 def _table(name: str) -> str:

@@ -37,10 +37,11 @@ class Containerd:
 
     def __init__(self, socket: Path, namespace: str, *, snapshotter: str = OVERLAYFS) -> None:
         headers = (("containerd-namespace", namespace),)
-        self._bind(Rpc(rpc.connect(socket), headers), namespace, snapshotter)
+        self._bind(Rpc(rpc.connect(socket), headers), socket, namespace, snapshotter)
 
-    def _bind(self, connection: Rpc, namespace: str, snapshotter: str) -> None:
+    def _bind(self, connection: Rpc, socket: Path, namespace: str, snapshotter: str) -> None:
         self._rpc = connection
+        self.socket = socket
         self.namespace = namespace
         self.snapshotter = snapshotter
         self.containers = Containers(connection)
@@ -60,7 +61,8 @@ class Containerd:
         """
         headers = (*self._rpc.metadata, ("containerd-lease", lease_id))
         view = Containerd.__new__(Containerd)
-        view._bind(Rpc(self._rpc.channel, headers), self.namespace, self.snapshotter)
+        connection = Rpc(self._rpc.channel, headers)
+        view._bind(connection, self.socket, self.namespace, self.snapshotter)
         return view
 
     async def version(self, *, timeout: float = METADATA_S) -> Version:

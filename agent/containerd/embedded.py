@@ -76,7 +76,9 @@ class EmbeddedContainerd:
     @property
     def pid(self) -> int | None:
         """The daemon's process id, while it runs."""
-        return self._daemon.pid if self._daemon and self._daemon.running else None
+        if self._daemon is None or not self._daemon.running:
+            return None
+        return self._daemon.pid
 
     async def start(self) -> None:
         """It serves: the one that an earlier agent left running, or else a new one.
@@ -104,21 +106,15 @@ class EmbeddedContainerd:
             log.warning("containerd has ended; starting it again in %.1f s", delay)
             await asyncio.sleep(delay)
             delay, began = min(delay * 2, _LONGEST_DELAY_S), loop.time()
-            async with self._changing:
-                if self._stopping:
-                    return
-                try:
-                    await self._start()
-                except EmbeddedError as error:
-                    log.warning("containerd does not start: %s", error)
+            await self._start_again()
 
     async def stop(self) -> None:
         """It has ended, by SIGTERM or after ``STOP_S`` by SIGKILL. Containers run on."""
         self._stopping = True
         async with self._changing:
-            self._daemon = self._daemon or Daemon.find(self._pid_file)
-            if self._daemon is not None:
-                await _end(self._daemon)
+            daemon = self._running()
+            if daemon is not None:
+                await _end(daemon)
 
     def release(self) -> None:
         """Let go of the daemon, which runs on; ``start`` finds it again."""
@@ -126,15 +122,31 @@ class EmbeddedContainerd:
             self._daemon.release()
             self._daemon = None
 
+    def _running(self) -> Daemon | None:
+        """The daemon that we hold, or else the one that runs by the pid file."""
+        if self.pid is None:
+            self.release()
+            self._daemon = Daemon.find(self._pid_file)
+        return self._daemon
+
+    async def _start_again(self) -> None:
+        async with self._changing:
+            if self._stopping:
+                return
+            try:
+                await self._start()
+            except EmbeddedError as error:
+                log.warning("containerd does not start: %s", error)
+
     async def _start(self) -> None:
-        self.release()
-        found = Daemon.find(self._pid_file)
+        found = self._running()
         if found is not None and await self._adopted(found):
             return
         if await self._connects():
             raise EmbeddedError(
                 f"another containerd serves {self.socket}; use that one, or give ours another path"
             )
+        self.release()
         self._daemon = Daemon.child(await asyncio.to_thread(self._spawn))
         try:
             await self._until_serving(self._daemon)
@@ -145,13 +157,11 @@ class EmbeddedContainerd:
     async def _adopted(self, found: Daemon) -> bool:
         """Whether the one found serves; it is ended if it does not."""
         log.info("containerd runs already, pid %d", found.pid)
-        self._daemon = found
         try:
             await self._until_serving(found)
         except EmbeddedError as error:
             log.warning("ending it: %s", error)
             await _end(found)
-            self.release()
             return False
         return True
 

@@ -10,7 +10,14 @@ import grpc.aio
 
 
 class ContainerdError(Exception):
-    """A call failed. The text names the call, the object, and what containerd said of it."""
+    """A call failed. The text names the call, the object, and what containerd said of it.
+
+    ``said`` is only the latter, for people who asked for a container and not for a call.
+    """
+
+    def __init__(self, text: str, said: str = "") -> None:
+        super().__init__(text)
+        self.said = said or text
 
 
 class NotFound(ContainerdError):
@@ -70,7 +77,7 @@ def translated(error: grpc.aio.AioRpcError, method: str, about: str) -> Containe
     kind = _BY_CODE.get(error.code(), ContainerdError)
     if error.code() is grpc.StatusCode.UNKNOWN:
         kind = next((_BY_TEXT[each] for each in _BY_TEXT if each in said), ContainerdError)
-    return kind(f"{named(method, about)}: {said}")
+    return kind(f"{named(method, about)}: {said}", said)
 
 
 def named(method: str, about: str) -> str:

@@ -30,6 +30,10 @@ UNPACK_S = 900.0
 STALL_S = 60.0
 """Between two messages of a stream that carries content."""
 
+_LATER_S = 1.0
+"""containerd's deadline, which it hands on to the shim, ends so much after ours: were both one, the
+answer to a late call would be now a deadline, now a cancellation, now an unknown error."""
+
 MESSAGE_BYTES = 16 * 1024 * 1024
 """Largest message either way, containerd's own limit."""
 
@@ -72,8 +76,10 @@ class Rpc:
         Never waits for a daemon that is away: that is Unavailable at once.
         """
         call = self.channel.unary_unary(method, _encoded, reply.FromString)
+        theirs = timeout + _LATER_S
         with _translating(method, about):
-            answer: Reply = await call(request, timeout=timeout, metadata=self.metadata)
+            async with asyncio.timeout(timeout):
+                answer: Reply = await call(request, timeout=theirs, metadata=self.metadata)
         return answer
 
     async def stream(

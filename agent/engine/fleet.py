@@ -1,6 +1,6 @@
 """All tasks: accepts, finds and stops them, and keeps one supervisor running for each.
 
-Holds the barrier: a bug met while one task is supervised is logged, and only that task waits and is
+Holds the barrier: a bug met while one task is worked on is logged, and only that task waits and is
 tried again. It is the only place in the agent that catches every exception.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from agent.engine.bell import Clock
 from agent.engine.feed import Feed, Picture
@@ -40,7 +41,7 @@ class Fleet:
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self, keep_closed_s: float) -> None:
-        """Takes up every stored task, then keeps going until cancelled. No container is touched then.
+        """Takes up every stored task, then keeps going until cancelled, which touches no container.
 
         Closed tasks are forgotten ``keep_closed_s`` seconds after they stopped.
         """
@@ -54,20 +55,25 @@ class Fleet:
                 await self._sweep(keep_closed_s)
                 await asyncio.sleep(SWEEP_S)
 
-    async def accept(self, task: Task) -> None:
-        """The task is on disk, and under way. Raises StoreError if it can't be kept."""
-        await self._store.accept(task)
-        self._feed.publish(Picture(self._store.intents[task.id], self._store.progress(task.id)))
-        self._supervise(task)
+    async def accept(self, *tasks: Task) -> None:
+        """The tasks are on disk, and under way. Raises StoreError if they can't be kept."""
+        await self._store.accept(*tasks)
+        for each in tasks:
+            self._feed.publish(Picture(self._store.intents[each.id], self._store.progress(each.id)))
+            self._supervise(each)
 
     async def stop(self, task_id: TaskId, request: StopRequest) -> None:
-        """The request to stop is on disk, and under way. Nothing happens to a stopped task."""
+        """The request to stop is on disk, and under way. Nothing happens to a stopped task.
+
+        Raises KeyError for a task that is not known, StoreError if the request can't be kept.
+        """
         if self._store.progress(task_id).stopped:
             return
         await self._store.ask_to_stop(task_id, request)
         shown = self._feed.pictures[task_id]
         self._feed.publish(Picture(self._store.intents[task_id], shown.progress, shown.view))
-        self._supervisors[task_id].ring()
+        if task_id in self._supervisors:  # it may have closed meanwhile
+            self._supervisors[task_id].ring()
 
     def ring(self, container_id: str) -> None:
         """Something happened to this container; it need not be one of ours."""
@@ -91,16 +97,9 @@ class Fleet:
 
     async def _keep(self, task: Task, supervisor: Supervisor) -> None:
         for delay in _delays():
-            try:
+            with _barrier(task, f"in {delay:.0f} s"):
                 await supervisor.run(self._clock, self._rules)
                 break
-            except Exception:  # noqa: BLE001 - the barrier: a bug in one task must not end the others
-                log.exception(
-                    "supervising task %s failed; trying again in %.0f s",
-                    task.id,
-                    delay,
-                    extra={"TASK_ARN": task.arn},
-                )
             await asyncio.sleep(delay)
         del self._supervisors[task.id]
         for each in task.containers:
@@ -111,10 +110,22 @@ class Fleet:
             progress = self._store.progress(task_id)
             if progress.closed_at is None or self._clock() < progress.closed_at + keep_closed_s:
                 continue
-            result = await self._host.act(intent.task, progress, ForgetTask())
-            if isinstance(result, Done):
-                await self._store.forget(task_id)
-                self._feed.forget(task_id)
+            with _barrier(intent.task, "with the next sweep"):
+                result = await self._host.act(intent.task, progress, ForgetTask())
+                if isinstance(result, Done):
+                    await self._store.forget(task_id)
+                    self._feed.forget(task_id)
+
+
+@contextmanager
+def _barrier(task: Task, again: str) -> Iterator[None]:
+    """A bug in what is done for one task is logged, and must not end the others."""
+    try:
+        yield
+    except Exception:
+        log.exception(
+            "work on task %s failed; trying again %s", task.id, again, extra={"TASK_ARN": task.arn}
+        )
 
 
 def _delays() -> Iterator[float]:

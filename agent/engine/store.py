@@ -52,6 +52,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._stopping = asyncio.Lock()
         self._lock: TextIO | None = None
         self._db: sqlite3.Connection | None = None
         self._intents: dict[TaskId, Intent] = {}
@@ -61,9 +62,14 @@ class Store:
     async def open(self) -> None:
         """Opens or makes the database, brings it up to date and reads it.
 
-        Raises StoreError when another agent has it open, or when it can't be used.
+        Raises StoreError when another agent has it open, or when it can't be used; then it is
+        closed.
         """
-        await self._run(self._open)
+        try:
+            await self._run(self._open)
+        except StoreError:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Ends the thread and releases the database."""
@@ -101,29 +107,36 @@ class Store:
         self._definitions.setdefault(definition.family, {})[revision] = registered
         return registered
 
-    async def accept(self, task: Task) -> None:
-        """Keeps a new task; from now on it can't be lost."""
-        intent, progress = Intent(task), first_progress(task)
-        bodies = (_dump(_INTENT, intent), _dump(_PROGRESS, progress))
+    async def accept(self, *tasks: Task) -> None:
+        """Keeps new tasks, all of them or none; from now on they can't be lost."""
+        new = [(Intent(task), first_progress(task)) for task in tasks]
+        intents = [(each.task.id, _dump(_INTENT, each)) for each, _ in new]
+        progress = [(each.task.id, _dump(_PROGRESS, first)) for each, first in new]
 
         def write(db: sqlite3.Connection) -> None:
-            db.execute("INSERT INTO intent VALUES (?, ?)", (task.id, bodies[0]))
-            db.execute("INSERT INTO progress VALUES (?, ?)", (task.id, bodies[1]))
+            db.executemany("INSERT INTO intent VALUES (?, ?)", intents)
+            db.executemany("INSERT INTO progress VALUES (?, ?)", progress)
 
         await self._write(write)
-        self._intents[task.id], self._progress[task.id] = intent, progress
+        for intent, first in new:
+            self._intents[intent.task.id], self._progress[intent.task.id] = intent, first
 
     async def ask_to_stop(self, task_id: TaskId, request: StopRequest) -> None:
         """Keeps a request to stop. The first one's reason and time stay; ``force`` can be added."""
-        intent = self._intents[task_id]
-        if intent.stop is not None:
-            request = replace(intent.stop, force=intent.stop.force or request.force)
-        intent = replace(intent, stop=request)
-        body = _dump(_INTENT, intent)
-        await self._write(
-            lambda db: db.execute("UPDATE intent SET body = ? WHERE task_id = ?", (body, task_id))
-        )
-        self._intents[task_id] = intent
+        async with self._stopping:  # two requests at once must not both be the first
+            intent = self._intents[task_id]
+            if intent.stop is not None:
+                request = replace(intent.stop, force=intent.stop.force or request.force)
+            if request == intent.stop:
+                return
+            intent = replace(intent, stop=request)
+            body = _dump(_INTENT, intent)
+            await self._write(
+                lambda db: db.execute(
+                    "UPDATE intent SET body = ? WHERE task_id = ?", (body, task_id)
+                )
+            )
+            self._intents[task_id] = intent
 
     async def save(self, task_id: TaskId, progress: Progress) -> None:
         """Keeps a task's progress."""
@@ -163,6 +176,7 @@ class Store:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _locked(self._path.with_suffix(".lock"))
+            self._path.touch(mode=0o600)  # environments may hold secrets; WAL files take it over
             self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
@@ -170,14 +184,20 @@ class Store:
             _migrate(self._db)
             self._read(self._db)
         except (OSError, sqlite3.Error, ValueError) as error:
-            raise StoreError(f"can't open the state store {self._path}: {error}") from error
+            raise StoreError(
+                f"can't open the state store {self._path}: {error};"
+                " mend it, or move it away to begin without any task"
+            ) from error
 
     def _read(self, db: sqlite3.Connection) -> None:
         for family, revision, at, body in db.execute("SELECT * FROM definition ORDER BY 1, 2"):
             registered = Registered(_DEFINITION.validate_json(body), revision, at)
             self._definitions.setdefault(family, {})[revision] = registered
-        query = "SELECT task_id, intent.body, progress.body FROM intent JOIN progress USING (task_id)"
-        for task_id, intent, progress in db.execute(f"{query} ORDER BY intent.rowid"):
+        query = (
+            "SELECT task_id, intent.body, progress.body"
+            " FROM intent JOIN progress USING (task_id) ORDER BY intent.rowid"
+        )
+        for task_id, intent, progress in db.execute(query):
             self._intents[task_id] = _INTENT.validate_json(intent)
             self._progress[task_id] = _PROGRESS.validate_json(progress)
 
@@ -187,6 +207,7 @@ class Store:
             self._db = None
         if self._lock is not None:
             self._lock.close()
+            self._lock = None
 
 
 def _dump(adapter: TypeAdapter[T], value: T) -> str:
@@ -199,7 +220,9 @@ def _locked(path: Path) -> TextIO:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
-        raise StoreError(f"another agent uses {path.parent}: stop it, or choose another directory") from error
+        raise StoreError(
+            f"another agent uses {path.parent}: stop it, or choose another directory"
+        ) from error
     return lock
 
 

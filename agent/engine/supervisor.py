@@ -77,7 +77,8 @@ class Supervisor:
                 for key in decision.drop & flying.keys():
                     flying[key].cancel()
                 for action in decision.actions:
-                    if action.key not in flying:
+                    # One that ended during this turn has news that this decision didn't hear.
+                    if action.key not in flying and action.key not in busy:
                         flying[action.key] = group.create_task(
                             fly(intent.task, decision.progress, action), name=f"{action}"
                         )

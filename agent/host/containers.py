@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shutil
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
@@ -17,7 +18,13 @@ from signal import SIGKILL
 from typing import TypeVar, cast
 
 from agent.containerd.client import Containerd
-from agent.containerd.errors import AlreadyExists, FailedPrecondition, NotFound
+from agent.containerd.errors import (
+    AlreadyExists,
+    ContainerdError,
+    FailedPrecondition,
+    NotFound,
+    Unavailable,
+)
 from agent.containerd.types import (
     GC_ROOT_LABEL,
     GROUP_ANNOTATION,
@@ -26,7 +33,7 @@ from agent.containerd.types import (
     RuncOptions,
     Status,
 )
-from agent.host import facts, files, rootfs, volumes
+from agent.host import facts, files, rootfs, shims, volumes
 from agent.host.images import Images, Unpacked
 from agent.host.logrouter import LogRouter
 from agent.logs.protocol import Stream
@@ -48,8 +55,13 @@ from agent.task.model import (
 )
 from agent.task.names import Names
 
+log = logging.getLogger(__name__)
+
 GONE_S = 10.0
 """How long a killed process may take to be gone (it may hang in the kernel)."""
+
+_BUNDLE_EXISTS = "file exists"
+"""containerd's words (it has no code for it) while it undoes a creation whose caller went away."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -92,6 +104,7 @@ class Containers:
         self._host = host
         self._settings = settings
         self._accounts: dict[str, dict[str, str]] = {}
+        self._created: set[str] = set()
 
     async def look(self, task: Task, progress: Progress, name: str) -> Look[ContainerSeen]:
         """The container's state. Raises ContainerdError when containerd can't tell."""
@@ -125,7 +138,7 @@ class Containers:
         user = await self._user(task, name, unpacked, rootfs_mounts)
         inputs = self._inputs(task, name, unpacked, user, mounts)
         await self._ensure_record(task, name, image, build_spec(inputs))
-        with suppress(AlreadyExists):
+        try:
             await self._client.tasks.create(
                 key,
                 rootfs_mounts,
@@ -134,6 +147,13 @@ class Containers:
                 terminal=task.container(name).pseudo_terminal,
                 timeout=self._settings.create_timeout_s,
             )
+            self._created.add(key)
+        except AlreadyExists:
+            return
+        except ContainerdError as error:
+            if _BUNDLE_EXISTS in error.said:
+                raise Unavailable(str(error), "an interrupted creation is being undone") from error
+            raise
 
     async def start(self, task: Task, name: str) -> None:
         """The container's process runs, or has run. Raises ContainerdError."""
@@ -164,6 +184,19 @@ class Containers:
         directory = self._names.container_dir(task.id, name)
         if directory.exists():
             await asyncio.to_thread(shutil.rmtree, directory)
+
+    async def release(self, task: Task) -> None:
+        """No shim of the task is left. Only when all its containers are deleted.
+
+        A shim ends with its last container by itself. Only a creation that didn't end well, or that
+        an earlier agent made, may have left one behind; looking for it is not for every task.
+        """
+        keys = {names.container_id(task.id, each.name) for each in task.containers}
+        if not keys <= self._created:
+            namespace, socket = self._client.namespace, self._client.socket
+            for pid in await asyncio.to_thread(shims.end_leftover, namespace, socket, keys):
+                log.warning("ended shim %d, which outlived the containers of task %s", pid, task.id)
+        self._created -= keys
 
     async def _look_for_rest(self, task: Task, name: str) -> Look[ContainerSeen]:
         try:

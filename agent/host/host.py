@@ -100,6 +100,7 @@ class RealHost:
             case PrepareTask():
                 await asyncio.to_thread(self._prepare, task)
             case ReleaseTask():
+                await self.containers.release(task)
                 await asyncio.to_thread(self._release, task)
             case ForgetTask():
                 await asyncio.to_thread(self._forget, task)
@@ -159,7 +160,7 @@ class RealHost:
 
 def _classified(action: Action, error: Exception) -> Result:
     """Whether the action is worth another try, and what ECS calls the failure if not."""
-    why = str(error)
+    why = error.said if isinstance(error, ContainerdError) else str(error)
     if isinstance(error, _PASSES):
         return Again(why)
     match action, error:

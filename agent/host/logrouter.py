@@ -7,6 +7,7 @@ is what lets a request that was cut off be sent again.
 """
 
 import asyncio
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -132,6 +133,7 @@ class LogRouter:
                 stderr=stderr,
                 cwd=Path(agent.__file__).parent.parent,  # where -m finds the package
                 start_new_session=True,
+                env={k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"},
             )
         try:
             async with asyncio.timeout(START_S):

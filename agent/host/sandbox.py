@@ -31,13 +31,13 @@ from cni import bridge, ipam, loopback, netns, portmap, rtnetlink, ruleset
 from cni.bridge import BridgeConfig
 from cni.context import Context, open_context
 from cni.hostports import PortRange
+from cni.loopback import METADATA_ADDRESS
 from cni.ipam import IPAMConfig
 from cni.nft import Protocol as PortProtocol
 from cni.portmap import PortmapConfig, PortMapping
 from cni.spec import Args, Result
 from metadata.source import Owner
 
-METADATA_ADDRESS = IPv4Address("169.254.170.2")
 METADATA_PORT = 80
 HOST_OWNER = Owner("host")
 """Owner of the socket that all tasks in host mode share."""
@@ -78,6 +78,8 @@ class Sandboxes:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
         self._context: Context | None = None
         self._served: set[str] = set()
+        self._on_host: set[str] = set()
+        self._host_lock = asyncio.Lock()
         self._config = BridgeConfig(
             bridge=settings.bridge, ipam=IPAMConfig(network=settings.bridge, subnet=settings.subnet)
         )
@@ -128,7 +130,7 @@ class Sandboxes:
         if key in self._served:
             return
         if task.definition.network_mode == "host":
-            await self._serve_host()
+            await self._serve_host(key)
         else:
             listening = await self._run(lambda: self._listen(self._names.netns(task.id, name)))
             await self._door.serve(listening, Owner(task.id), key)
@@ -137,15 +139,27 @@ class Sandboxes:
     async def detach(self, task: Task, name: str) -> None:
         """Nothing of the container's network is left. Raises CNIError, OSError."""
         key = names.container_id(task.id, name)
+        if task.definition.network_mode == "host":
+            self._served.discard(key)
+            await self._leave_host(key)
+            return
         await self._stop_serving(key)
-        if task.definition.network_mode != "host":
-            await self._run(lambda: self._detach(self._open_context(), task, name))
+        await self._run(lambda: self._detach(self._open_context(), task, name))
 
-    async def _serve_host(self) -> None:
-        if HOST_OWNER not in self._served:
-            listening = await self._run(lambda: self._listen(None))
-            await self._door.serve(listening, HOST_OWNER, HOST_OWNER)
-            self._served.add(HOST_OWNER)
+    async def _serve_host(self, key: str) -> None:
+        async with self._host_lock:
+            if not self._on_host:
+                listening = await self._run(lambda: self._listen(None))
+                await self._door.serve(listening, HOST_OWNER, HOST_OWNER)
+            self._on_host.add(key)
+
+    async def _leave_host(self, key: str) -> None:
+        """Without tasks on the host's network, its loopback has no metadata address."""
+        async with self._host_lock:
+            if self._on_host == {key}:
+                await self._door.close(HOST_OWNER)
+                await self._run(lambda: loopback.drop_address(METADATA_ADDRESS))
+            self._on_host.discard(key)
 
     async def _stop_serving(self, key: str) -> None:
         if key in self._served:
@@ -174,7 +188,7 @@ class Sandboxes:
 
     def _detach(self, context: Context, task: Task, name: str) -> None:
         args = self._args(task, name)
-        portmap.delete(self._ports(task, name, METADATA_ADDRESS), args, context)
+        portmap.delete(PortmapConfig(METADATA_ADDRESS), args, context)
         # The kernel takes the interfaces down with the namespace; deleting them first would wait.
         netns.remove(self._names.netns(task.id, name))
         bridge.delete(self._config, args, context)

@@ -21,7 +21,8 @@ OUTPUT_LIMIT = 1024
 def next_probe_at(check: HealthCheck, record: HealthRecord, started_at: float) -> float:
     """When the next probe is due, in epoch seconds."""
     last = started_at if record.probed_at is None else record.probed_at
-    return last + (START_INTERVAL_S if _starting(check, record, last, started_at) else check.interval)
+    starting = _starting(check, record, last, started_at)
+    return last + (START_INTERVAL_S if starting else check.interval)
 
 
 def after_probe(
@@ -30,22 +31,22 @@ def after_probe(
     """The record after a probe that ended at ``now``.
 
     A failure in the start period of a container that was never healthy does not count. ``since``
-    changes only with the status; ``exit_code`` is that of the last failure (as ECS shows it).
+    changes only with the status; ``exit_code`` is set while unhealthy and stays after a recovery.
     """
-    output = probed.output[-OUTPUT_LIMIT:]
+    output = probed.output[:OUTPUT_LIMIT]
     record = replace(record, probed_at=now, output=output)
     if probed.exit_code == 0:
         return _turned(replace(record, streak=0), Health.HEALTHY, now)
     if _starting(check, record, now, started_at):
         return record
-    record = replace(record, streak=record.streak + 1, exit_code=probed.exit_code)
+    record = replace(record, streak=record.streak + 1)
     if record.streak < check.retries:
         return record
-    return _turned(record, Health.UNHEALTHY, now)
+    return _turned(replace(record, exit_code=probed.exit_code), Health.UNHEALTHY, now)
 
 
 def _starting(check: HealthCheck, record: HealthRecord, at: float, started_at: float) -> bool:
-    return record.status is Health.UNKNOWN and at - started_at < (check.start_period or 0)
+    return record.status is Health.UNKNOWN and at - started_at < check.start_period
 
 
 def _turned(record: HealthRecord, status: Health, now: float) -> HealthRecord:

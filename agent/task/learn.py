@@ -95,13 +95,13 @@ def _hold(progress: Progress, news: News, why: str) -> Progress:
 
 
 def _failed(progress: Progress, news: News, reason: str) -> Progress:
-    """A step towards RUNNING that can't succeed ends its container, or the task if it is the task's."""
+    """A step towards RUNNING that can't succeed ends its container, or the task if it is its own."""
     match news.action:
         case FindImage(name) | AttachNetwork(name) | CreateContainer(name) | StartContainer(name):
             return give_up(progress, name, reason, news.at)
         case PrepareTask():
             stop = Stop(StopCode.FAILED_TO_START, reason[:REASON_LIMIT], news.at)
-            return replace(progress, stop=progress.stop or stop)
+            return _stopping(progress, stop, news.at)
         case _:
             return _hold(progress, news, reason)
 
@@ -121,7 +121,7 @@ def _took_effect(
         case Probe(name), Probed():
             return _probed(task, progress, name, gave, news.at)
         case Signal(name, number), _:
-            step = _step(news, "signalled", Signals(number).name)
+            step = _step(news, "signalled", _signal_name(number))
             sent = "kill_sent_at" if number == SIGKILL else "stop_sent_at"
             return progress.having(name, **{sent: news.at}).noting(step)
         case CreateContainer(name), _:
@@ -165,8 +165,11 @@ def _saw(progress: Progress, name: str, seen: ContainerSeen, now: float) -> Prog
     match seen.running:
         case Running.RUNNING:
             return _started(progress, name, now)
+        case Running.UNSTARTED:
+            return _missed(progress, name, now)
         case Running.STOPPED if seen.exit_code is not None:
-            return _exited(progress, name, seen.exit_code, now if seen.exited_at is None else seen.exited_at)
+            at = now if seen.exited_at is None else seen.exited_at
+            return _exited(progress, name, seen.exit_code, at)
         case _:
             return progress
 
@@ -206,6 +209,13 @@ def _why_stop(intent: Intent, progress: Progress, now: float) -> Progress:
         stop = Stop(StopCode.FAILED_TO_START, ended[0].reason, now)
     else:
         return progress
+    return _stopping(progress, stop, now)
+
+
+def _stopping(progress: Progress, stop: Stop, now: float) -> Progress:
+    """The task goes down. The first cause stays."""
+    if progress.stop is not None:
+        return progress
     return replace(progress, stop=stop).noting(Step(now, "stopping", detail=stop.reason))
 
 
@@ -217,6 +227,14 @@ def _step(news: News, what: str, detail: str = "") -> Step:
         took_s=news.at - news.began_at,
         detail=detail,
     )
+
+
+def _signal_name(number: int) -> str:
+    """``SIGTERM``; the real-time signals between the first and the last have no names."""
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _container(action: Action) -> str:

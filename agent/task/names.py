@@ -1,4 +1,4 @@
-"""Every name that follows from an id: nothing that exists on the host has a name that must be remembered.
+"""Every name that follows from an id: nothing on the host has a name that must be remembered.
 
 So what a crashed agent left behind is found by its name alone, and two agents with different
 settings never meet.
@@ -10,8 +10,10 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agent.task.model import Task, TaskId
+if TYPE_CHECKING:  # the settings need names, and the command line needs those at once
+    from agent.task.model import Task, TaskId
 
 _INTERFACE_LIMIT = 15
 """IFNAMSIZ less the final zero byte (netdevice(7))."""
@@ -24,8 +26,8 @@ def container_id(task_id: TaskId, name: str) -> str:
 
 def docker_name(task: Task, name: str) -> str:
     """The runtime name that ECS shows: ``ecs-<family>-<revision>-<container>-<20 hex digits>``."""
-    reduced = re.sub(r"[^A-Za-z0-9-]", "", name)
-    return f"ecs-{task.definition.family}-{task.revision}-{reduced}-{container_id(task.id, name)[:20]}"
+    reduced, ending = re.sub(r"[^A-Za-z0-9-]", "", name), container_id(task.id, name)[:20]
+    return f"ecs-{task.definition.family}-{task.revision}-{reduced}-{ending}"
 
 
 def cluster_arn(region: str, account: str, cluster: str) -> str:

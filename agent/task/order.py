@@ -74,10 +74,11 @@ def _verdict(
             f"container {target.name} did not reach {needs.condition} within its startTimeout of "
             f"{target.start_timeout}s"
         )
+    if facts.ended and facts.started_at is None and facts.exit_code is None:
+        why = facts.reason or "it was stopped"
+        return Hopeless(f"container {target.name} did not start: {why}")
     if needs.condition == "SUCCESS" and facts.ended and facts.exit_code != 0:
         return Hopeless(f"container {target.name} did not exit with 0 but {_exit(facts)}")
-    if facts.ended and facts.started_at is None:
-        return Hopeless(f"container {target.name} did not start: {facts.reason or 'it was stopped'}")
     if _satisfied(needs, facts):
         return Ready()
     if facts.ended and needs.condition == "HEALTHY":
@@ -96,9 +97,10 @@ def _start_limit(
 
 
 def _satisfied(needs: Dependency, facts: ContainerProgress) -> bool:
+    """One that ended because of its own dependencies has an exit code (143) and counts as exited."""
     match needs.condition:
         case "START":
-            return facts.started_at is not None
+            return facts.started_at is not None or facts.ended
         case "COMPLETE":
             return facts.ended and facts.exit_code is not None
         case "SUCCESS":

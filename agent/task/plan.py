@@ -75,16 +75,26 @@ def plan(
     now: float,
     rules: Rules,
 ) -> Decision:
-    """Decides what is true of the task now and what to do about it. Equal inputs, equal answers."""
-    turn = Turn(learn(intent, progress, view, news, now))
-    if turn.progress.stop is None:
+    """Decides what is true of the task now and what to do about it. Equal inputs, equal answers.
+
+    A fact that comes up in a pass may matter to what was decided before it in the same pass, so
+    passes are made until one brings up nothing new. Facts only grow: there are few.
+    """
+    progress = learn(intent, progress, view, news, now)
+    while True:
+        turn = _pass(intent, progress, view, now, rules)
+        if turn.progress == progress:
+            return _decide(turn, view, now)
+        progress = learn(intent, turn.progress, view, (), now)
+
+
+def _pass(intent: Intent, progress: Progress, view: View, now: float, rules: Rules) -> Turn:
+    turn = Turn(progress)
+    if progress.stop is None:
         turn = _run(intent, turn, view, now)
-    stopping_now = turn.progress.stop is not None
-    if stopping_now:
-        turn = _wind_down(intent, replace(turn, actions=()), view, now, rules)
-    turn = _tidy(turn, view, now)
-    turn = _mark(turn, now)
-    return _decide(turn, view, now, _droppable(turn.progress) if stopping_now else frozenset())
+    else:
+        turn = _wind_down(intent, turn, view, now, rules)
+    return _mark(_tidy(turn, view, now), now)
 
 
 def _run(intent: Intent, turn: Turn, view: View, now: float) -> Turn:
@@ -106,8 +116,7 @@ def _run(intent: Intent, turn: Turn, view: View, now: float) -> Turn:
                 turn = replace(
                     turn, progress=give_up(turn.progress, name, reason, now, exit_code=code)
                 )
-    # Giving up on an essential container above is a cause to stop, found in the same turn.
-    return replace(turn, progress=learn(intent, turn.progress, view, (), now))
+    return turn
 
 
 def _raise(turn: Turn, view: View, name: str) -> Turn:
@@ -189,12 +198,11 @@ def _mark(turn: Turn, now: float) -> Turn:
     if up and progress.started_at is None and progress.stop is None:
         progress = replace(progress, started_at=now).noting(Step(now, "running"))
     if progress.stopped and progress.stopped_at is None:
-        reason = progress.stop.reason if progress.stop else ""
-        progress = replace(progress, stopped_at=now).noting(Step(now, "stopped", detail=reason))
+        progress = replace(progress, stopped_at=now).noting(Step(now, "stopped"))
     return replace(turn, progress=progress)
 
 
-def _decide(turn: Turn, view: View, now: float, drop: frozenset[str]) -> Decision:
+def _decide(turn: Turn, view: View, now: float) -> Decision:
     """Holds back what failed and isn't due yet, and finds the earliest time to look again."""
     held = turn.progress.held
     due = tuple(
@@ -204,9 +212,13 @@ def _decide(turn: Turn, view: View, now: float, drop: frozenset[str]) -> Decisio
     unseen = [view.task, *view.containers.values(), *view.networks.values()]
     if any(isinstance(each, Unknown) for each in unseen):
         later.append(now + LOOK_AGAIN_S)
-    return Decision(turn.progress, due, min((*turn.wakes, *later), default=None), drop)
+    return Decision(
+        turn.progress, due, min((*turn.wakes, *later), default=None), _droppable(turn.progress)
+    )
 
 
 def _droppable(progress: Progress) -> frozenset[str]:
     """Running actions that a task on its way down has no use for."""
+    if progress.stop is None:
+        return frozenset()
     return frozenset(f"{kind}/{name}" for kind in ("image", "probe") for name in progress.containers)

@@ -25,9 +25,11 @@ def container_known(facts: ContainerProgress) -> str:
 def task_known(progress: Progress) -> str:
     """Known status of a task in the agent's words: that of its least advanced container.
 
-    A task that is on its way down is not called RUNNING again because its containers are.
+    A task that began to stop before all of it ran is not called RUNNING because what is left runs.
     """
     least = min((container_known(each) for each in progress.containers.values()), key=_ORDER.index)
+    if least == "RUNNING" and progress.started_at is None:
+        return "CREATED"
     return "MANIFEST_PULLED" if least == "PULLED" else least
 
 
@@ -43,7 +45,7 @@ def container_last(facts: ContainerProgress) -> str:
 
 
 def task_last(intent: Intent, progress: Progress) -> str:
-    """``lastStatus`` of a task in the ECS API. STOPPED comes with the last exit, not with the tidying."""
+    """``lastStatus`` of a task in the ECS API. STOPPED comes with the last exit, before tidying."""
     if progress.stopped:
         return "STOPPED"
     if desired(intent, progress) == "STOPPED":

@@ -35,7 +35,12 @@ class Push:
 
 
 def push(
-    intent: Intent, progress: Progress, name: str, look: Look[ContainerSeen], now: float, rules: Rules
+    intent: Intent,
+    progress: Progress,
+    name: str,
+    look: Look[ContainerSeen],
+    now: float,
+    rules: Rules,
 ) -> Push:
     """The next step of bringing container ``name`` down. ``ended``: nothing of it will run."""
     facts = progress.containers[name]

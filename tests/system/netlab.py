@@ -74,13 +74,19 @@ class Lab:
         """Return a server socket on all addresses of a namespace."""
         return self.threads.call(at, partial(server, protocol, port))
 
-    def talk(self, source: Path, to: tuple[IPv4Address, int], listener: socket.socket) -> str:
+    def talk(
+        self,
+        source: Path,
+        to: tuple[IPv4Address, int],
+        listener: socket.socket,
+        patience_s: float = DEADLINE_S,
+    ) -> str:
         """Send a request from a namespace, answer it on `listener`; returns the peer it saw.
 
         Raises TimeoutError or OSError when either direction does not pass.
         """
         protocol = Protocol.TCP if listener.type == socket.SOCK_STREAM else Protocol.UDP
-        with self.threads.call(source, partial(connected, protocol, to)) as client:
+        with self.threads.call(source, partial(connected, protocol, to, patience_s)) as client:
             client.send(b"ask")
             if protocol is Protocol.UDP:
                 question, peer = listener.recvfrom(10)
@@ -104,10 +110,12 @@ def server(protocol: Protocol, port: int, address: IPv4Address = ANY) -> socket.
     return sock
 
 
-def connected(protocol: Protocol, to: tuple[IPv4Address, int]) -> socket.socket:
+def connected(
+    protocol: Protocol, to: tuple[IPv4Address, int], patience_s: float = DEADLINE_S
+) -> socket.socket:
     sock = socket.socket(socket.AF_INET, _kind(protocol))
     try:
-        sock.settimeout(DEADLINE_S)
+        sock.settimeout(patience_s)
         sock.connect((str(to[0]), to[1]))
     except OSError:
         sock.close()

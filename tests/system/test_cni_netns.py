@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from cni import loopback, netns, rtnetlink, sysctl
+from cni.loopback import METADATA_ADDRESS as METADATA
 from cni.netlink import NetlinkError
 from cni.netns import NamespaceThread
 from cni.nft import Protocol
 from tests.system import netlab
-
-METADATA = IPv4Address("169.254.170.2")
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from cni import netns, portmap, ruleset
+from cni import loopback, netns, portmap, ruleset
 from cni.context import open_context
 from cni.errors import CNIError, Code, PortTaken
 from cni.hostports import PortRange
+from cni.loopback import METADATA_ADDRESS
 from cni.nft import Protocol, PublishedPort
 from cni.portmap import Binding, PortmapConfig, PortMapping
 from cni.ruleset import Network
@@ -23,6 +24,7 @@ from tests.system import netlab
 from tests.system.netlab import CONF, HOST, LOOPBACK, OUTSIDE, SUBNET, TABLE, Lab
 
 GATEWAY = CONF.ipam.gateway.ip
+PATIENCE_S = 0.4  # for what must not pass
 ADDRESS = IPv4Address("10.210.0.2")  # the first container's
 
 both = pytest.mark.parametrize("protocol", list(Protocol))
@@ -116,7 +118,7 @@ def test_nobody_outside_reaches_an_unpublished_port_by_routing_through_the_host(
     lab.threads.call(lab.outside, partial(subprocess.run, route, check=True, timeout=10))
     with web(lab, Protocol.TCP) as (_, listener):
         with pytest.raises(TimeoutError):
-            lab.talk(lab.outside, (ADDRESS, 80), listener)
+            lab.talk(lab.outside, (ADDRESS, 80), listener, PATIENCE_S)
         assert lab.talk(lab.outside, (HOST.ip, 8080), listener) == str(OUTSIDE.ip)
 
 
@@ -133,7 +135,7 @@ def test_a_container_does_not_reach_the_hosts_loopback(lab: Lab) -> None:
     secret = partial(netlab.server, Protocol.UDP, 5353, IPv4Address("127.0.0.53"))
     assert args.netns is not None
     with lab.threads.call(lab.host, secret) as listener:
-        listener.settimeout(0.3)
+        listener.settimeout(PATIENCE_S)
         with pytest.raises(TimeoutError):
             lab.talk(args.netns, (IPv4Address("127.0.0.53"), 5353), listener)
         unguard = ("nft", "flush", "chain", "inet", TABLE, "guard")
@@ -143,6 +145,41 @@ def test_a_container_does_not_reach_the_hosts_loopback(lab: Lab) -> None:
         with lab.threads.call(args.netns, question) as client:
             client.send(b"ask")
             assert listener.recv(10) == b"ask"  # it was the guard that kept it off
+
+
+def test_a_published_port_80_does_not_take_the_metadata_endpoint_of_the_host(lab: Lab) -> None:
+    args, _ = lab.attach("web")
+    assert args.netns is not None
+    with lab.on_host(loopback.listen, METADATA_ADDRESS, 80) as endpoint:
+        endpoint.settimeout(netlab.DEADLINE_S)
+        publish(lab, "web", conf(PortMapping(80, 80)))
+        with lab.listen(args.netns, Protocol.TCP, 80) as listener:
+            assert lab.talk(lab.host, (METADATA_ADDRESS, 80), endpoint) == str(METADATA_ADDRESS)
+            assert lab.talk(lab.host, (LOOPBACK, 80), listener) == str(GATEWAY)
+            assert lab.talk(lab.outside, (HOST.ip, 80), listener) == str(OUTSIDE.ip)
+
+
+def test_nobody_but_the_host_reaches_the_metadata_endpoint_of_the_host(lab: Lab) -> None:
+    args, _ = lab.attach("a")
+    route = ("ip", "route", "add", str(METADATA_ADDRESS), "via", str(HOST.ip))
+    lab.threads.call(lab.outside, partial(subprocess.run, route, check=True, timeout=10))
+    assert args.netns is not None
+    with lab.on_host(loopback.listen, METADATA_ADDRESS, 80) as endpoint:
+        for source in (lab.outside, args.netns):
+            with pytest.raises(TimeoutError):
+                lab.talk(source, (METADATA_ADDRESS, 80), endpoint, PATIENCE_S)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.53", "::"])
+def test_a_listener_beside_the_metadata_endpoint_keeps_its_port(lab: Lab, address: str) -> None:
+    serve = partial(socket.create_server, (address, 80), dualstack_ipv6=False)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with (
+        lab.on_host(loopback.listen, METADATA_ADDRESS, 80),
+        lab.on_host(partial(serve, family=family)),
+        pytest.raises(PortTaken),
+    ):
+        publish(lab, "a", conf(PortMapping(80, 80)))
 
 
 def test_add_check_delete_delete_leaves_nothing(lab: Lab) -> None:

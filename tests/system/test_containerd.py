@@ -21,9 +21,10 @@ from agent.containerd.errors import (
     FailedPrecondition,
     NotFound,
     OutOfRange,
+    Unavailable,
 )
 from agent.containerd.events import Event, Gap
-from agent.containerd.payloads import TaskDelete, TaskExecStarted, TaskExit, TaskOOM
+from agent.containerd.payloads import TaskExecStarted, TaskExit, TaskOOM
 from agent.containerd.types import (
     ContainerRecord,
     Descriptor,
@@ -124,7 +125,14 @@ async def test_an_interrupted_write_goes_on_where_it_stopped(client: Containerd)
         await write(broken(), 0)
     status = await client.content.status("a")
     assert (status.offset, status.total) == (1_500_000, len(data))
-    await write(one_chunk(data[status.offset :]), status.offset)
+    async with asyncio.timeout(END_S):
+        while True:
+            try:
+                await write(one_chunk(data[status.offset :]), status.offset)
+            except Unavailable:  # containerd has not yet closed the first write
+                await asyncio.sleep(0.01)
+            else:
+                break
     assert await client.content.read(digest) == data
     with pytest.raises(NotFound):
         await client.content.status("a")
@@ -288,8 +296,8 @@ async def test_events_tell_of_a_container_s_life_after_the_first_gap(client: Con
         await client.tasks.wait("c", "e", timeout=END_S)
         await client.tasks.kill("c", signal.SIGKILL)
         await client.tasks.wait("c", timeout=END_S)
-        await client.tasks.delete("c")
-        while not (seen and isinstance(seen[-1].payload, TaskDelete)):
+        # A shim of 2.x may end before it has sent /tasks/delete, so nobody may wait for that.
+        while sum(each.topic == "/tasks/exit" for each in seen) < 2:
             event = await anext(events)
             assert isinstance(event, Event)
             seen.append(event)
@@ -298,7 +306,6 @@ async def test_events_tell_of_a_container_s_life_after_the_first_gap(client: Con
         "/tasks/start",
         "/tasks/exit",
         "/tasks/exit",
-        "/tasks/delete",
     ]
     assert any(isinstance(each.payload, TaskExecStarted) for each in seen)
     exits = [each.payload for each in seen if isinstance(each.payload, TaskExit)]

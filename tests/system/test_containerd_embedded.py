@@ -101,23 +101,19 @@ async def test_containers_outlive_a_stop_and_a_kill_of_the_daemon(
     await daemon.stop()
     with pytest.raises(Unavailable):
         await client.tasks.get("a")
-    daemon.release()
-
-    again = paths.embedded()
-    await again.start()
+    await daemon.start()
     await until_served(client)
     assert (await client.tasks.get("a")).pid == first
-    await kill_nine(again)
+    await kill_nine(daemon)
     await until_served(client)
     assert (await client.tasks.get("b")).pid == second
     assert await end(client, "a") == 137
     assert (await client.tasks.get("b")).status is Status.RUNNING
     assert await end(client, "b") == 137
-    again.release()
     assert shims(paths) == []
 
 
-async def test_an_exit_while_the_daemon_was_away_is_told_afterwards(
+async def test_a_container_that_ended_while_the_daemon_was_away_does_not_seem_to_run(
     paths: DaemonPaths, daemon: EmbeddedContainerd, client: Containerd
 ) -> None:
     chain = await busybox_image(client)
@@ -126,13 +122,14 @@ async def test_an_exit_while_the_daemon_was_away_is_told_afterwards(
     await daemon.stop()
     program.kill()
     program.wait(END_S)
-    daemon.release()
-    again = paths.embedded()
-    await again.start()
+    await daemon.start()
     await until_served(client)
-    assert (await client.tasks.wait("a", timeout=END_S)).status == 137
-    assert (await client.tasks.delete("a")).status == 137
-    again.release()
+    try:
+        ended = await client.tasks.wait("a", timeout=END_S)
+    except NotFound:
+        return  # from 1.7 on the daemon removes it at its start, and its exit status is lost
+    assert ended.status == 137
+    assert await client.tasks.delete("a") == ended
 
 
 async def test_a_group_shares_one_shim_when_created_at_the_same_time(

@@ -1,0 +1,133 @@
+"""``hostler agent``: the agent itself, until SIGTERM.
+
+Logs go to standard error; where that is the journal, lines carry their priority as sd-daemon(3)
+has it. What keeps the agent from starting is one line there and exit code 1.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from agent.cli.errors import CommandError
+
+CANT_START = 1
+
+LEVELS = {
+    "crit": logging.CRITICAL,
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+"""ECS_LOGLEVEL's words."""
+
+_PRIORITIES = {
+    logging.CRITICAL: 2,
+    logging.ERROR: 3,
+    logging.WARNING: 4,
+    logging.INFO: 6,
+    logging.DEBUG: 7,
+}
+"""Of syslog(3), by level."""
+
+
+def agent(
+    state_dir: Annotated[
+        str, typer.Option(metavar="DIR", help="What must survive a reboot. HOSTLER_STATE_DIR.")
+    ] = "",
+    run_dir: Annotated[
+        str, typer.Option(metavar="DIR", help="Sockets and namespaces. HOSTLER_RUN_DIR.")
+    ] = "",
+    containerd: Annotated[
+        str, typer.Option(metavar="auto|embedded|SOCKET", help="HOSTLER_CONTAINERD.")
+    ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any setting by its name, for instance ECS_LOGLEVEL=debug; may be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Run the agent. A flag beats the environment, which beats the configuration files."""
+    named = {
+        "HOSTLER_STATE_DIR": state_dir,
+        "HOSTLER_RUN_DIR": run_dir,
+        "HOSTLER_CONTAINERD": containerd,
+    }
+    flags = dict(map(_setting, settings or [])) | {key: text for key, text in named.items() if text}
+    if os.geteuid() != 0:
+        _refuse("the agent makes namespaces and mounts: it must run as root")
+    _serve(flags)
+
+
+def _serve(flags: dict[str, str]) -> None:
+    import asyncio
+
+    from agent import app, config
+    from agent.containerd.embedded import EmbeddedError
+    from agent.containerd.errors import ContainerdError
+    from agent.engine.store import StoreError
+    from agent.host.logrouter import LogRouterError
+    from cni.errors import CNIError
+
+    expected = (
+        *(config.ConfigError, StoreError, EmbeddedError, ContainerdError),
+        *(LogRouterError, CNIError, OSError),
+    )
+    try:
+        settings = config.load(flags, os.environ)
+        _set_up_logging(settings.log_level)
+        asyncio.run(app.run(settings))
+    except* expected as group:
+        _refuse("; ".join(map(str, _leaves(group))))
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+    return [error]
+
+
+def _refuse(why: str) -> None:
+    print(f"hostler: {why}", file=sys.stderr)
+    raise typer.Exit(CANT_START)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise CommandError(f"--set {text}: give NAME=VALUE")
+    return name, value
+
+
+def _set_up_logging(level: str) -> None:
+    handler = logging.StreamHandler()
+    if _to_journal():
+        handler.setFormatter(_Journal())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=LEVELS[level], handlers=[handler])
+
+
+def _to_journal() -> bool:
+    """Whether standard error is the journal's: systemd.exec(5), JOURNAL_STREAM."""
+    status = os.fstat(sys.stderr.fileno())
+    return os.environ.get("JOURNAL_STREAM", "") == f"{status.st_dev}:{status.st_ino}"
+
+
+class _Journal(logging.Formatter):
+    """``<priority>`` before every line, since each becomes an entry of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("%(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        head = f"<{_PRIORITIES.get(record.levelno, 6)}>"
+        return "\n".join(head + line for line in super().format(record).splitlines())

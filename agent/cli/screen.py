@@ -1,0 +1,89 @@
+"""What ``hostler run`` shows: steps and log lines, as text for people or as a JSON object a line.
+
+Everything goes to standard output, a whole line at a time, so that steps and logs stay in order and
+never run into each other.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from agent.cli.output import coloured, dim
+from agent.cli.tasks import definition_name, task_id
+
+
+class Screen(Protocol):
+    """Where the story of a task goes as it happens."""
+
+    def begin(self, task: dict[str, Any]) -> None:
+        """The task was accepted."""
+
+    def step(self, step: dict[str, Any]) -> None:
+        """A step of its timeline."""
+
+    def log(self, container: str, entry: dict[str, Any]) -> None:
+        """A line, or a piece of a long one, that a container wrote."""
+
+    def end(self, task: dict[str, Any]) -> None:
+        """Nothing of the task is left on the host."""
+
+
+class Text:
+    """For people: each step with the milliseconds since the task was accepted."""
+
+    def __init__(self, containers: Sequence[str]) -> None:
+        self._colours = {name: number for number, name in enumerate(containers)}
+        self._width = max(map(len, containers))
+        self._began = 0.0
+
+    def begin(self, task: dict[str, Any]) -> None:
+        self._began = task["createdAt"]
+        name = definition_name(task["taskDefinitionArn"])
+        self._print(f"task {task_id(task['taskArn'])} of {name}")
+
+    def step(self, step: dict[str, Any]) -> None:
+        ms = (step["at"] - self._began) * 1000
+        took = "" if step["took_s"] is None else dim(f"(took {step['took_s'] * 1000:.1f} ms)")
+        said = f"{step['what']:<10}  {step['detail']}".rstrip()
+        self._print(f"{ms:>8.0f} ms  {self._name(step['container'])}  {said}  {took}".rstrip())
+
+    def log(self, container: str, entry: dict[str, Any]) -> None:
+        text = entry["text"].removesuffix("\n")
+        self._print(f"{'':>11}  {self._name(container)}  {dim('|')} {text}")
+
+    def end(self, task: dict[str, Any]) -> None:
+        for each in task["containers"]:
+            if "reason" in each:
+                self._print(f"{self._name(each['name'])}: {each['reason']}")
+        self._print(f"{task.get('stopCode', 'stopped')}: {task.get('stoppedReason', '')}")
+
+    def _name(self, container: str) -> str:
+        padded = container.ljust(self._width)
+        return coloured(padded, self._colours[container]) if container else padded
+
+    def _print(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+class JsonLines:
+    """For programs: objects with one of the keys ``task``, ``step``, ``log``."""
+
+    def begin(self, task: dict[str, Any]) -> None:
+        self._print("task", task)
+
+    def step(self, step: dict[str, Any]) -> None:
+        self._print("step", step)
+
+    def log(self, container: str, entry: dict[str, Any]) -> None:
+        self._print("log", {"container": container, **entry})
+
+    def end(self, task: dict[str, Any]) -> None:
+        self._print("task", task)
+
+    def _print(self, key: str, value: Any) -> None:
+        sys.stdout.write(json.dumps({key: value}) + "\n")
+        sys.stdout.flush()

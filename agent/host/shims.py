@@ -1,0 +1,60 @@
+"""Shims that outlived their containers.
+
+A creation whose caller goes away (the agent is killed, a deadline runs out) is undone by containerd,
+but it may lose sight of the shim process meanwhile, which then waits for ever. Such a shim is known
+by its arguments; it is ended when all containers of its task are gone.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+_NAME = "containerd-shim"
+_GRACE_MS = 2000
+
+
+def end_leftover(namespace: str, address: Path, container_ids: Collection[str]) -> list[int]:
+    """No shim of these containers, of this containerd, is left; gives the pids that were ended.
+
+    Blocking, for as long as such a process takes to end. The caller knows that nothing runs in them.
+    """
+    ended = []
+    for pid, arguments in _shims():
+        options = dict(zip(arguments[1::2], arguments[2::2], strict=False))
+        ours = options.get("-namespace") == namespace and options.get("-address") == str(address)
+        if ours and options.get("-id") in container_ids:
+            _end(pid)
+            ended.append(pid)
+    return ended
+
+
+def _shims() -> Iterator[tuple[int, list[str]]]:
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name().startswith(_NAME):
+                yield process.pid, process.cmdline()
+
+
+def _end(pid: int) -> None:
+    """Ends one process by SIGTERM, else SIGKILL; held by its pidfd, it can't be another one."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, number)
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            if poll.poll(_GRACE_MS):
+                return
+    finally:
+        os.close(pidfd)

@@ -1,0 +1,46 @@
+"""The program inside the sealed world: makes it habitable, measures, prints, leaves the result."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+from bench import burst, launch
+from bench.command import parse
+from bench.sealed import RESULT
+from bench.world import open_world
+
+BENCHMARKS = {"launch": launch.measure, "burst": burst.measure}
+
+
+def main(scratch: Path, arguments: list[str]) -> None:
+    """Runs one benchmark in ``scratch``. Raises what went wrong."""
+    logging.basicConfig(level=logging.WARNING)
+    options = parse(arguments)
+    _settle_in()
+    report = asyncio.run(_measured(scratch, arguments))
+    print(report.text(options.name))
+    (scratch / RESULT).write_text(report.json())
+
+
+async def _measured(scratch: Path, arguments: list[str]):  # type: ignore[no-untyped-def]
+    options = parse(arguments)
+    async with open_world(scratch) as world:
+        return await BENCHMARKS[options.name](world, options)
+
+
+def _settle_in() -> None:
+    """A loopback that works, and own places for the sockets and locks whose paths engines fix."""
+    for command in (
+        ("ip", "link", "set", "lo", "up"),
+        ("mount", "-t", "tmpfs", "tmpfs", "/run"),
+        ("mount", "-t", "tmpfs", "tmpfs", "/dev/shm"),  # noqa: S108 - a mount point
+    ):
+        subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

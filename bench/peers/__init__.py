@@ -1,0 +1,1 @@
+"""One file for each way to run a container. Each gives a ``rounds.Peer``, or raises ``Missing``."""

@@ -1,0 +1,118 @@
+"""Programs of others: run to their end, or started as daemons; always with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from agent.containerd.daemon import Daemon, spawn
+
+DEADLINE_S = 60.0
+READY_S = 30.0
+STOP_S = 10.0
+_LOOK_AGAIN_S = 0.02
+_TAIL = 2000
+
+
+class ProgramFailed(Exception):
+    """A program did not do its work; the text says what it said."""
+
+
+class Missing(Exception):
+    """A peer can't take part here; the text says why."""
+
+
+def installed(*names: str) -> None:
+    """All these programs are on PATH. Raises Missing."""
+    for name in names:
+        if shutil.which(name) is None:
+            raise Missing(f"{name} is not installed")
+
+
+async def run(*command: str, env: Mapping[str, str] | None = None) -> str:
+    """What the program said. Raises ProgramFailed if it fails or takes more than DEADLINE_S.
+
+    Its output goes to a file, as a container that it leaves behind would hold a pipe open.
+    """
+    with tempfile.TemporaryFile() as said:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            env={**os.environ, **(env or {})},
+        )
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                status = await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise ProgramFailed(f"{command[0]}: no end within {DEADLINE_S:.0f} s") from None
+        said.seek(0)
+        text = said.read().decode(errors="replace")
+    if status != 0:
+        raise ProgramFailed(f"{' '.join(command)} ended with {status}: {text[-_TAIL:].strip()}")
+    return text
+
+
+@asynccontextmanager
+async def daemon(
+    *command: str, env: Mapping[str, str], scratch: Path, ready: Path
+) -> AsyncIterator[int]:
+    """The program runs and serves the unix socket ``ready``; gives its pid. Ended at the end."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    log = scratch / "log"
+    resolved = shutil.which(command[0]) or command[0]
+    pid = spawn([resolved, *command[1:]], env, pid_file=scratch / "pid", log=log)
+    process = Daemon.child(pid)
+    try:
+        await _serving(process, ready, log)
+        yield pid
+    finally:
+        process.signal(signal.SIGTERM)
+        if not await process.ended_within(STOP_S):
+            process.signal(signal.SIGKILL)
+            await process.ended_within(STOP_S)
+        process.release()
+
+
+async def ended(pid: int) -> None:
+    """The process, which need not be a child of ours, has ended. Raises TimeoutError."""
+    try:
+        process = Daemon(pid, os.pidfd_open(pid))
+    except ProcessLookupError:
+        return
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await process.ended()
+    finally:
+        process.release()
+
+
+async def _serving(process: Daemon, ready: Path, log: Path) -> None:
+    try:
+        async with asyncio.timeout(READY_S):
+            while not await _connects(ready):
+                if await process.ended_within(_LOOK_AGAIN_S):
+                    raise ProgramFailed(f"it has ended; it said:\n{log.read_text()[-_TAIL:]}")
+    except TimeoutError:
+        raise ProgramFailed(f"nothing serves {ready}; it said:\n{log.read_text()[-_TAIL:]}") from None
+
+
+async def _connects(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(probe, str(path))
+        except OSError:
+            return False
+    return True
