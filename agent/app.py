@@ -1,7 +1,7 @@
 """The composition root: from settings to objects to one group of tasks, and the way down again.
 
-The only module that sees all floors. SIGTERM ends the agent and nothing else: containers, their logs
-and their network go on, and the next agent takes them up.
+The only module that sees all floors. SIGTERM ends the agent and nothing else: containers, their
+logs and their network go on, and the next agent takes them up.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ EXIT_TOPICS = ("/tasks/exit", "/tasks/oom")
 
 
 async def run(settings: Settings) -> None:
-    """Runs the agent until SIGTERM or SIGINT. Raises what keeps it from starting, in plain words."""
+    """Runs the agent until SIGTERM or SIGINT. Raises what keeps it from starting."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -71,7 +71,7 @@ async def run(settings: Settings) -> None:
 
 async def _embedded(settings: Settings, stack: AsyncExitStack) -> EmbeddedContainerd | None:
     """Our own containerd, started, where the host's is not to be used or is not there."""
-    shared = settings.containerd == "auto" and HOST_CONTAINERD.exists()
+    shared = settings.containerd == "auto" and await asyncio.to_thread(HOST_CONTAINERD.exists)
     if shared or settings.containerd.startswith("/"):
         return None
     root, state = settings.state_dir / "containerd", settings.run_dir / "containerd"
@@ -178,9 +178,7 @@ def _host(
         create_timeout_s=settings.create_timeout_s,
         start_timeout_s=settings.start_timeout_s,
     )
-    containers = Containers(
-        client, images, router, settings.names, facts.gather(cgroups), runtime
-    )
+    containers = Containers(client, images, router, settings.names, facts.gather(cgroups), runtime)
     return RealHost(client, containers, images, sandboxes, cgroups, settings.names)
 
 

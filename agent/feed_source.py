@@ -1,11 +1,10 @@
-"""The agent's answers to the metadata endpoint: from the feed's pictures to the facts it asks for."""
+"""The agent's answers to the metadata endpoint: the feed's pictures as the facts it asks for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from agent.engine.feed import Feed, Picture
-from agent.host.containers import labels
 from agent.host.sandbox import HOST_OWNER
 from agent.task import names, status
 from agent.task.model import Attachment, ContainerProgress, ContainerSeen, Health, Seen, TaskId
@@ -36,7 +35,10 @@ class FeedSource:
     _kept: dict[TaskId, tuple[Picture, TaskFacts]] = field(default_factory=dict)
 
     def task(self, owner: Owner, endpoint_id: str) -> TaskFacts | None:
-        """The owner's task with a container of this endpoint id; the host's tasks share an owner."""
+        """The owner's task with a container of this endpoint id.
+
+        The tasks that use the host's network share an owner.
+        """
         if owner == HOST_OWNER:
             shared = (each for each in self.feed if _shares_host(each))
             found = next((each for each in shared if _has(each, endpoint_id)), None)
@@ -57,7 +59,8 @@ class FeedSource:
         return facts
 
     def _task(self, owner: Owner, picture: Picture) -> TaskFacts:
-        task, progress, definition = picture.intent.task, picture.progress, picture.intent.task.definition
+        task, progress = picture.intent.task, picture.progress
+        definition = task.definition
         limits = None
         if definition.cpu or definition.memory:
             limits = LimitsFacts(definition.cpu or 0, definition.memory or 0)
@@ -96,7 +99,7 @@ class FeedSource:
             docker_name=names.docker_name(task, name),
             image_id=facts.image.id if facts.image else "",
             arn=names.container_arn(task, name),
-            labels={**definition.docker_labels, **labels(task, name)},
+            labels={**definition.docker_labels, **names.labels(task, name)},
             limits=LimitsFacts(max(definition.cpu, _LEAST_CPU_UNITS), definition.memory or 0),
             ports=_ports(facts.network),
             networks=_networks(facts),

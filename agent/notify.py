@@ -13,6 +13,6 @@ def notify(state: str) -> None:
     if not address:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(OSError):
-        sender.setblocking(False)
+        sender.settimeout(0)
         sender.connect("\0" + address[1:] if address.startswith("@") else address)
         sender.sendall(state.encode())

@@ -131,7 +131,9 @@ def _stopped(report: Report, ours: Sequence[Hostler]) -> None:
             for accepted, steps in each.once_timelines[1:]
         ]
         found = summary(times)
-        report.figures[f"{each.name.replace(' ', '_')}_accepted_to_stopped_ms"] = found.median * 1000
+        report.figures[f"{each.name.replace(' ', '_')}_accepted_to_stopped_ms"] = (
+            found.median * 1000
+        )
         lines.append((each.name, spread(found)))
     report.sections.append(table(("true: accepted to STOPPED", "ms"), lines))
 

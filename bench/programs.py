@@ -105,7 +105,9 @@ async def _serving(process: Daemon, ready: Path, log: Path) -> None:
                 if await process.ended_within(_LOOK_AGAIN_S):
                     raise ProgramFailed(f"it has ended; it said:\n{log.read_text()[-_TAIL:]}")
     except TimeoutError:
-        raise ProgramFailed(f"nothing serves {ready}; it said:\n{log.read_text()[-_TAIL:]}") from None
+        raise ProgramFailed(
+            f"nothing serves {ready}; it said:\n{log.read_text()[-_TAIL:]}"
+        ) from None
 
 
 async def _connects(path: Path) -> bool:

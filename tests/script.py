@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 
 from agent.task.actions import Action, Decision, News, Result
-from agent.task.model import ContainerSeen, Intent, Progress, StopRequest, Task, View, first_progress
+from agent.task.model import (
+    ContainerSeen,
+    Intent,
+    Progress,
+    StopRequest,
+    Task,
+    View,
+    first_progress,
+)
 from agent.task.plan import plan
 from agent.task.stopping import Rules
 from tests import worlds
@@ -43,7 +51,7 @@ class Script:
         self._news.append(News(action, self.now, self.now, result))
 
     def turn(self, at: float | None = None) -> list[Action]:
-        """What the plan wants now, or at ``at``; asks twice, as equal questions have equal answers."""
+        """What the plan wants now, or at ``at``. Asks twice: equal questions, equal answers."""
         self.now = self.now if at is None else at
         asked = (self.intent, self.progress, self.view, tuple(self._news), self.now, self._rules)
         self.decision = plan(*asked)

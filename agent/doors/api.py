@@ -11,15 +11,23 @@ import json
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from agent.containerd.errors import ContainerdError
 from agent.doors import extensions, operations
-from agent.doors.errors import AccessDenied, ApiError, ServerFailure, UnknownOperation
+from agent.doors.errors import (
+    AccessDenied,
+    ApiError,
+    SerializationError,
+    ServerFailure,
+    UnknownOperation,
+)
 from agent.engine.store import StoreError
 
 ECS_PREFIX = "AmazonEC2ContainerServiceV20141113."
@@ -27,12 +35,6 @@ OUR_PREFIX = "Hostler."
 MAX_BODY = 1024 * 1024
 
 _CREDENTIALS = struct.Struct("iII")
-
-
-class SerializationError(ApiError):
-    """The body is not a JSON object."""
-
-    code = "SerializationException"
 
 
 class Api:
@@ -55,18 +57,15 @@ class Api:
             yield
         finally:
             await runner.cleanup()
-            path.unlink(missing_ok=True)
+            _remove(path)
 
     async def _call(self, request: web.Request) -> web.Response:
-        try:
-            _check_caller(request)
-            return _answer(await self._served(request))
-        except ApiError as error:
-            return _refusal(error)
-        except StoreError as error:
-            return _refusal(ServerFailure(str(error)))
+        return await _answered(request, self._result)
 
-    async def _served(self, request: web.Request) -> dict[str, Any]:
+    async def _load_image(self, request: web.Request) -> web.Response:
+        return await _answered(request, self._loaded)
+
+    async def _result(self, request: web.Request) -> dict[str, Any]:
         target = request.headers.get("X-Amz-Target", "")
         body = await _body(request)
         ours = extensions.CALLS.get(target.removeprefix(OUR_PREFIX))
@@ -74,29 +73,46 @@ class Api:
             return await ours(self._desk, self._office, body)
         call = operations.CALLS.get(target.removeprefix(ECS_PREFIX))
         if not target.startswith(ECS_PREFIX) or call is None:
-            raise UnknownOperation(f"{target.rpartition('.')[2] or 'no X-Amz-Target'} is not served")
+            name = target.rpartition(".")[2] or "a call without X-Amz-Target"
+            raise UnknownOperation(f"{name} is not served")
         return await call(self._desk, body)
 
-    async def _load_image(self, request: web.Request) -> web.Response:
-        try:
-            _check_caller(request)
-            return _answer(await extensions.load_image(self._office, request.content.iter_any()))
-        except ApiError as error:
-            return _refusal(error)
+    async def _loaded(self, request: web.Request) -> dict[str, Any]:
+        return await extensions.load_image(self._office, request.content.iter_any())
 
 
 def _listening(path: Path) -> socket.socket:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
-    with suppress(FileNotFoundError):
-        path.unlink()
+    _remove(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
     try:
         listening.bind(str(path))
+    except OSError:
+        listening.close()
+        raise
     finally:
         os.umask(mask)
     listening.listen(128)
     return listening
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        path.unlink()
+
+
+async def _answered(
+    request: web.Request, serve: Callable[[web.Request], Awaitable[dict[str, Any]]]
+) -> web.Response:
+    """What ``serve`` says, or why it can't, in the protocol's words."""
+    try:
+        _check_caller(request)
+        return _answer(await serve(request))
+    except ApiError as error:
+        return _refusal(error)
+    except (StoreError, ContainerdError, OSError) as error:
+        return _refusal(ServerFailure(str(error)))
 
 
 def _check_caller(request: web.Request) -> None:
@@ -111,7 +127,9 @@ def _check_caller(request: web.Request) -> None:
 
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
-        body = json.loads(await request.read() or b"{}")
+        body = json.loads(await request.read() or b"{}", parse_constant=_no_number)
+        # Half a surrogate pair is JSON, but no text: it could be neither stored nor passed on.
+        json.dumps(body, ensure_ascii=False).encode()
     except web.HTTPRequestEntityTooLarge as error:
         raise SerializationError(f"the request has more than {MAX_BODY} bytes") from error
     except (ValueError, RecursionError) as error:
@@ -121,9 +139,16 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return body
 
 
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not a number of JSON")
+
+
 def _answer(body: dict[str, Any], status: int = 200) -> web.Response:
     return web.Response(
-        body=json.dumps(body).encode(), status=status, content_type="application/x-amz-json-1.1"
+        body=json.dumps(body).encode(),
+        status=status,
+        content_type="application/x-amz-json-1.1",
+        headers={"x-amzn-RequestId": str(uuid.uuid4())},
     )
 
 

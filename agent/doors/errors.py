@@ -1,4 +1,4 @@
-"""The API's errors, by their ECS names. All are HTTP 400, as JSON 1.1 services answer."""
+"""The API's errors, by their ECS names. The caller's are HTTP 400, the agent's own 500."""
 
 from __future__ import annotations
 
@@ -22,6 +22,18 @@ class ClusterNotFound(ApiError):
     code = "ClusterNotFoundException"
 
 
+class Conflict(ApiError):
+    """The request's ``clientToken`` was used for another one."""
+
+    code = "ConflictException"
+
+
+class SerializationError(ApiError):
+    """The body is not a JSON object."""
+
+    code = "SerializationException"
+
+
 class UnknownOperation(ApiError):
     """No such call."""
 
@@ -35,7 +47,7 @@ class AccessDenied(ApiError):
 
 
 class ServerFailure(ApiError):
-    """The agent could not keep what was asked, for instance because its disk is full."""
+    """The agent could not do it, for instance because its disk is full or containerd away."""
 
     code = "ServerException"
     status = 500

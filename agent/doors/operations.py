@@ -1,14 +1,16 @@
-"""One function per call of the API: read what is asked, look at the feed or hand it to the fleet."""
+"""One function per call of ECS's API: read what is asked, then ask the feed or the fleet."""
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from agent.config import Settings
-from agent.doors import requests, shapes
+from agent.doors import admission, requests, shapes
+from agent.doors.admission import Capacity as Capacity
 from agent.doors.errors import ApiError, ClusterNotFound, InvalidParameter
 from agent.doors.requests import Request, read
 from agent.engine.feed import Feed, Picture
@@ -29,16 +31,8 @@ R = TypeVar("R", bound=Request)
 
 
 @dataclass(frozen=True, slots=True)
-class Capacity:
-    """What this host has: memory in MiB, CPU in units of 1/1024 core."""
-
-    memory_mib: int
-    cpu_units: int
-
-
-@dataclass(frozen=True, slots=True)
 class Desk:
-    """What the calls work with."""
+    """What the calls work with. ``admitting``: tasks are let in one request after the other."""
 
     settings: Settings
     store: Store
@@ -46,6 +40,7 @@ class Desk:
     feed: Feed
     clock: Callable[[], float]
     capacity: Capacity
+    admitting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def cluster_arn(self) -> str:
@@ -107,26 +102,16 @@ async def list_task_definitions(desk: Desk, body: Body) -> Body:
 async def run_task(desk: Desk, body: Body) -> Body:
     """Accepts ``count`` tasks; what can't run here is in ``failures``, as ECS answers."""
     asked = _in_cluster(desk, requests.RunTask, body)
-    made = [each for each in desk.feed if _repeats(each, asked.client_token)]
-    if made:
-        return {"tasks": [shapes.task(each, tags=True) for each in made], "failures": []}
-    registered = _find_definition(desk, asked.task_definition)
-    try:
-        definition = apply_overrides(registered.definition, asked.overrides)
-    except DefinitionError as error:
-        raise InvalidParameter(str(error)) from error
-    tasks: list[Body] = []
-    failures: list[Body] = []
-    for _ in range(asked.count):
-        short = _lacking(desk, definition)
-        if short:
-            arn = shapes.container_instance_arn(desk.cluster_arn)
-            failures.append({"arn": arn, "reason": f"RESOURCE:{short}"})
-            continue
-        task = _new_task(desk, asked, registered, definition)
-        await desk.fleet.accept(task)
-        tasks.append(shapes.task(desk.feed.pictures[task.id], tags=True))
-    return {"tasks": tasks, "failures": failures}
+    async with desk.admitting:
+        made = admission.repeated(asked, desk.feed)
+        if made:
+            return {"tasks": [shapes.task(each, tags=True) for each in made], "failures": []}
+        tasks, failures = _admitted(desk, asked)
+        await desk.fleet.accept(*tasks)
+    return {
+        "tasks": [shapes.task(desk.feed.pictures[each.id], tags=True) for each in tasks],
+        "failures": failures,
+    }
 
 
 async def stop_task(desk: Desk, body: Body) -> Body:
@@ -144,7 +129,8 @@ async def describe_tasks(desk: Desk, body: Body) -> Body:
     for name in asked.tasks:
         picture = desk.feed.pictures.get(TaskId(_task_id(name)))
         if picture is None:
-            failures.append(shapes.missing(names.task_arn(desk.cluster_arn, TaskId(_task_id(name)))))
+            arn = names.task_arn(desk.cluster_arn, TaskId(_task_id(name)))
+            failures.append(shapes.missing(arn))
         else:
             tasks.append(shapes.task(picture, tags="TAGS" in asked.include))
     return {"tasks": tasks, "failures": failures}
@@ -205,12 +191,34 @@ def _task_id(name: str) -> str:
 
 
 def _find_definition(desk: Desk, name: str) -> Registered:
-    family, _, revision = name.rpartition("/")[2].partition(":")
+    family, colon, revision = name.rpartition("/")[2].partition(":")
     revisions = desk.store.definitions.get(family, {})
-    number = int(revision) if revision.isdigit() else max(revisions, default=0)
-    if number not in revisions or (revision and not revision.isdigit()):
-        raise ApiError("Unable to describe task definition.")
-    return revisions[number]
+    wanted = revision if colon else str(max(revisions, default=0))
+    for each in revisions.values():
+        if str(each.revision) == wanted:
+            return each
+    raise ApiError("Unable to describe task definition.")
+
+
+def _admitted(desk: Desk, asked: requests.RunTask) -> tuple[list[Task], list[Body]]:
+    """The tasks that there is room for, and a failure for each of the others."""
+    registered = _find_definition(desk, asked.task_definition)
+    try:
+        definition = apply_overrides(registered.definition, asked.overrides)
+    except DefinitionError as error:
+        raise InvalidParameter(str(error)) from error
+    tasks: list[Task] = []
+    failures: list[Body] = []
+    taken = admission.taken_ports(desk.feed)
+    for _ in range(asked.count):
+        short = admission.lacking(definition, desk.capacity, taken)
+        if short:
+            arn = shapes.container_instance_arn(desk.cluster_arn)
+            failures.append({"arn": arn, "reason": f"RESOURCE:{short}"})
+        else:
+            tasks.append(_new_task(desk, asked, registered, definition))
+            taken.update(admission.static_ports(definition))
+    return tasks, failures
 
 
 def _new_task(
@@ -232,50 +240,29 @@ def _new_task(
         group=asked.group or f"family:{definition.family}",
         started_by=asked.started_by,
         overrides=asked.overrides,
-        tags=tuple(asked.tags),
+        tags=_task_tags(asked, registered),
         client_token=asked.client_token,
     )
 
 
-def _repeats(picture: Picture, client_token: str) -> bool:
-    return client_token != "" and picture.intent.task.client_token == client_token
-
-
-def _lacking(desk: Desk, definition: TaskDefinition) -> str:
-    """The resource that this host has too little of for the task, in ECS's words, or nothing."""
-    containers = definition.container_definitions
-    memory = definition.memory or sum(each.memory_reservation or each.memory or 0 for each in containers)
-    cpu = definition.cpu or sum(each.cpu for each in containers)
-    if memory > desk.capacity.memory_mib:
-        return "MEMORY"
-    if cpu > desk.capacity.cpu_units:
-        return "CPU"
-    wanted = set(_static_ports(definition))
-    taken = {
-        port
-        for each in desk.feed
-        if not each.progress.closed
-        for port in _static_ports(each.intent.task.definition)
-    }
-    return "PORTS" if wanted & taken else ""
-
-
-def _static_ports(definition: TaskDefinition) -> Iterator[tuple[str, int]]:
-    if definition.network_mode == "bridge":
-        for container in definition.container_definitions:
-            for port in container.port_mappings:
-                if port.host_port:
-                    yield port.protocol, port.host_port
+def _task_tags(asked: requests.RunTask, registered: Registered) -> tuple[dict[str, str], ...]:
+    """The request's tags, over those of the definition where they are to be propagated."""
+    propagated = asked.propagate_tags == "TASK_DEFINITION"
+    tags = {each.key: each.value for each in registered.definition.tags if propagated}
+    tags.update({each.key: each.value for each in asked.tags})
+    return tuple({"key": key, "value": value} for key, value in tags.items())
 
 
 def _matches(picture: Picture, asked: requests.ListTasks) -> bool:
     task = picture.intent.task
-    stopped = status.desired(picture.intent, picture.progress) == "STOPPED"
+    host = shapes.container_instance_arn(task.cluster_arn)
     return (
-        (asked.desired_status == "STOPPED") == stopped
+        status.desired(picture.intent, picture.progress) == asked.desired_status
         and asked.family in (None, task.definition.family)
         and asked.started_by in (None, task.started_by)
-        and asked.service_name in (None, task.group.removeprefix("service:"))
+        and (asked.service_name is None or f"service:{asked.service_name}" == task.group)
+        and asked.launch_type in (None, shapes.LAUNCH_TYPE)
+        and asked.container_instance in (None, host, host.rpartition("/")[2])
     )
 
 

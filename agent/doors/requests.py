@@ -16,14 +16,29 @@ from agent.doors.errors import InvalidParameter
 MAX_TASKS = 100
 """Tasks that one Describe call may name, and the largest page of a listing."""
 
+LAST_SECOND = 253402300799
+"""9999-12-31T23:59:59Z: later times can't be written as RFC 3339."""
 
-class Request(BaseModel):
-    """Any request. Strict: a number is not a text."""
+
+class _Strict(BaseModel):
+    """Strict: a number is not a text."""
 
     model_config = ConfigDict(
         strict=True, frozen=True, alias_generator=to_camel, populate_by_name=False, extra="ignore"
     )
+
+
+class Request(_Strict):
+    """Any request."""
+
     cluster: str | None = None
+
+
+class Tag(_Strict):
+    """A label of a task."""
+
+    key: str = Field(min_length=1, max_length=128)
+    value: str = Field("", max_length=256)
 
 
 class RunTask(Request):
@@ -35,7 +50,8 @@ class RunTask(Request):
     group: str | None = Field(None, max_length=255)
     started_by: str = Field("", max_length=128)
     client_token: str = Field("", max_length=64)
-    tags: list[dict[str, str]] = Field(default_factory=list, max_length=50)
+    tags: list[Tag] = Field(default_factory=list, max_length=50)
+    propagate_tags: Literal["TASK_DEFINITION", "SERVICE", "NONE"] = "NONE"
 
 
 class StopTask(Request):
@@ -57,7 +73,7 @@ class Page(Request):
     """Part of a listing; ``nextToken`` is the place where the last page ended."""
 
     max_results: int = Field(MAX_TASKS, ge=1, le=MAX_TASKS)
-    next_token: str = Field("", pattern=r"^\d{0,9}$")
+    next_token: str = Field("", pattern="^[0-9]{0,9}$")
 
 
 class ListTasks(Page):
@@ -67,6 +83,7 @@ class ListTasks(Page):
     started_by: str | None = None
     service_name: str | None = None
     container_instance: str | None = None
+    launch_type: str | None = None
     desired_status: Literal["RUNNING", "PENDING", "STOPPED"] = "RUNNING"
 
 
@@ -92,7 +109,7 @@ class DescribeClusters(Request):
 
 
 class WatchTask(Request):
-    """Hostler's: the timeline after its first ``since`` steps, waiting for more if there are none."""
+    """Hostler's: the timeline after its first ``since`` steps, waiting if there are none yet."""
 
     task: str
     since: int = Field(0, ge=0)
@@ -104,9 +121,9 @@ class GetLogs(Request):
 
     task: str
     container: str
-    since_time: float | None = None
+    since_time: float | None = Field(None, ge=0, le=LAST_SECOND)
     tail: int | None = Field(None, ge=0)
-    cursor: str = Field("", pattern=r"^(\d{1,20}:\d{1,20})?$")
+    cursor: str = Field("", pattern="^([0-9]{1,20}:[0-9]{1,20})?$")
 
 
 class ListImages(Request):
@@ -117,9 +134,14 @@ R = TypeVar("R", bound=Request)
 
 
 def read(model: type[R], body: dict[str, Any]) -> R:
-    """The request in ``body``. Raises InvalidParameter naming every field that is wrong."""
+    """The request in ``body``. Raises InvalidParameter naming every field that is wrong.
+
+    Fields that are null or empty text count as absent: tools send them.
+    """
     try:
-        return model.model_validate(body)
+        return model.model_validate(
+            {name: value for name, value in body.items() if value is not None and value != ""}
+        )
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()

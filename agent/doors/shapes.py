@@ -14,6 +14,20 @@ from agent.task import names, status
 from agent.task.definition import to_api
 from agent.task.model import ContainerProgress, PortBinding, Task
 
+LAUNCH_TYPE = "EXTERNAL"
+"""What ECS calls a host that is none of its own."""
+
+_NO_OVERRIDES: dict[str, Any] = {"containerOverrides": [], "inferenceAcceleratorOverrides": []}
+_UNSET: dict[str, Any] = {
+    "cpu": 0,
+    "portMappings": [],
+    "essential": True,
+    "environment": [],
+    "mountPoints": [],
+    "volumesFrom": [],
+}
+"""What ECS shows of a container for which it was not given."""
+
 
 def task(picture: Picture, *, tags: bool) -> dict[str, Any]:
     """A task as DescribeTasks shows it."""
@@ -39,9 +53,9 @@ def task(picture: Picture, *, tags: bool) -> dict[str, Any]:
             "group": made.group,
             "healthStatus": status.task_health(made, progress).value,
             "lastStatus": status.task_last(intent, progress),
-            "launchType": "EXTERNAL",
+            "launchType": LAUNCH_TYPE,
             "memory": None if definition.memory is None else str(definition.memory),
-            "overrides": dict(made.overrides) or {"containerOverrides": []},
+            "overrides": {**_NO_OVERRIDES, **made.overrides},
             "pullStartedAt": progress.pull_started_at,
             "pullStoppedAt": progress.pull_stopped_at,
             "startedAt": progress.started_at,
@@ -62,6 +76,7 @@ def definition(registered: Registered, arn: str) -> dict[str, Any]:
     """A task definition as DescribeTaskDefinition shows it."""
     shown = to_api(registered.definition)
     shown.pop("tags", None)
+    shown["containerDefinitions"] = [{**_UNSET, **each} for each in shown["containerDefinitions"]]
     return {
         "volumes": [],
         "placementConstraints": [],
@@ -98,7 +113,7 @@ def missing(arn: str) -> dict[str, str]:
 
 
 def container_instance_arn(cluster_arn: str) -> str:
-    """ARN of this host as a container instance."""
+    """ARN of this host, the cluster's only container instance."""
     head, _, name = cluster_arn.partition(":cluster/")
     return f"{head}:container-instance/{name}/{'0' * 32}"
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Iterator
 
 from agent.engine.bell import Clock
 from agent.engine.feed import Feed, Picture
@@ -17,7 +16,7 @@ from agent.engine.store import Store
 from agent.engine.supervisor import Host, Supervisor
 from agent.task import names
 from agent.task.actions import Done, ForgetTask
-from agent.task.model import StopRequest, Task, TaskId
+from agent.task.model import Progress, StopRequest, Task, TaskId
 from agent.task.stopping import Rules
 
 log = logging.getLogger(__name__)
@@ -97,8 +96,7 @@ class Fleet:
 
     async def _keep(self, task: Task, supervisor: Supervisor) -> None:
         for delay in _delays():
-            with _barrier(task, f"in {delay:.0f} s"):
-                await supervisor.run(self._clock, self._rules)
+            if await _ended_well(task, supervisor.run(self._clock, self._rules)):
                 break
             await asyncio.sleep(delay)
         del self._supervisors[task.id]
@@ -110,22 +108,23 @@ class Fleet:
             progress = self._store.progress(task_id)
             if progress.closed_at is None or self._clock() < progress.closed_at + keep_closed_s:
                 continue
-            with _barrier(intent.task, "with the next sweep"):
-                result = await self._host.act(intent.task, progress, ForgetTask())
-                if isinstance(result, Done):
-                    await self._store.forget(task_id)
-                    self._feed.forget(task_id)
+            await _ended_well(intent.task, self._forget(intent.task, progress))
+
+    async def _forget(self, task: Task, progress: Progress) -> None:
+        if isinstance(await self._host.act(task, progress, ForgetTask()), Done):
+            await self._store.forget(task.id)
+            self._feed.forget(task.id)
 
 
-@contextmanager
-def _barrier(task: Task, again: str) -> Iterator[None]:
-    """A bug in what is done for one task is logged, and must not end the others."""
+async def _ended_well(task: Task, work: Awaitable[None]) -> bool:
+    """The barrier: a bug in what is done for one task is logged, and does not end the others."""
     try:
-        yield
+        await work
     except Exception:
-        log.exception(
-            "work on task %s failed; trying again %s", task.id, again, extra={"TASK_ARN": task.arn}
-        )
+        extra = {"TASK_ARN": task.arn}
+        log.exception("work on task %s failed; it will be tried again", task.id, extra=extra)
+        return False
+    return True
 
 
 def _delays() -> Iterator[float]:

@@ -1,7 +1,7 @@
-"""The task's cgroup: parent of its containers' cgroups, with the task's CPU and memory as hard limits.
+"""The task's cgroup: parent of its containers' cgroups, with the task's CPU and memory limits.
 
-Works on cgroup v1 (one tree per controller) and v2 (one tree). The containers' own cgroups below are
-the runtime's work. Blocking, but only on the kernel's own file systems.
+Works on cgroup v1 (one tree per controller) and v2 (one tree). The containers' own cgroups below
+are the runtime's work. Blocking, but only on the kernel's own file systems.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Cgroups:
             raise CgroupError(f"can't limit the task's cgroup {path}: {error}") from error
 
     def remove(self, path: str) -> None:
-        """The cgroup and what is left below it are gone. Raises OSError (EBUSY) while it has processes."""
+        """The cgroup and all below it are gone. Raises OSError (EBUSY) while it has processes."""
         for tree in self.trees():
             _remove(tree / path.lstrip("/"))
 

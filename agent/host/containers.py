@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from signal import SIGKILL
 from typing import TypeVar, cast
 
@@ -27,19 +26,18 @@ from agent.containerd.errors import (
 )
 from agent.containerd.types import (
     GC_ROOT_LABEL,
-    GROUP_ANNOTATION,
     ContainerRecord,
     Mount,
     RuncOptions,
     Status,
 )
-from agent.host import facts, files, rootfs, shims, volumes
+from agent.host import shims
 from agent.host.images import Images, Unpacked
 from agent.host.logrouter import LogRouter
+from agent.host.recipes import Recipes
 from agent.logs.protocol import Stream
-from agent.oci.inputs import BindMount, HostFacts, SpecInputs
+from agent.oci.inputs import HostFacts
 from agent.oci.spec import build_spec
-from agent.oci.user import User, resolve_user
 from agent.task import names
 from agent.task.model import (
     Absent,
@@ -67,7 +65,6 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 
-_LABEL = "com.amazonaws.ecs"
 _RUNNING = {
     Status.CREATED: Running.CREATED,
     Status.RUNNING: Running.RUNNING,
@@ -101,9 +98,8 @@ class Containers:
         self._images = images
         self._router = router
         self._names = of
-        self._host = host
+        self._recipes = Recipes(of, host)
         self._settings = settings
-        self._accounts: dict[str, dict[str, str]] = {}
         self._created: set[str] = set()
 
     async def look(self, task: Task, progress: Progress, name: str) -> Look[ContainerSeen]:
@@ -131,12 +127,11 @@ class Containers:
         self._names.container_dir(task.id, name).mkdir(parents=True, exist_ok=True, mode=0o711)
         unpacked = await self._images.unpacked(image.id)
         mounts, rootfs_mounts, stdio = await _all_of(
-            asyncio.to_thread(self._host_files, task, name, network),
+            asyncio.to_thread(self._recipes.host_files, task, name, network),
             self._prepare_snapshot(key, unpacked),
             self._open_logs(task, name),
         )
-        user = await self._user(task, name, unpacked, rootfs_mounts)
-        inputs = self._inputs(task, name, unpacked, user, mounts)
+        inputs = await self._recipes.inputs(task, name, unpacked, rootfs_mounts, mounts)
         await self._ensure_record(task, name, image, build_spec(inputs))
         try:
             await self._client.tasks.create(
@@ -245,57 +240,6 @@ class Containers:
         )
         return stdout, "" if definition.pseudo_terminal else stderr
 
-    def _host_files(self, task: Task, name: str, network: Attachment) -> tuple[BindMount, ...]:
-        directory = self._names.container_dir(task.id, name)
-        written = files.write(task, name, network, directory)
-        return written + volumes.mounts(task, task.container(name), self._names)
-
-    async def _user(
-        self, task: Task, name: str, unpacked: Unpacked, mounts: tuple[Mount, ...]
-    ) -> User:
-        wanted = task.container(name).user or unpacked.config.user
-        accounts = self._accounts.get(unpacked.chain_id)
-        if accounts is None:
-            scratch = self._names.container_dir(task.id, name) / "root"
-            scratch.mkdir(exist_ok=True)
-            paths = ("etc/passwd", "etc/group")
-            accounts = await asyncio.to_thread(rootfs.read_files, mounts, paths, scratch)
-            self._accounts[unpacked.chain_id] = accounts
-        return resolve_user(wanted, accounts["etc/passwd"], accounts["etc/group"])
-
-    def _inputs(
-        self, task: Task, name: str, unpacked: Unpacked, user: User, mounts: tuple[BindMount, ...]
-    ) -> SpecInputs:
-        definition, mode = task.container(name), task.definition.network_mode
-        return SpecInputs(
-            container=definition,
-            image=unpacked.config,
-            user=user,
-            host=self._host,
-            rootfs="rootfs",
-            hostname=files.hostname(task, name),
-            netns=None if mode == "host" else str(self._names.netns(task.id, name)),
-            cgroup_path=self._names.container_cgroup(task.id, name),
-            pid_mode="host" if task.definition.pid_mode == "host" else None,
-            ipc_mode=task.definition.ipc_mode if task.definition.ipc_mode != "task" else None,
-            injected=self._injected(task, name),
-            mounts=mounts,
-            devices=tuple(
-                facts.device(Path(each.host_path)) for each in definition.linux_parameters.devices
-            ),
-            init_path=facts.init_program(),
-            annotations={GROUP_ANNOTATION: task.id},
-        )
-
-    def _injected(self, task: Task, name: str) -> Mapping[str, str]:
-        """The variables that tell a program where to ask about itself (ECS metadata v3, v4)."""
-        endpoint = task.identity(name).endpoint_id
-        return {
-            "ECS_CONTAINER_METADATA_URI": f"http://169.254.170.2/v3/{endpoint}",
-            "ECS_CONTAINER_METADATA_URI_V4": f"http://169.254.170.2/v4/{endpoint}",
-            "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
-        }
-
     async def _ensure_record(
         self, task: Task, name: str, image: Image, spec: Mapping[str, object]
     ) -> None:
@@ -311,28 +255,15 @@ class Containers:
                     options=options,
                     snapshotter=self._client.snapshotter,
                     snapshot_key=key,
-                    labels=labels(task, name),
+                    labels=names.labels(task, name),
                 )
             )
 
 
-async def _all_of(
-    one: Awaitable[A], two: Awaitable[B], three: Awaitable[C]
-) -> tuple[A, B, C]:
-    """All three at the same time. A failure is raised when all have ended, so none runs on unseen."""
+async def _all_of(one: Awaitable[A], two: Awaitable[B], three: Awaitable[C]) -> tuple[A, B, C]:
+    """All three at the same time. A failure is raised when all have ended: none runs on unseen."""
     results = await asyncio.gather(one, two, three, return_exceptions=True)
     for each in results:
         if isinstance(each, BaseException):
             raise each
     return cast(tuple[A, B, C], tuple(results))
-
-
-def labels(task: Task, name: str) -> dict[str, str]:
-    """The labels that ECS puts on every container."""
-    return {
-        f"{_LABEL}.cluster": task.cluster_arn.rpartition("/")[2],
-        f"{_LABEL}.container-name": name,
-        f"{_LABEL}.task-arn": task.arn,
-        f"{_LABEL}.task-definition-family": task.definition.family,
-        f"{_LABEL}.task-definition-version": str(task.revision),
-    }

@@ -1,4 +1,4 @@
-"""What a runtime spec must know of this host: gathered once at start, and devices when asked for."""
+"""What a runtime spec must know of this host, and its devices when asked for."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Literal
 from agent.host.cgroups import Cgroups
 from agent.oci.inputs import DEFAULT_NOFILE, DeviceNode, HostFacts
 
-_CAPABILITIES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE"
-    " NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO"
-    " SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME"
-    " SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG"
-    " WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-).split()
+_BY_NUMBER = """
+CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
+NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO
+SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG
+MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM
+BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
+"""
+_CAPABILITIES = _BY_NUMBER.split()
 """By number (capabilities(7))."""
 
 _INIT_PROGRAMS = (Path("/usr/bin/catatonit"), Path("/usr/libexec/podman/catatonit"))
@@ -27,16 +28,12 @@ _INIT_PROGRAMS = (Path("/usr/bin/catatonit"), Path("/usr/libexec/podman/catatoni
 def gather(cgroups: Cgroups) -> HostFacts:
     """The facts that don't change while the agent runs. Blocking."""
     version: Literal[1, 2] = 2 if cgroups.version == 2 else 1
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    known = DEFAULT_NOFILE if hard == resource.RLIM_INFINITY else (
-        min(DEFAULT_NOFILE[0], hard),
-        min(DEFAULT_NOFILE[1], hard) if not _may("SYS_RESOURCE") else DEFAULT_NOFILE[1],
-    )
+    capabilities = frozenset(_bounding())
     return HostFacts(
         cgroup_version=version,
         machine=os.uname().machine,
-        capabilities=frozenset(_bounding()),
-        nofile=known,
+        capabilities=capabilities,
+        nofile=_open_files(capabilities),
         devices=tuple(_all_devices(Path("/dev"))),
     )
 
@@ -74,8 +71,12 @@ def _bounding() -> Iterator[str]:
     return (name for number, name in enumerate(_CAPABILITIES) if held >> number & 1)
 
 
-def _may(capability: str) -> bool:
-    return capability in _bounding()
+def _open_files(capabilities: frozenset[str]) -> tuple[int, int]:
+    """Soft and hard limit of open files: without SYS_RESOURCE no more than the agent itself may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if "SYS_RESOURCE" in capabilities or hard == resource.RLIM_INFINITY:
+        return DEFAULT_NOFILE
+    return min(DEFAULT_NOFILE[0], hard), min(DEFAULT_NOFILE[1], hard)
 
 
 def _all_devices(root: Path) -> Iterator[DeviceNode]:

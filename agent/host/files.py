@@ -24,7 +24,10 @@ def hostname(task: Task, name: str) -> str:
 
 
 def write(task: Task, name: str, network: Attachment, directory: Path) -> tuple[BindMount, ...]:
-    """The three files are in the existing ``directory``; gives their mounts. Blocking; raises OSError."""
+    """The three files are in the existing ``directory``; gives their mounts.
+
+    Blocking. Raises OSError.
+    """
     definition, host = task.container(name), hostname(task, name)
     resolver = Path("/etc/resolv.conf").read_text() if Path("/etc/resolv.conf").exists() else ""
     if network.mode != "host":
@@ -32,9 +35,7 @@ def write(task: Task, name: str, network: Attachment, directory: Path) -> tuple[
     addresses = [network.ipv4] if network.ipv4 else []
     texts = {
         "hosts": hosts_file(host, addresses, definition.extra_hosts),
-        "resolv.conf": resolv_conf(
-            resolver, definition.dns_servers, definition.dns_search_domains
-        ),
+        "resolv.conf": resolv_conf(resolver, definition.dns_servers, definition.dns_search_domains),
         "hostname": hostname_file(host),
     }
     for file, text in texts.items():

@@ -1,7 +1,7 @@
-"""The host as the engine sees it: ``look`` gathers the view, ``act`` finds who carries an action out.
+"""The host as the engine sees it: ``look`` gathers the view, ``act`` finds who carries it out.
 
-``act`` is also where failures become results: what may pass is tried *again*, what can't is *never*,
-with the name that ECS gives to such an error.
+``act`` is also where failures become results: what may pass is tried *again*, what can't is
+*never*, with the name that ECS gives to such an error.
 """
 
 from __future__ import annotations

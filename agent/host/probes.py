@@ -39,7 +39,9 @@ async def probe(client: Containerd, of: Names, task: Task, name: str, check: Hea
     output = of.container_dir(task.id, name) / f"{exec_id}.log"
     record = await client.containers.get(key)
     process = _process(json.loads(record.spec)["process"], arguments(check))
-    await client.tasks.exec(key, exec_id, process, stdout=f"file://{output}", stderr=f"file://{output}")
+    await client.tasks.exec(
+        key, exec_id, process, stdout=f"file://{output}", stderr=f"file://{output}"
+    )
     try:
         code, said = await _run(client, key, exec_id, check.timeout)
         return Probed(code, said or await asyncio.to_thread(_tail, output))

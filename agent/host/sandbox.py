@@ -31,8 +31,8 @@ from cni import bridge, ipam, loopback, netns, portmap, rtnetlink, ruleset
 from cni.bridge import BridgeConfig
 from cni.context import Context, open_context
 from cni.hostports import PortRange
-from cni.loopback import METADATA_ADDRESS
 from cni.ipam import IPAMConfig
+from cni.loopback import METADATA_ADDRESS
 from cni.nft import Protocol as PortProtocol
 from cni.portmap import PortmapConfig, PortMapping
 from cni.spec import Args, Result
@@ -125,7 +125,7 @@ class Sandboxes:
         return attachment
 
     async def serve(self, task: Task, name: str) -> None:
-        """The container's metadata is served. Raises OSError when the address is somebody else's."""
+        """The container's metadata is served. Raises OSError if the address is taken."""
         key = names.container_id(task.id, name)
         if key in self._served:
             return

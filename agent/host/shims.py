@@ -1,8 +1,8 @@
 """Shims that outlived their containers.
 
-A creation whose caller goes away (the agent is killed, a deadline runs out) is undone by containerd,
-but it may lose sight of the shim process meanwhile, which then waits for ever. Such a shim is known
-by its arguments; it is ended when all containers of its task are gone.
+A creation whose caller goes away (the agent is killed, a deadline runs out) is undone by
+containerd, but it may lose sight of the shim process meanwhile, which then waits for ever. Such a
+shim is known by its arguments; it is ended when all containers of its task are gone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _GRACE_MS = 2000
 def end_leftover(namespace: str, address: Path, container_ids: Collection[str]) -> list[int]:
     """No shim of these containers, of this containerd, is left; gives the pids that were ended.
 
-    Blocking, for as long as such a process takes to end. The caller knows that nothing runs in them.
+    Blocking, for as long as such a process takes to end. The caller knows that nothing runs in
+    them.
     """
     ended = []
     for pid, arguments in _shims():

@@ -1,4 +1,4 @@
-"""Volumes of a task: directories of the host, and empty ones that live as long as the task is kept."""
+"""Volumes of a task: directories of the host, and empty ones that are kept as long as the task."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class _OfNetwork:
 
 @dataclass(frozen=True, slots=True)
 class AttachNetwork(_OfNetwork):
-    """The container's namespace exists, is connected, and its metadata is served. Gives an Attachment."""
+    """The container's namespace exists, is connected and served metadata. Gives an Attachment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the plan wants: facts to save, then actions to start, keys to cancel, when to look again.
+    """What the plan wants: facts to save, actions to start, keys to cancel, when to look again.
 
     ``wake_at`` is None when only news or an event can change anything.
     """

@@ -95,7 +95,7 @@ def _hold(progress: Progress, news: News, why: str) -> Progress:
 
 
 def _failed(progress: Progress, news: News, reason: str) -> Progress:
-    """A step towards RUNNING that can't succeed ends its container, or the task if it is its own."""
+    """A step towards RUNNING that can't succeed ends its container, or the task if it was its."""
     match news.action:
         case FindImage(name) | AttachNetwork(name) | CreateContainer(name) | StartContainer(name):
             return give_up(progress, name, reason, news.at)

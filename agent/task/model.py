@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Generic, NewType, TypeVar
 
 from agent.task.definition import ContainerDefinition, TaskDefinition
@@ -59,7 +59,7 @@ class Task:
         return next(each for each in self.definition.container_definitions if each.name == name)
 
 
-class StopCode(str, Enum):
+class StopCode(StrEnum):
     """The reasons for which ECS says a task stopped (field ``stopCode``)."""
 
     FAILED_TO_START = "TaskFailedToStart"
@@ -126,7 +126,7 @@ class Attachment:
     ports: tuple[PortBinding, ...] = ()
 
 
-class Health(str, Enum):
+class Health(StrEnum):
     """Health of a container as ECS names it."""
 
     UNKNOWN = "UNKNOWN"
@@ -228,7 +228,9 @@ class Progress:
 def first_progress(task: Task) -> Progress:
     """The progress of a task that was accepted just now."""
     return Progress(
-        containers={each.name: ContainerProgress() for each in task.definition.container_definitions},
+        containers={
+            each.name: ContainerProgress() for each in task.definition.container_definitions
+        },
         timeline=(Step(at=task.accepted_at, what="accepted"),),
     )
 
@@ -255,7 +257,7 @@ class Unknown:
 Look = Absent | Seen[T] | Unknown
 
 
-class Running(str, Enum):
+class Running(StrEnum):
     """State of a container's first process, as the runtime tells it."""
 
     CREATED = "CREATED"

@@ -52,6 +52,17 @@ def definition_arn(region: str, account: str, family: str, revision: int) -> str
     return f"arn:aws:ecs:{region}:{account}:task-definition/{family}:{revision}"
 
 
+def labels(task: Task, name: str) -> dict[str, str]:
+    """The labels that ECS puts on every container."""
+    return {
+        "com.amazonaws.ecs.cluster": task.cluster_arn.rpartition("/")[2],
+        "com.amazonaws.ecs.container-name": name,
+        "com.amazonaws.ecs.task-arn": task.arn,
+        "com.amazonaws.ecs.task-definition-family": task.definition.family,
+        "com.amazonaws.ecs.task-definition-version": str(task.revision),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """Names on this host. ``run_dir`` is lost at a reboot, ``state_dir`` is not.

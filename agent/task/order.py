@@ -97,7 +97,7 @@ def _start_limit(
 
 
 def _satisfied(needs: Dependency, facts: ContainerProgress) -> bool:
-    """One that ended because of its own dependencies has an exit code (143) and counts as exited."""
+    """A container that ended because of its own dependencies has an exit code: it has exited."""
     match needs.condition:
         case "START":
             return facts.started_at is not None or facts.ended

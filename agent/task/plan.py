@@ -1,10 +1,10 @@
 """``plan``: from what should be and what is, to what happens next.
 
-Pure, and run from scratch at every turn, whether the task was accepted a second or a year ago: there
-is no other code for starting, for stopping, or for taking up work after a restart.
+Pure, and run from scratch at every turn, whether the task was accepted a second or a year ago:
+there is no other code for starting, for stopping, or for taking up work after a restart.
 
     learn      facts from news and looks, and whether there is a cause to stop   (learn.py)
-    run        every container one step up, if its dependencies allow            (order.py, health.py)
+    run        every container one step up, if its dependencies allow          (order.py, health.py)
     wind_down  every container one step down, dependents first                   (stopping.py)
     tidy       what is left of ended containers, and of an ended task, goes
 """
@@ -44,7 +44,7 @@ from agent.task.model import (
 from agent.task.stopping import Rules
 
 LOOK_AGAIN_S = 5.0
-"""A piece that could not be looked at is looked at again after this time, if nothing rings sooner."""
+"""A piece that could not be looked at is looked at again after this time, if nothing rings."""
 
 DEPENDENCY_EXIT_CODE = 143
 """What ECS reports for a container that never ran because a dependency failed."""
@@ -221,4 +221,6 @@ def _droppable(progress: Progress) -> frozenset[str]:
     """Running actions that a task on its way down has no use for."""
     if progress.stop is None:
         return frozenset()
-    return frozenset(f"{kind}/{name}" for kind in ("image", "probe") for name in progress.containers)
+    return frozenset(
+        f"{kind}/{name}" for kind in ("image", "probe") for name in progress.containers
+    )

@@ -47,9 +47,7 @@ class Bare:
 
     async def _start(self, name: str, command: Sequence[str]) -> None:
         client = self._client
-        mounts = await client.snapshots.prepare(
-            name, self._parent, labels={GC_ROOT_LABEL: "bench"}
-        )
+        mounts = await client.snapshots.prepare(name, self._parent, labels={GC_ROOT_LABEL: "bench"})
         spec = self._specs.spec(command, f"{self._own.containers}/{name}")
         await client.containers.create(
             ContainerRecord(

@@ -1,7 +1,7 @@
 """A host in memory, ruder than the real one.
 
-It suspends inside every look and action, hides pieces at random, fails and repeats at random, and can
-crash (cancel everything) between an effect and its answer. It refuses what the real host would.
+It suspends inside every look and action, hides pieces at random, fails and repeats at random, and
+can crash (cancel everything) between an effect and its answer. It refuses what the real host would.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from agent.task import actions as act
+from agent.task import actions
 from agent.task.model import (
     Absent,
     Attachment,
@@ -25,6 +26,8 @@ from agent.task.model import (
     Unknown,
     View,
 )
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -72,54 +75,58 @@ class FakeHost:
             },
         )
 
-    async def act(self, task: Task, progress: Progress, action: act.Action) -> act.Result:
+    async def act(self, task: Task, progress: Progress, action: actions.Action) -> actions.Result:
         self.acted += 1
         await self._suspend()
         if self.rude and self.rng.random() < 0.1:
-            return act.Again("the world is against it")
+            return actions.Again("the world is against it")
         self._age()
         result = self._do(action)
         await self._suspend()  # a crash here loses the answer, not the effect
         if self.rude and self.rng.random() < 0.05:
-            return act.Again("done, but the answer got lost")
+            return actions.Again("done, but the answer got lost")
         return result
 
     def gone(self) -> bool:
         return not (self.prepared or self.networks or self.containers)
 
-    def _do(self, action: act.Action) -> act.Result:
-        gave: Image | Attachment | act.Probed | None = None
+    def _do(self, action: actions.Action) -> actions.Result:
         match action:
-            case act.PrepareTask():
-                self.prepared = True
-            case act.ReleaseTask():
-                assert not self.networks
-                assert not self.containers
-                self.prepared = False
-            case act.FindImage():
-                gave = Image("image", "sha256:1", "sha256:2")
-            case act.AttachNetwork(name):
+            case actions.FindImage():
+                return actions.Done(Image("image", "sha256:1", "sha256:2"))
+            case actions.AttachNetwork(name):
                 self.networks.add(name)
-                gave = Attachment("bridge", "10.0.0.2", 24)
-            case act.DetachNetwork(name):
-                assert name not in self.containers, "detached under a container"
-                self.networks.discard(name)
-            case act.CreateContainer(name):
+                return actions.Done(Attachment("bridge", "10.0.0.2", 24))
+            case actions.Probe(name):
+                return actions.Done(actions.Probed(0 if self._behaviour(name).healthy else 1, ""))
+            case actions.CreateContainer(name):
                 assert self.prepared
                 assert name in self.networks
                 self.containers.setdefault(name, ContainerSeen(Running.CREATED))
-            case act.StartContainer(name):
+            case actions.StartContainer(name):
                 self._start(name)
-            case act.Signal(name, number):
+            case actions.Signal(name, number):
                 self._signal(name, number)
-            case act.DeleteContainer(name):
+            case actions.PrepareTask():
+                self.prepared = True
+            case _:
+                self._remove(action)
+        return actions.Done()
+
+    def _remove(self, action: actions.Action) -> None:
+        match action:
+            case actions.DeleteContainer(name):
                 assert name not in self.containers or name not in self.starts or name in self.exits
                 self.containers.pop(name, None)
-            case act.Probe(name):
-                gave = act.Probed(0 if self._behaviour(name).healthy else 1, "")
-            case act.ServeMetadata() | act.ForgetTask():
+            case actions.DetachNetwork(name):
+                assert name not in self.containers, "detached under a container"
+                self.networks.discard(name)
+            case actions.ReleaseTask():
+                assert not self.networks
+                assert not self.containers
+                self.prepared = False
+            case _:
                 pass
-        return act.Done(gave)
 
     def _start(self, name: str) -> None:
         seen = self.containers.get(name)
@@ -147,14 +154,12 @@ class FakeHost:
 
     def _exit(self, name: str, code: int) -> None:
         self.exits[name] = (code, self.now())
-        self.containers[name] = ContainerSeen(
-            Running.STOPPED, exit_code=code, exited_at=self.now()
-        )
+        self.containers[name] = ContainerSeen(Running.STOPPED, exit_code=code, exited_at=self.now())
 
     def _behaviour(self, name: str) -> Behaviour:
         return self.behaviours.setdefault(name, Behaviour())
 
-    def _maybe(self, look: Look) -> Look:  # type: ignore[type-arg]
+    def _maybe(self, look: Look[T]) -> Look[T]:
         dark = self.rude and self.rng.random() < 0.1
         return Unknown("dark") if dark else look
 

@@ -1,4 +1,4 @@
-"""The loop in random worlds, under simulated time, with crashes; and one test per trap of its rules."""
+"""The loop in random worlds, in simulated time, with crashes; and one test per trap of its rules."""
 
 import asyncio
 import random
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import looptime
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from agent.engine.feed import Feed
 from agent.engine.store import Store
 from agent.engine.supervisor import Supervisor
 from agent.task.actions import Action, Result
-from agent.task.model import Progress, StopRequest, Task, View
+from agent.task.model import Intent, Progress, StopRequest, Task, View, first_progress
 from agent.task.stopping import Rules
 from tests.fakes.host import Behaviour, FakeHost
 from tests.worlds import container, task
@@ -28,12 +30,10 @@ class MemoryStore(Store):
 
     def __init__(self, made: Task) -> None:
         super().__init__(Path("/nonexistent"))
-        from agent.task.model import Intent, first_progress
-
         self._intents[made.id] = Intent(made)
         self._progress[made.id] = first_progress(made)
 
-    async def _write(self, change):  # type: ignore[no-untyped-def]
+    async def _write(self, change: object) -> Any:
         await asyncio.sleep(0.001)
 
 
@@ -74,15 +74,9 @@ worlds_ = st.builds(
 
 @pytest.fixture
 def new_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = _simulated()
+    loop = looptime.new_event_loop()
     yield loop
     loop.close()
-
-
-def _simulated() -> asyncio.AbstractEventLoop:
-    import looptime
-
-    return looptime.patch_event_loop(asyncio.new_event_loop())
 
 
 async def live(made: Task, host: FakeHost, world: World, store: Store) -> None:
@@ -114,10 +108,12 @@ async def live(made: Task, host: FakeHost, world: World, store: Store) -> None:
 @given(world=worlds_)
 def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World) -> None:
     made, store = three(), None
-    loop = _simulated()
+    loop = looptime.new_event_loop()
     try:
         store = MemoryStore(made)
-        host = FakeHost(random.Random(world.seed), behaviours=dict(world.behaviours), rude=world.rude)
+        host = FakeHost(
+            random.Random(world.seed), behaviours=dict(world.behaviours), rude=world.rude
+        )
         loop.run_until_complete(asyncio.wait_for(live(made, host, world, store), 3600))
         progress = store.progress(made.id)
     finally:

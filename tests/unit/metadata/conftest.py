@@ -1,6 +1,5 @@
 """Metadata served on a loopback socket, as a container's SDK sees it."""
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -15,10 +14,6 @@ from metadata.sampler import Sampler
 from metadata.source import Owner, Source
 from tests.unit.metadata.facts import OWNER
 from tests.unit.metadata.kernel import NET_DEV, STAT, FileHost
-
-# pytest-asyncio 1.x asks for the current loop before each test to put it back afterwards; where
-# none was ever set Python 3.11 makes one, which nobody closes. May go with Python 3.14.
-asyncio.set_event_loop(None)
 
 Serve = Callable[..., Awaitable[ClientSession]]
 

@@ -1,0 +1,94 @@
+"""What a container's runtime spec is made of, gathered from its task, its image and this host.
+
+The spec itself is written by ``agent.oci``, which looks at nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.containerd.types import GROUP_ANNOTATION, Mount
+from agent.host import facts, files, rootfs, volumes
+from agent.host.images import Unpacked
+from agent.oci.inputs import BindMount, HostFacts, SpecInputs
+from agent.oci.user import User, resolve_user
+from agent.task.model import Attachment, Task
+from agent.task.names import Names
+
+_PASSWD, _GROUP = "etc/passwd", "etc/group"
+
+
+class Recipes:
+    """Gathers for one agent. The users and groups of an image are read once."""
+
+    def __init__(self, of: Names, host: HostFacts) -> None:
+        self._names = of
+        self._host = host
+        self._accounts: dict[str, dict[str, str]] = {}
+
+    def host_files(self, task: Task, name: str, network: Attachment) -> tuple[BindMount, ...]:
+        """What the host puts into the container: three files of /etc, and its volumes.
+
+        Blocking. Raises OSError, VolumeError.
+        """
+        directory = self._names.container_dir(task.id, name)
+        written = files.write(task, name, network, directory)
+        return written + volumes.mounts(task, task.container(name), self._names)
+
+    async def inputs(
+        self,
+        task: Task,
+        name: str,
+        unpacked: Unpacked,
+        root: tuple[Mount, ...],
+        mounts: tuple[BindMount, ...],
+    ) -> SpecInputs:
+        """All that the spec needs; ``root`` are the mounts of the container's own snapshot.
+
+        Raises SpecError for an unknown user, OSError for a missing device.
+        """
+        definition, whole = task.container(name), task.definition
+        return SpecInputs(
+            container=definition,
+            image=unpacked.config,
+            user=await self._user(task, name, unpacked, root),
+            host=self._host,
+            rootfs="rootfs",
+            hostname=files.hostname(task, name),
+            netns=None if whole.network_mode == "host" else str(self._names.netns(task.id, name)),
+            cgroup_path=self._names.container_cgroup(task.id, name),
+            pid_mode="host" if whole.pid_mode == "host" else None,
+            ipc_mode=whole.ipc_mode if whole.ipc_mode != "task" else None,
+            injected=_injected(task, name),
+            mounts=mounts,
+            devices=tuple(
+                facts.device(Path(each.host_path)) for each in definition.linux_parameters.devices
+            ),
+            init_path=facts.init_program(),
+            annotations={GROUP_ANNOTATION: task.id},
+        )
+
+    async def _user(
+        self, task: Task, name: str, unpacked: Unpacked, root: tuple[Mount, ...]
+    ) -> User:
+        wanted = task.container(name).user or unpacked.config.user
+        accounts = self._accounts.get(unpacked.chain_id)
+        if accounts is None:
+            scratch = self._names.container_dir(task.id, name) / "root"
+            scratch.mkdir(exist_ok=True)
+            paths = (_PASSWD, _GROUP)
+            accounts = await asyncio.to_thread(rootfs.read_files, root, paths, scratch)
+            self._accounts[unpacked.chain_id] = accounts
+        return resolve_user(wanted, accounts[_PASSWD], accounts[_GROUP])
+
+
+def _injected(task: Task, name: str) -> Mapping[str, str]:
+    """The variables that tell a program where to ask about itself (ECS metadata v3, v4)."""
+    endpoint = task.identity(name).endpoint_id
+    return {
+        "ECS_CONTAINER_METADATA_URI": f"http://169.254.170.2/v3/{endpoint}",
+        "ECS_CONTAINER_METADATA_URI_V4": f"http://169.254.170.2/v4/{endpoint}",
+        "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
+    }

@@ -1,0 +1,53 @@
+"""What is gathered of this host, compared with what the kernel says elsewhere."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from agent.host import facts
+from agent.host.cgroups import Cgroups
+from agent.oci.inputs import DEFAULT_NOFILE
+from agent.task.definition.linux_rules import CAPABILITIES
+
+
+def test_a_device_has_the_kernels_numbers() -> None:
+    found = facts.device(Path("/dev/null"))
+    assert (found.type, found.major, found.minor) == ("c", 1, 3)
+
+
+def test_a_file_is_no_device(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="is not a device"):
+        facts.device(tmp_path / "file")
+
+
+def test_a_missing_device_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        facts.device(tmp_path / "none")
+
+
+def test_a_file_system_of_trees_is_reported_as_version_1(tmp_path: Path) -> None:
+    assert facts.gather(Cgroups(tmp_path)).cgroup_version == 1
+    (tmp_path / "cgroup.controllers").touch()
+    assert facts.gather(Cgroups(tmp_path)).cgroup_version == 2
+
+
+def test_only_known_capabilities_are_given_and_no_terminals(tmp_path: Path) -> None:
+    gathered = facts.gather(Cgroups(tmp_path))
+    assert gathered.capabilities <= CAPABILITIES
+    paths = {each.path for each in gathered.devices}
+    assert "/dev/null" in paths
+    assert not any(each.startswith("/dev/pts/") for each in paths)
+
+
+def test_limits_of_open_files_are_no_higher_than_may_be_set(tmp_path: Path) -> None:
+    gathered = facts.gather(Cgroups(tmp_path))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if "SYS_RESOURCE" in gathered.capabilities:
+        assert gathered.nofile[1] == DEFAULT_NOFILE[1]
+    else:
+        assert gathered.nofile[1] <= hard
+    assert gathered.nofile[0] <= gathered.nofile[1]

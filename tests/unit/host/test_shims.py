@@ -1,0 +1,64 @@
+"""Which processes are taken for leftover shims. They are shells here, named like a shim."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.host import shims
+
+
+@contextmanager
+def running(
+    folder: Path, namespace: str, address: str, container: str, script: str = "echo up; read x"
+) -> Iterator[subprocess.Popen[str]]:
+    """A process with a shim's arguments that waits on its standard input; ended afterwards."""
+    program = folder / "containerd-shim-runc-v2"
+    if not program.exists():
+        program.symlink_to("/bin/sh")
+    arguments = ["-namespace", namespace, "-address", address, "-id", container]
+    with subprocess.Popen(
+        [program, "-c", script, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_shim_of_a_container_is_ended(tmp_path: Path) -> None:
+    address = tmp_path / "c.sock"
+    with running(tmp_path, "ns", str(address), "c1") as shim:
+        assert shims.end_leftover("ns", address, {"c1", "c2"}) == [shim.pid]
+        assert shim.wait(5) == -signal.SIGTERM
+    assert shims.end_leftover("ns", address, {"c1", "c2"}) == []
+
+
+def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    address = tmp_path / "c.sock"
+    stubborn = "trap '' TERM; echo up; read x"
+    with running(tmp_path, "ns", str(address), "c1", stubborn) as shim:
+        assert shims.end_leftover("ns", address, {"c1"}) == [shim.pid]
+        assert shim.wait(5) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("namespace", "socket", "container"),
+    [("other", "c.sock", "c1"), ("ns", "other.sock", "c1"), ("ns", "c.sock", "c2")],
+)
+def test_those_of_others_are_left_alone(
+    tmp_path: Path, namespace: str, socket: str, container: str
+) -> None:
+    with running(tmp_path, namespace, str(tmp_path / socket), container) as other:
+        assert shims.end_leftover("ns", tmp_path / "c.sock", {"c1"}) == []
+        assert other.poll() is None
