@@ -14,7 +14,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -143,19 +143,23 @@ class Images:
         await self.load(_once(built))
 
     async def _import(self, file: BinaryIO) -> tuple[str, ...]:
-        opened = await asyncio.to_thread(archive.Archive, file, _architecture())
-        if not all(image.names for image in opened.images):
-            raise LoadError("an image in the archive has no name: save it with its name and tag")
-        async with self._importing:
-            lease = f"load-{uuid.uuid4().hex}"
-            await self._client.leases.create(lease, expires_at=time.time() + LEASE_S)
-            try:
-                client = self._client.with_lease(lease)
+        with await asyncio.to_thread(archive.Archive, file, _architecture()) as opened:
+            if not all(image.names for image in opened.images):
+                raise LoadError("an image in the archive has no name: save it with name and tag")
+            async with self._importing, self._leased() as client:
                 for image in opened.images:
                     await self._import_one(client, opened, image)
-            finally:
-                await self._client.leases.delete(lease)
-        return tuple(name for image in opened.images for name in image.names)
+            return tuple(name for image in opened.images for name in image.names)
+
+    @asynccontextmanager
+    async def _leased(self) -> AsyncIterator[Containerd]:
+        """What is made with this client is kept until left, or until the lease runs out."""
+        lease = f"load-{uuid.uuid4().hex}"
+        await self._client.leases.create(lease, expires_at=time.time() + LEASE_S)
+        try:
+            yield self._client.with_lease(lease)
+        finally:
+            await self._client.leases.delete(lease)
 
     async def _import_one(
         self, client: Containerd, opened: archive.Archive, image: descriptor.Image

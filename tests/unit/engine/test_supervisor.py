@@ -1,4 +1,4 @@
-"""The loop in random worlds, in simulated time, with crashes; and one test per trap of its rules."""
+"""The loop in random worlds, in simulated time, with crashes; and a test per trap of its rules."""
 
 import asyncio
 import random

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Never as NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
-from agent.config import Settings
-from agent.containerd.client import Containerd
-from agent.containerd.errors import ContainerdError, DeadlineExceeded, Unavailable
-from agent.host.cgroups import CgroupError, Cgroups
-from agent.host.containers import Containers, RuntimeSettings
+from agent.containerd.errors import ContainerdError, DeadlineExceeded, NotFound, Unavailable
+from agent.host.cgroups import CgroupError
 from agent.host.host import RealHost
-from agent.host.images import ImageMissing, Images
-from agent.host.logrouter import LogRouter, LogRouterError
-from agent.host.sandbox import NetworkSettings, Sandboxes
+from agent.host.images import ImageMissing
+from agent.host.logrouter import LogRouterError, LogRouterTimeout
 from agent.host.volumes import VolumeError
 from agent.oci.errors import SpecError
-from agent.oci.inputs import HostFacts
 from agent.task.actions import (
     Action,
     Again,
@@ -27,23 +23,133 @@ from agent.task.actions import (
     CreateContainer,
     DeleteContainer,
     DetachNetwork,
-    Done,
     FindImage,
-    ForgetTask,
     Never,
     PrepareTask,
     ReleaseTask,
-    Result,
     Signal,
     StartContainer,
 )
-from agent.task.definition import TaskDefinition
-from agent.task.model import Absent, Progress, Seen, Unknown, first_progress
+from agent.task.model import Absent, Seen, Unknown, first_progress
 from cni.errors import CNIError, Code, PortTaken
-from metadata.listener import Listeners
-from metadata.source import Owner
 from tests.unit.host import worlds
 from tests.worlds import ATTACHED, IMAGE, container
 
 TASK = worlds.task(container("web"))
-READY = first_progress(TASK).having("web", image=IMAGE, network=ATTACHED)
+PROGRESS = first_progress(TASK).having("web", image=IMAGE, network=ATTACHED)
+FIND, ATTACH, DETACH = FindImage("web"), AttachNetwork("web"), DetachNetwork("web")
+CREATE, START, DELETE = CreateContainer("web"), StartContainer("web"), DeleteContainer("web")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusing:
+    """A part of the host that fails at whatever it is asked."""
+
+    error: Exception
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        def refuse(*args: object, **options: object) -> NoReturn:
+            raise self.error
+
+        return refuse
+
+
+def host(error: Exception, folder: Path) -> RealHost:
+    part: Any = Refusing(error)
+    return RealHost(part, part, part, part, part, worlds.names_below(folder))
+
+
+@pytest.mark.parametrize(
+    "action", [FIND, ATTACH, DETACH, CREATE, START, Signal("web", 15), DELETE, ReleaseTask()]
+)
+@pytest.mark.parametrize(
+    "error",
+    [Unavailable("text", "it is away"), LogRouterError("it is away"), LogRouterTimeout("it is away")],
+)
+async def test_a_helper_process_that_is_away_is_asked_again(
+    tmp_path: Path, action: Action, error: Exception
+) -> None:
+    assert await host(error, tmp_path).act(TASK, PROGRESS, action) == Again("it is away")
+
+
+@pytest.mark.parametrize("action", [DETACH, Signal("web", 15), DELETE, ReleaseTask()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ContainerdError("text", "no"),
+        DeadlineExceeded("text", "no"),
+        CNIError(Code.IO_FAILURE, "no"),
+        OSError("no"),
+    ],
+)
+async def test_what_brings_a_task_down_is_tried_for_ever(
+    tmp_path: Path, action: Action, error: Exception
+) -> None:
+    assert await host(error, tmp_path).act(TASK, PROGRESS, action) == Again("no")
+
+
+@pytest.mark.parametrize(
+    ("action", "error", "result"),
+    [
+        (FIND, ImageMissing("no x"), Never("CannotPullContainerError", "no x")),
+        (FIND, NotFound("text", "gone"), Never("CannotPullContainerError", "gone")),
+        (CREATE, SpecError("odd"), Never("CannotCreateContainerError", "odd")),
+        (CREATE, VolumeError("odd"), Never("VolumeError", "odd")),
+        (CREATE, OSError("full"), Never("CannotCreateContainerError", "full")),
+        (CREATE, ContainerdError("t", "runc: no"), Never("CannotStartContainerError", "runc: no")),
+        (START, ContainerdError("t", "runc: no"), Never("CannotStartContainerError", "runc: no")),
+        (CREATE, DeadlineExceeded("t", "slow"), Never("DockerTimeoutError", "slow")),
+        (START, DeadlineExceeded("t", "slow"), Never("DockerTimeoutError", "slow")),
+        (
+            ATTACH,
+            PortTaken("tcp", 80, "c2"),
+            Never("CannotStartContainerError", "host port 80/tcp is already in use: held by c2"),
+        ),
+        (
+            ATTACH,
+            CNIError(Code.TRY_AGAIN_LATER, "no address is left"),
+            Never("ResourceInitializationError", "no address is left"),
+        ),
+        (
+            ATTACH,
+            CNIError(Code.IO_FAILURE, "veth: no"),
+            Never("ContainerNetworkingError", "veth: no"),
+        ),
+        (ATTACH, OSError("address in use"), Never("ContainerNetworkingError", "address in use")),
+        (PrepareTask(), CgroupError("no memory"), Never("CgroupError", "no memory")),
+    ],
+)
+async def test_what_cant_be_started_ends_under_ecs_name_for_it(
+    tmp_path: Path, action: Action, error: Exception, result: Never
+) -> None:
+    assert await host(error, tmp_path).act(TASK, PROGRESS, action) == result
+
+
+async def test_a_bug_is_no_result(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        await host(KeyError("bug"), tmp_path).act(TASK, PROGRESS, START)
+
+
+async def test_a_container_is_not_created_before_its_image_is_known(tmp_path: Path) -> None:
+    early = first_progress(TASK)
+    result = await host(OSError("unused"), tmp_path).act(TASK, early, CREATE)
+    assert isinstance(result, Never)
+    assert result.error == "CannotCreateContainerError"
+
+
+class Looking(Refusing):
+    """As Refusing, but it can be seen that networks are gone."""
+
+    def look(self, *args: object) -> Absent:
+        return Absent()
+
+
+async def test_a_container_that_cant_be_looked_at_is_unknown(tmp_path: Path) -> None:
+    away: Any = Refusing(Unavailable("containerd is away"))
+    network: Any = Looking(away.error)
+    names = worlds.names_below(tmp_path)
+    names.task_dir(TASK.id).mkdir(parents=True)
+    view = await RealHost(away, away, away, network, away, names).look(TASK, PROGRESS)
+    assert view.containers == {"web": Unknown("containerd is away")}
+    assert view.networks == {"web": Absent()}
+    assert view.task == Seen(None)
