@@ -6,6 +6,6 @@
     world     what peers share: scratch directory, image, containerd, CPU accounts
     rounds    taking turns           summary   medians and ratios          report  tables, JSON
 
-Wall times drift with the machine, so all that is compared takes turns in one run, and the ratios are
-what counts: the median of the ratios of each round. Nothing here is installed.
+Wall times drift with the machine, so all that is compared takes turns in one run, and the ratios
+are what counts: the median of the ratios of each round. Nothing here is installed.
 """

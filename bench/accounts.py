@@ -1,8 +1,8 @@
 """CPU time of everything that one peer needs: its programs and its containers, by cgroup.
 
 A peer has one cgroup with two below it, as cgroup v2 wants processes in leaves only: ``programs``
-(daemons, shims, clients) and ``containers`` (made by the runtime). The kernel adds up both, also for
-processes and cgroups that are gone.
+(daemons, shims, clients) and ``containers`` (made by the runtime). The kernel adds up both, also
+for processes and cgroups that are gone.
 """
 
 from __future__ import annotations
@@ -39,18 +39,31 @@ class Account:
         stat = dict(line.split() for line in lines)
         return int(stat["usage_usec"]) / 1e6
 
+    def running(self, program: str) -> int:
+        """How many processes of this name run in the containers."""
+        lists = (self._directory / "containers").rglob("cgroup.procs")
+        pids = [pid for each in lists for pid in _text(each).split()]
+        return sum(_text(Path("/proc", pid, "comm")).strip() == program for pid in pids)
+
     @property
     def _directory(self) -> Path:
         return self.tree / self.path.lstrip("/")
 
 
-def open_account(root: str, name: str, cgroups: Cgroups | None = None) -> Account:
+def open_account(root: str, name: str) -> Account:
     """The account ``name`` of the run whose cgroups are below ``root``."""
-    cgroups = cgroups or Cgroups()
+    cgroups = Cgroups()
     tree = cgroups.mount if cgroups.version == 2 else cgroups.mount / "cpuacct"
-    account = Account(tree, f"/{root}/{name}")
-    (account._directory / "programs").mkdir(parents=True, exist_ok=True)
-    return account
+    (tree / root / name / "programs").mkdir(parents=True, exist_ok=True)
+    return Account(tree, f"/{root}/{name}")
+
+
+def _text(path: Path) -> str:
+    """What the file says; nothing once its process or cgroup is gone."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def used_s(accounts: Iterable[Account]) -> float:

@@ -6,6 +6,7 @@ request to stop until nothing is left of any, ``cpu`` all CPU time of both.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -24,9 +25,10 @@ from bench.peers.hostlerfleet import HostlerFleet
 from bench.peers.spec import plain
 from bench.programs import Missing
 from bench.report import Report, conditions, spread, table
+from bench.rounds import SETTLE_S
 from bench.summary import ratio, summary
 from bench.versions import versions
-from bench.world import World
+from bench.world import World, ready
 
 COUNT = 50
 TARGETS = {"burst/docker": 0.35}
@@ -78,13 +80,16 @@ async def measure(world: World, options: Options) -> Report:
 
 async def _burst(fleet: Fleet) -> Burst:
     fleet.accounts[0].enter(os.getpid())
+    await asyncio.sleep(SETTLE_S)
     cpu = used_s(fleet.accounts)
     began = time.monotonic()
     await fleet.start(COUNT)
     started = time.monotonic()
+    await ready(fleet.accounts[0], COUNT)
+    stopping = time.monotonic()
     await fleet.stop()
     stopped = time.monotonic()
-    return Burst(started - began, stopped - started, used_s(fleet.accounts) - cpu)
+    return Burst(started - began, stopped - stopping, used_s(fleet.accounts) - cpu)
 
 
 def _fill(

@@ -30,20 +30,26 @@ def parse(arguments: Sequence[str]) -> Options:
     """Reads the arguments; ends the program with a message when they are wrong."""
     parser = argparse.ArgumentParser(prog="bench", description="Measures Hostler beside its peers.")
     parser.add_argument("name", choices=NAMES, help="what to measure")
-    parser.add_argument("--rounds", type=_positive(int), help="turns of each (launch 21, burst 3)")
+    parser.add_argument("--rounds", type=_count, help="turns of each (launch 21, burst 3)")
     parser.add_argument(
-        "--idle", type=_positive(float), default=20.0, help="seconds to watch an idle agent (20)"
+        "--idle", type=_seconds, default=20.0, help="seconds to watch an idle agent (20)"
     )
     parser.add_argument("--json", type=Path, help="a file for the figures and ratios")
     given = parser.parse_args(arguments)
     return Options(given.name, given.rounds or ROUNDS[given.name], given.idle, given.json)
 
 
-def _positive(kind: type[int] | type[float]):  # type: ignore[no-untyped-def]
-    def read(text: str) -> float:
-        value = kind(text)
-        if value <= 0:
-            raise argparse.ArgumentTypeError("must be more than 0")
-        return value
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError("must be a number from 1 up")
+    return int(text)
 
-    return read
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 3600:
+        raise argparse.ArgumentTypeError("must be seconds, more than 0 and less than 3600")
+    return seconds

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from bench import burst, launch
-from bench.command import parse
+from bench.command import Options, parse
+from bench.report import Report
 from bench.sealed import RESULT
 from bench.world import open_world
 
@@ -21,13 +22,12 @@ def main(scratch: Path, arguments: list[str]) -> None:
     logging.basicConfig(level=logging.WARNING)
     options = parse(arguments)
     _settle_in()
-    report = asyncio.run(_measured(scratch, arguments))
+    report = asyncio.run(_measured(scratch, options))
     print(report.text(options.name))
     (scratch / RESULT).write_text(report.json())
 
 
-async def _measured(scratch: Path, arguments: list[str]):  # type: ignore[no-untyped-def]
-    options = parse(arguments)
+async def _measured(scratch: Path, options: Options) -> Report:
     async with open_world(scratch) as world:
         return await BENCHMARKS[options.name](world, options)
 
@@ -37,7 +37,7 @@ def _settle_in() -> None:
     for command in (
         ("ip", "link", "set", "lo", "up"),
         ("mount", "-t", "tmpfs", "tmpfs", "/run"),
-        ("mount", "-t", "tmpfs", "tmpfs", "/dev/shm"),  # noqa: S108 - a mount point
+        ("mount", "-t", "tmpfs", "tmpfs", "/dev/shm"),
     ):
         subprocess.run(command, check=True)
 

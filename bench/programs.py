@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -69,14 +69,11 @@ async def daemon(
     *command: str, env: Mapping[str, str], scratch: Path, ready: Path
 ) -> AsyncIterator[int]:
     """The program runs and serves the unix socket ``ready``; gives its pid. Ended at the end."""
-    scratch.mkdir(parents=True, exist_ok=True)
     log = scratch / "log"
-    resolved = shutil.which(command[0]) or command[0]
-    pid = spawn([resolved, *command[1:]], env, pid_file=scratch / "pid", log=log)
-    process = Daemon.child(pid)
+    process = Daemon.child(await asyncio.to_thread(_spawn, command, env, scratch, log))
     try:
         await _serving(process, ready, log)
-        yield pid
+        yield process.pid
     finally:
         process.signal(signal.SIGTERM)
         if not await process.ended_within(STOP_S):
@@ -98,21 +95,29 @@ async def ended(pid: int) -> None:
         process.release()
 
 
+def _spawn(command: Sequence[str], env: Mapping[str, str], scratch: Path, log: Path) -> int:
+    scratch.mkdir(parents=True, exist_ok=True)
+    program = shutil.which(command[0]) or command[0]
+    return spawn([program, *command[1:]], env, pid_file=scratch / "pid", log=log)
+
+
 async def _serving(process: Daemon, ready: Path, log: Path) -> None:
     try:
         async with asyncio.timeout(READY_S):
             while not await _connects(ready):
                 if await process.ended_within(_LOOK_AGAIN_S):
-                    raise ProgramFailed(f"it has ended; it said:\n{log.read_text()[-_TAIL:]}")
+                    raise ProgramFailed(f"it has ended; it said:\n{_tail(log)}")
     except TimeoutError:
-        raise ProgramFailed(
-            f"nothing serves {ready}; it said:\n{log.read_text()[-_TAIL:]}"
-        ) from None
+        raise ProgramFailed(f"nothing serves {ready}; it said:\n{_tail(log)}") from None
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-_TAIL:].strip()
 
 
 async def _connects(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)
+        probe.settimeout(0)
         try:
             await asyncio.get_running_loop().sock_connect(probe, str(path))
         except OSError:

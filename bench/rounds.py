@@ -1,7 +1,8 @@
-"""Taking turns: in every round each peer runs one container that sleeps and one that ends at once."""
+"""Taking turns: in a round each peer runs a container that sleeps and one that ends at once."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Sequence
@@ -9,6 +10,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench.accounts import Account, used_s
+from bench.world import ready
+
+SETTLE_S = 0.05
+"""For a while after a process was moved between cgroups the kernel moves others without waiting for
+its readers (about 10 ms): whoever starts a container just then gains what users don't."""
 
 
 class Peer(Protocol):
@@ -44,7 +50,7 @@ class Life:
 async def alternate(peers: Sequence[Peer], rounds: int) -> dict[str, list[Life]]:
     """The lives by the peers' names, one for each round. An unmeasured round comes first.
 
-    Each round begins with the next peer, as what one leaves the kernel to do costs the one after it.
+    Each round begins with the next peer, as what one leaves the kernel to do costs the next.
     """
     lives: dict[str, list[Life]] = {each.name: [] for each in peers}
     for turn in range(rounds + 1):
@@ -59,15 +65,19 @@ async def alternate(peers: Sequence[Peer], rounds: int) -> dict[str, list[Life]]
 async def live(peer: Peer, name: str) -> Life:
     """One turn of one peer."""
     peer.accounts[0].enter(os.getpid())
+    await asyncio.sleep(SETTLE_S)
     cpu = used_s(peer.accounts)
     began = time.monotonic()
     await peer.start(name)
     started = time.monotonic()
+    await ready(peer.accounts[0], 1)
+    stopping = time.monotonic()
     await peer.stop(name)
     stopped = time.monotonic()
     await peer.remove(name)
     cpu = used_s(peer.accounts) - cpu
+    await asyncio.sleep(SETTLE_S)
     again = time.monotonic()
     await peer.once(f"{name}-once")
     once = time.monotonic() - again
-    return Life(started - began, stopped - started, cpu, once)
+    return Life(started - began, stopped - stopping, cpu, once)

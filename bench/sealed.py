@@ -7,6 +7,7 @@ scratch directory and the cgroups are the host's; both carry one name and are re
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -25,10 +26,19 @@ RESULT = "result.json"
 # catatonit is a first process that reaps what the engines leave to it.
 _SEAL = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 _INIT = ("catatonit", "--")
+_NEEDED = ("unshare", "catatonit", "containerd", "runc", "ip")
 
 
 def run(options: Options) -> int:
-    """Runs the benchmark; gives its exit status. Nothing of it is left when this returns."""
+    """Runs the benchmark; gives its exit status. Nothing of it is left when this returns.
+
+    Ends the program with a message where it can't be run.
+    """
+    for each in _NEEDED:
+        if shutil.which(each) is None:
+            sys.exit(f"bench: {each} is not installed")
+    if os.geteuid() != 0:
+        sys.exit("bench: must run as root")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     scratch = Path(tempfile.mkdtemp(prefix="hostler-bench-"))
     try:
@@ -36,17 +46,18 @@ def run(options: Options) -> int:
         status = _wait([*_SEAL, *_INIT, *inside])
         if status == 0 and options.json is not None:
             shutil.copyfile(scratch / RESULT, options.json)
-        return status
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        status = 128 + signal.SIGINT
     finally:
         Cgroups().remove(f"/{scratch.name}")
         shutil.rmtree(scratch)
+    return status
 
 
 def _wait(command: list[str]) -> int:
     # In a session of its own, so that Ctrl-C reaches us alone and everything ends in one way.
-    process = subprocess.Popen(command, start_new_session=True)
+    root = Path(__file__).parent.parent  # where -m finds the package
+    process = subprocess.Popen(command, cwd=root, start_new_session=True)
     try:
         return process.wait()
     finally:

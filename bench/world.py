@@ -1,11 +1,12 @@
 """What the peers share: a scratch directory, the image in all its forms, one containerd, accounts.
 
-``ctr``, the bare client and Hostler use the same containerd, each with containers of its own; Docker
-and podman bring their own stores.
+``ctr``, the bare client and Hostler use the same containerd, each with containers of its own;
+Docker and podman bring their own stores.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tarfile
 from collections.abc import AsyncIterator
@@ -29,10 +30,13 @@ SLEEPER = ("sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait")
 
 QUITTER = ("true",)
 
+READY_S = 10.0
+_LOOK_AGAIN_S = 0.002
+
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """``layer`` is the image's one layer as a tar file; ``containerd`` is counted in its account."""
+    """``layer``: the image's one layer, a tar file. ``containerd``: the account of that daemon."""
 
     scratch: Path
     layer: Path
@@ -66,6 +70,16 @@ async def open_world(scratch: Path) -> AsyncIterator[World]:
             yield World(scratch, layer, containerd.socket, client, account)
     finally:
         await containerd.stop()
+
+
+async def ready(account: Account, count: int) -> None:
+    """So many sleepers of the account would hear SIGTERM: each has come as far as its ``sleep``.
+
+    Before that, the signal would be lost on a process 1. Raises TimeoutError.
+    """
+    async with asyncio.timeout(READY_S):
+        while account.running("sleep") < count:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
 
 def extract(layer: Path, target: Path) -> None:

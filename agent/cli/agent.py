@@ -110,7 +110,7 @@ def _setting(text: str) -> tuple[str, str]:
 def _set_up_logging(level: str) -> None:
     handler = logging.StreamHandler()
     if _to_journal():
-        handler.setFormatter(_Journal())
+        handler.setFormatter(JournalFormatter())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=LEVELS[level], handlers=[handler])
@@ -118,11 +118,11 @@ def _set_up_logging(level: str) -> None:
 
 def _to_journal() -> bool:
     """Whether standard error is the journal's: systemd.exec(5), JOURNAL_STREAM."""
-    status = os.fstat(sys.stderr.fileno())
+    status = os.fstat(2)
     return os.environ.get("JOURNAL_STREAM", "") == f"{status.st_dev}:{status.st_ino}"
 
 
-class _Journal(logging.Formatter):
+class JournalFormatter(logging.Formatter):
     """``<priority>`` before every line, since each becomes an entry of its own."""
 
     def __init__(self) -> None:

@@ -73,12 +73,13 @@ class Client:
     def _read(self, body: bytes, status: int) -> Answer:
         try:
             answer = json.loads(body)
-        except ValueError as error:
-            raise CommandError(f"what answers on {self._path} is not an agent") from error
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise CommandError(f"what answers on {self._path} is not an agent")
         if status != http.client.OK:
             raise CommandError(f"{answer.get('__type', status)}: {answer.get('message', '')}")
-        read: Answer = answer
-        return read
+        return answer
 
 
 class _Connection(http.client.HTTPConnection):

@@ -40,8 +40,8 @@ def follow(client: Client, task: Followed, screen: Screen, interrupts: Interrupt
     """Shows the task's steps and logs until it is closed; gives its exit code.
 
     That is the code of the essential container that ended first, which is the one that ended the
-    task; ``NO_EXIT_CODE`` if that one never ran. The first SIGINT or SIGTERM stops the task
-    gracefully, the second kills it, the third gives ``LEFT`` at once.
+    task; ``NO_EXIT_CODE`` if that one never ran. The first SIGINT, SIGTERM or SIGHUP stops the
+    task gracefully, the second kills it, the third gives ``LEFT`` at once.
     """
     readers = [LogReader(client, task.arn, each) for each in task.logs]
     steps: list[dict[str, Any]] = []
@@ -77,11 +77,11 @@ def _interrupted(client: Client, arn: str, interrupts: Interrupts) -> bool:
     """Acts on the signals that came; whether the user wants to leave."""
     while number := interrupts.take():
         if number == 1:
-            _say("stopping the task; once more to kill it")
             client.call("StopTask", {"task": arn})
+            _say("stopping the task; once more to kill it")
         elif number == 2:
-            _say("killing the task; once more to leave it alone")
             client.call("StopTask", {"task": arn, "force": True})
+            _say("killing the task; once more to leave it alone")
         else:
             return True
     return False

@@ -18,7 +18,7 @@ def inspect(
     ] = True,
     socket: Socket = None,
 ) -> None:
-    """Show a task, its definition and its timeline, as JSON."""
+    """Show all about a task, as JSON."""
     client = connect(socket)
     arn = tasks.find(client, task)["taskArn"]
     watched = client.call("Hostler.WatchTask", {"task": arn})

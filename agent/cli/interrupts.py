@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, counted, for commands that must do something about them.
+"""SIGINT, SIGTERM and SIGHUP, counted, for commands that must do something about them.
 
 A signal ends a wait at once and never breaks off anything else, so nothing is lost or shown twice.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import TypeVar
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ class _Interrupt(KeyboardInterrupt):
 
 
 class Interrupts:
-    """Counts the signals while it is entered. For the main thread."""
+    """Counts the signals while it is entered, but for ignored ones (nohup). For the main thread."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -29,8 +29,9 @@ class Interrupts:
         self._before = [signal.getsignal(each) for each in SIGNALS]
 
     def __enter__(self) -> Interrupts:
-        for each in SIGNALS:
-            signal.signal(each, self._on_signal)
+        for number, before in zip(SIGNALS, self._before, strict=True):
+            if before is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
         return self
 
     def __exit__(

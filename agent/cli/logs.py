@@ -48,10 +48,10 @@ def logs(
     json: AsJson = False,
     socket: Socket = None,
 ) -> None:
-    """Print what a task's containers have written, in the order of time.
+    """Print what a task's containers wrote.
 
     What one container wrote comes as it was written, its standard error on standard error. With
-    several containers each line names its container.
+    several containers the lines are in the order of time, each with its container's name.
     """
     client = connect(socket)
     found = tasks.find(client, task)

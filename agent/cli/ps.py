@@ -20,7 +20,7 @@ def ps(
     json: AsJson = False,
     socket: Socket = None,
 ) -> None:
-    """List the tasks that run, a line for each container."""
+    """List tasks, a line for each container."""
     client = connect(socket)
     found = tasks.describe(client, tasks.all_arns(client))
     shown = [each for each in found if all_ or each["lastStatus"] != "STOPPED"]

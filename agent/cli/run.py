@@ -49,10 +49,11 @@ def run(
     json: AsJson = False,
     socket: Socket = None,
 ) -> None:
-    """Run a task: show each step as it happens and what the containers write, until it has ended.
+    """Run a task and stay with it to its end.
 
-    Ctrl-C stops the task gracefully, a second one kills it, a third one leaves it alone. Ends with
-    the exit code of the essential container that ended first.
+    Each step is shown as it happens, and what the containers write. Ctrl-C stops the task
+    gracefully, a second one kills it, a third one leaves it alone. The exit code is that of the
+    essential container that ended first, or 1 if that one never ran.
     """
     client = connect(socket)
     definition = find_definition(client, what)

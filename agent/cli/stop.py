@@ -25,7 +25,10 @@ def stop(
     ] = False,
     socket: Socket = None,
 ) -> None:
-    """Stop a task: SIGTERM to its containers, SIGKILL to those that outlast their stop timeout."""
+    """Stop a task gracefully, or kill it.
+
+    Its containers get SIGTERM, and SIGKILL when they outlast their stop timeout.
+    """
     client = connect(socket)
     arn = tasks.find(client, task)["taskArn"]
     client.call("StopTask", {"task": arn, "reason": reason, "force": force})

@@ -17,9 +17,7 @@ def find(client: Client, text: str) -> Answer:
     """The task whose id begins with ``text``, or whose ARN it is. Raises CommandError."""
     wanted = task_id(text)
     if len(wanted) < SHORTEST_PREFIX:
-        raise CommandError(
-            f"{text!r} is too short: give at least {SHORTEST_PREFIX} characters"
-        )
+        raise CommandError(f"{text!r} is too short: give at least {SHORTEST_PREFIX} characters")
     found = [each for each in all_arns(client) if task_id(each).startswith(wanted)]
     if len(found) > 1:
         raise CommandError(f"{len(found)} tasks begin with {text}: give more characters of the id")

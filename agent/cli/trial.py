@@ -61,11 +61,11 @@ def _run(client: Client, file: str, interrupts: Interrupts) -> int:
     definition = find_definition(client, file)
     task = start(client, definition, {})
     screen = Text([each["name"] for each in definition["containerDefinitions"]])
-    code = stay(client, definition, task, screen, interrupts, logs=True)
-    if code == LEFT:  # there is nobody else to end what the user left
+    try:
+        return stay(client, definition, task, screen, interrupts, logs=True)
+    finally:  # left by the user or broken off: there is nobody else to end it
         client.call("StopTask", {"task": task["taskArn"], "force": True})
         until_closed(client, task["taskArn"])
-    return code
 
 
 def private_settings(root: Path) -> dict[str, str]:
@@ -77,7 +77,7 @@ def private_settings(root: Path) -> dict[str, str]:
         "HOSTLER_RUN_DIR": str(root / "run"),
         "HOSTLER_CONTAINERD": "embedded",
         "HOSTLER_BRIDGE": f"ht{token}",
-        "HOSTLER_BRIDGE_SUBNET": str(_free_subnet(_routes(Path("/proc/net/route").read_text()))),
+        "HOSTLER_BRIDGE_SUBNET": str(free_subnet(routes(Path("/proc/net/route").read_text()))),
         "HOSTLER_NFT_TABLE": f"ht{token}",
         "HOSTLER_CGROUP_PARENT": f"/ht{token}",
         "HOSTLER_VETH_PREFIX": f"t{token[:3]}",
@@ -152,7 +152,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         print(f"hostler: the agent did not end within {END_S:.0f} s: killed", file=sys.stderr)
 
 
-def _routes(table: str) -> list[ipaddress.IPv4Network]:
+def routes(table: str) -> list[ipaddress.IPv4Network]:
     """Where this host's IPv4 packets go, from the text of /proc/net/route (proc(5))."""
     found = []
     for line in table.splitlines()[1:]:
@@ -166,7 +166,7 @@ def _address(number: str) -> ipaddress.IPv4Address:
     return ipaddress.IPv4Address(int(number, 16).to_bytes(4, sys.byteorder))
 
 
-def _free_subnet(routes: list[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
+def free_subnet(routes: list[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
     """A subnet of ``SUBNETS`` that overlaps no route but the default one, chosen at random."""
     taken = [each for each in routes if each.prefixlen > 0]
     free = [each for each in SUBNETS.subnets(new_prefix=24) if not any(map(each.overlaps, taken))]

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -91,7 +91,7 @@ class Images:
         target = record.target.digest
         if target not in self._found:
             self._found[target] = await self._read(name, record.target)
-        return self._found[target]
+        return replace(self._found[target], name=name)  # an image may have several names
 
     async def unpacked(self, image_id: str) -> Unpacked:
         """What containers of the image with this config are made of. Raises ContainerdError."""
@@ -206,7 +206,7 @@ class Images:
             manifest = await self._manifest(target)
             image_id = str(manifest["config"]["digest"])
             config = (await self.unpacked(image_id)).config
-        except (SpecError, KeyError, ValueError) as error:
+        except (SpecError, KeyError, TypeError, ValueError) as error:
             raise ImageMissing(f"image {name} can't be read: {error}") from error
         return Image(name, image_id, target.digest, signal_number(config.stop_signal))
 

@@ -74,15 +74,10 @@ def _verdict(
             f"container {target.name} did not reach {needs.condition} within its startTimeout of "
             f"{target.start_timeout}s"
         )
-    if facts.ended and facts.started_at is None and facts.exit_code is None:
-        why = facts.reason or "it was stopped"
-        return Hopeless(f"container {target.name} did not start: {why}")
-    if needs.condition == "SUCCESS" and facts.ended and facts.exit_code != 0:
-        return Hopeless(f"container {target.name} did not exit with 0 but {_exit(facts)}")
     if _satisfied(needs, facts):
         return Ready()
-    if facts.ended and needs.condition == "HEALTHY":
-        return Hopeless(f"container {target.name} ended before it was healthy")
+    if facts.ended:
+        return Hopeless(f"container {target.name} {_end(facts)}, so it can't be {needs.condition}")
     return NotYet(f"waiting for {target.name} to be {needs.condition}", until=limit)
 
 
@@ -98,16 +93,21 @@ def _start_limit(
 
 def _satisfied(needs: Dependency, facts: ContainerProgress) -> bool:
     """A container that ended because of its own dependencies has an exit code: it has exited."""
+    exited = facts.ended and facts.exit_code is not None
     match needs.condition:
         case "START":
-            return facts.started_at is not None or facts.ended
+            return facts.started_at is not None or exited
         case "COMPLETE":
-            return facts.ended and facts.exit_code is not None
+            return exited
         case "SUCCESS":
-            return facts.ended and facts.exit_code == 0
+            return exited and facts.exit_code == 0
         case "HEALTHY":
             return not facts.ended and facts.health.status is Health.HEALTHY
 
 
-def _exit(facts: ContainerProgress) -> str:
-    return "an unknown status" if facts.exit_code is None else str(facts.exit_code)
+def _end(facts: ContainerProgress) -> str:
+    if facts.exit_code is not None:
+        return f"exited with {facts.exit_code}"
+    if facts.started_at is not None:
+        return "ended with an unknown exit code"
+    return f"did not start ({facts.reason or 'it was stopped'})"

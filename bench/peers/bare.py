@@ -63,6 +63,11 @@ class Bare:
 
 async def open_bare(world: World, name: str, specs: Specs) -> Bare:
     """The image is unpacked in containerd."""
+    return Bare(world, name, specs, await unpacked_image(world))
+
+
+async def unpacked_image(world: World) -> str:
+    """The snapshot of the image, which is in containerd from now on."""
     images = Images(world.client, world.scratch / "spool")
     image = await images.find(hello.NAME)
-    return Bare(world, name, specs, (await images.unpacked(image.id)).chain_id)
+    return (await images.unpacked(image.id)).chain_id

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from agent.registry import hello
 from bench import programs
 from bench.accounts import Account
-from bench.peers.bare import STOP_S, open_bare
-from bench.peers.spec import plain
+from bench.peers.bare import STOP_S, unpacked_image
 from bench.programs import installed
 from bench.world import NAMESPACE, QUITTER, SLEEPER, World
-from agent.registry import hello
 
 
 class Ctr:
@@ -45,5 +44,5 @@ class Ctr:
 async def open_ctr(world: World) -> Ctr:
     """The image is unpacked in containerd."""
     installed("ctr")
-    await open_bare(world, "unused", plain())
+    await unpacked_image(world)
     return Ctr(world)

@@ -26,12 +26,7 @@ _WAIT_S = 10.0
 _DEADLINE = aiohttp.ClientTimeout(total=60.0)
 _ECS = "AmazonEC2ContainerServiceV20141113."
 
-_COMMAND = (
-    sys.executable,
-    "-c",
-    "import asyncio, os; from agent import app, config;"
-    " asyncio.run(app.run(config.load({}, os.environ, ())))",
-)
+_COMMAND = (sys.executable, "-m", "agent", "agent")
 
 
 class Agent:

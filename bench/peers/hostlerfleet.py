@@ -6,7 +6,7 @@ import asyncio
 
 from bench.accounts import Account
 from bench.peers.hostler import ACCOUNT, Agent, Waiter, definition
-from bench.world import SLEEPER, World
+from bench.world import SLEEPER, World, ready
 
 FAMILY = "fleet"
 _MOST_AT_ONCE = 10
@@ -26,6 +26,7 @@ class HostlerFleet:
         """The task definition is registered, and one task was run."""
         await self._agent.ecs("RegisterTaskDefinition", **definition(FAMILY, "bridge", SLEEPER))
         await self.start(1)
+        await ready(self.accounts[0], 1)
         await self.stop()
 
     async def start(self, count: int) -> None:

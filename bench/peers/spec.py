@@ -1,7 +1,7 @@
 """The OCI runtime spec for the peers that need one: what Hostler writes for the same container.
 
-Without its seccomp filter unless asked for, as neither ``ctr run`` nor ``runc spec`` has one, and with
-a new network namespace.
+Without its seccomp filter unless asked for, as neither ``ctr run`` nor ``runc spec`` has one, and
+with a new network namespace.
 """
 
 from __future__ import annotations

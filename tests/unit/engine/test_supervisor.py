@@ -5,8 +5,6 @@ import random
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import looptime
 import pytest
@@ -17,24 +15,13 @@ from agent.engine.feed import Feed
 from agent.engine.store import Store
 from agent.engine.supervisor import Supervisor
 from agent.task.actions import Action, Result
-from agent.task.model import Intent, Progress, StopRequest, Task, View, first_progress
+from agent.task.model import Progress, StopRequest, Task, View
 from agent.task.stopping import Rules
 from tests.fakes.host import Behaviour, FakeHost
+from tests.fakes.store import MemoryStore
 from tests.worlds import container, task
 
 RULES = Rules(stop_timeout_s=5.0)
-
-
-class MemoryStore(Store):
-    """A store whose disk is memory: same reads and writers, no thread (time is simulated)."""
-
-    def __init__(self, made: Task) -> None:
-        super().__init__(Path("/nonexistent"))
-        self._intents[made.id] = Intent(made)
-        self._progress[made.id] = first_progress(made)
-
-    async def _write(self, change: object) -> Any:
-        await asyncio.sleep(0.001)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ TABLE = {
     "unhealthy": (Ready, NotYet, NotYet, NotYet),
     "exited 0": (Ready, Ready, Ready, Hopeless),
     "exited 1": (Ready, Ready, Hopeless, Hopeless),
-    "vanished": (Ready, NotYet, Hopeless, Hopeless),
+    "vanished": (Ready, Hopeless, Hopeless, Hopeless),
     "never started": (Hopeless, Hopeless, Hopeless, Hopeless),
     "given up for its own dependency": (Ready, Ready, Hopeless, Hopeless),
 }
@@ -75,10 +75,10 @@ def test_a_container_without_dependencies_may_start() -> None:
 
 def test_the_reason_names_the_dependency_and_what_became_of_it() -> None:
     assert asked(pair("SUCCESS"), db=STATES["exited 1"]) == Hopeless(
-        "container db did not exit with 0 but 1"
+        "container db exited with 1, so it can't be SUCCESS"
     )
     assert asked(pair("SUCCESS"), db=STATES["never started"]) == Hopeless(
-        "container db did not start: CannotPull: no"
+        "container db did not start (CannotPull: no), so it can't be SUCCESS"
     )
 
 

@@ -28,10 +28,11 @@ TASK = task(container("web", stopTimeout=5))
 ASKED = Intent(TASK, StopRequest(0.0, "asked"))
 FORCED = Intent(TASK, StopRequest(0.0, "asked", force=True))
 RUNNING = running(ASKED)
+RUNS = Seen(UP)
 
 
 def pushed(
-    look: Look[ContainerSeen] = Seen(UP),
+    look: Look[ContainerSeen] = RUNS,
     progress: Progress = RUNNING,
     *,
     intent: Intent = ASKED,

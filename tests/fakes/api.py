@@ -1,0 +1,100 @@
+"""An agent's API on a unix socket that answers from a script and remembers what it was asked."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+Body = dict[str, Any]
+Answering = Callable[[Body], Body]
+
+
+class Refused(Exception):
+    """Raised by an answering function: the API error of this name."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class FakeApi(socketserver.ThreadingUnixStreamServer):
+    """``answers`` has, by call, a body or a function from request to body."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), _Handler)
+        self.path = path
+        self.answers: dict[str, Body | Answering] = {}
+        self.calls: list[tuple[str, Body]] = []
+        self.loaded = b""
+
+    def asked(self, name: str) -> list[Body]:
+        """The requests of one call, in order."""
+        return [body for called, body in self.calls if called == name]
+
+    def answer(self, name: str, body: Body) -> Body:
+        self.calls.append((name, body))
+        found = self.answers.get(name)
+        if found is None:
+            raise Refused("UnknownOperationException", f"{name} is not served")
+        return found(body) if callable(found) else found
+
+
+@contextmanager
+def serving(path: Path) -> Iterator[FakeApi]:
+    """A fake API on ``path``."""
+    with FakeApi(path) as api:
+        thread = threading.Thread(target=api.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield api
+        finally:
+            api.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FakeApi
+
+    def do_POST(self) -> None:
+        body = self._body()
+        try:
+            if self.path == "/images":
+                self.server.loaded = body
+                answer = self.server.answer("POST /images", {})
+            else:
+                name = self.headers["X-Amz-Target"].removeprefix(
+                    "AmazonEC2ContainerServiceV20141113."
+                )
+                answer = self.server.answer(name, json.loads(body))
+            self._send(200, answer)
+        except Refused as error:
+            self._send(400, {"__type": error.code, "message": str(error)})
+
+    def _body(self) -> bytes:
+        if "Content-Length" in self.headers:
+            return self.rfile.read(int(self.headers["Content-Length"]))
+        data = b""
+        while size := int(self.rfile.readline(), 16):
+            data += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return data
+
+    def _send(self, status: int, answer: Mapping[str, Any]) -> None:
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""

@@ -1,0 +1,161 @@
+"""A real agent with a private root, for system tests, and a look at what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from agent.cli import tasks
+from agent.cli.client import Answer, Client
+from agent.cli.stop import until_closed
+from agent.cli.trial import private_settings, spawn_agent, until_ready
+
+END_S = 30.0
+ROOT = Path(__file__).parents[2]
+
+
+class Agent:
+    """An agent below ``root``; started by ``start``, and again after ``stop`` or ``kill9``."""
+
+    def __init__(self, root: Path, settings: Mapping[str, str]) -> None:
+        self.root = root
+        self.settings = {**private_settings(root), **settings}
+        self.socket = Path(self.settings["HOSTLER_RUN_DIR"]) / "api.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the agent, which must have been started."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """It serves."""
+        address = self.root / "notify"
+        address.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(str(address))
+            self._process = spawn_agent(self.settings, address)
+            until_ready(self._process, notify)
+
+    def stop(self) -> int:
+        """It has ended after SIGTERM; gives its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill9(self) -> None:
+        """It has ended after SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Another one serves."""
+        self.stop()
+        self.start()
+
+    def call(self, name: str, **body: Any) -> Answer:
+        """Answer of an API call."""
+        return Client(self.socket).call(name, body, wait_s=float(body.get("waitSeconds", 0)))
+
+    def run(self, definition: Mapping[str, Any], **asked: Any) -> str:
+        """ARN of a task of that definition, just accepted."""
+        registered = self.call("RegisterTaskDefinition", **definition)["taskDefinition"]
+        answer = self.call("RunTask", taskDefinition=registered["taskDefinitionArn"], **asked)
+        return str(answer["tasks"][0]["taskArn"])
+
+    def cli(self, *arguments: str, **given: Any) -> subprocess.CompletedProcess[str]:
+        """``hostler`` with these arguments, pointed at this agent, run to its end."""
+        command = self.command(*arguments)
+        return subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, **given
+        )
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of ``cli``."""
+        return [sys.executable, "-m", "agent", *arguments, "--socket", str(self.socket)]
+
+    def end_all(self) -> None:
+        """Every task is closed and the agent has ended. It is started for that if need be."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+        client = Client(self.socket)
+        arns = tasks.all_arns(client)
+        for arn in arns:
+            client.call("StopTask", {"task": arn, "force": True})
+        for arn in arns:
+            until_closed(client, arn)
+        self.stop()
+
+    def left_behind(self) -> list[str]:
+        """What is still on the host of this agent's, apart from its directories."""
+        return [
+            *(f"mount {each}" for each in self._mounts()),
+            *(f"link {each}" for each in self._links()),
+            *(f"table {each}" for each in _tables() if each == self.settings["HOSTLER_NFT_TABLE"]),
+            *(f"cgroup {each}" for each in self._cgroups()),
+            *(f"process {each.pid} {' '.join(each.cmdline())}" for each in self._processes()),
+        ]
+
+    def remove(self) -> None:
+        """Processes and directories are gone whatever happened before. The last resort."""
+        for each in self._processes():
+            each.kill()
+        for mount in reversed(self._mounts()):
+            subprocess.run(["umount", "--lazy", mount], check=False)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._process.wait(END_S)
+
+    def _mounts(self) -> list[str]:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        points = [line.split()[4] for line in lines]
+        return [each for each in points if each.startswith(str(self.root))]
+
+    def _links(self) -> list[str]:
+        prefixes = (self.settings["HOSTLER_BRIDGE"], self.settings["HOSTLER_VETH_PREFIX"])
+        return [name for _, name in socket.if_nameindex() if name.startswith(prefixes)]
+
+    def _cgroups(self) -> list[Path]:
+        name = self.settings["HOSTLER_CGROUP_PARENT"].removeprefix("/")
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        points = {line.split()[4] for line in mounts if " - cgroup" in line}
+        return [path for each in points if (path := Path(each) / name).exists()]
+
+    def _processes(self) -> list[psutil.Process]:
+        """Those that name our root in their command line: agent, containerd, shims, log router."""
+        return [
+            each
+            for each in psutil.process_iter(["cmdline"])
+            if any(str(self.root) in word for word in each.info["cmdline"] or ())
+        ]
+
+
+def _tables() -> list[str]:
+    command = ["nft", "--json", "list", "tables"]
+    listed = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    return [each["table"]["name"] for each in listed["nftables"] if "table" in each]
+
+
+@contextmanager
+def running_agent(**settings: str) -> Iterator[Agent]:
+    """An agent that serves; at the end all its tasks are stopped and nothing may be left of it."""
+    agent = Agent(Path(tempfile.mkdtemp(prefix="ht-")), settings)
+    try:
+        agent.start()
+        yield agent
+        agent.end_all()
+        assert agent.left_behind() == []
+    finally:
+        agent.remove()

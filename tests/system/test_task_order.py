@@ -1,0 +1,154 @@
+"""Which container starts and stops when, what each exit means for the task, and health."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.agent import Agent, running_agent
+from tests.system.tasks import SERVES, WAITS, Task, needs, run, shell
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[Agent]:
+    with running_agent() as agent:
+        yield agent
+
+
+def healthy_when(path: str, **fields: object) -> dict[str, object]:
+    """A health check that succeeds while the file is there."""
+    return {"command": ["CMD-SHELL", f"test -e {path}"], "interval": 5, "retries": 1, **fields}
+
+
+def order_of(task: Task, what: str) -> list[str]:
+    """The containers in the order in which this happened to them."""
+    return [container for container, step in task.story() if step == what]
+
+
+def test_each_condition_is_waited_for(agent: Agent) -> None:
+    check = healthy_when("/tmp/ready", startPeriod=30)
+    task = run(
+        agent,
+        shell(
+            "app",
+            "exit 0",
+            dependsOn=[
+                {"containerName": "started", "condition": "START"},
+                {"containerName": "completed", "condition": "COMPLETE"},
+                {"containerName": "succeeded", "condition": "SUCCESS"},
+                {"containerName": "healthy", "condition": "HEALTHY"},
+            ],
+        ),
+        shell("started", SERVES, essential=False),
+        shell("completed", "exit 3", essential=False),
+        shell("succeeded", "exit 0", essential=False),
+        shell("healthy", f"touch /tmp/ready; {SERVES}", essential=False, healthCheck=check),
+    )
+    task.until_closed()
+    begun = task.at("app", "created")
+    assert task.at("started", "started") <= begun
+    assert task.at("completed", "exited", "3") <= begun
+    assert task.at("succeeded", "exited", "0") <= begun
+    assert task.at("healthy", "healthy") <= begun
+    codes = {"app": 0, "started": 0, "completed": 3, "succeeded": 0, "healthy": 0}
+    assert task.exit_codes() == codes
+    assert task.leftovers() == []
+
+
+def test_a_chain_starts_in_order_and_stops_in_reverse(agent: Agent) -> None:
+    slow = f"trap 'sleep 0.2; exit 0' TERM; {WAITS}"
+    task = run(
+        agent,
+        shell("c", slow, dependsOn=needs("b", "START")),
+        shell("b", slow, dependsOn=needs("a", "START")),
+        shell("a", slow),
+    )
+    task.until_running()
+    task.stop()
+    task.until_closed()
+    assert order_of(task, "started") == ["a", "b", "c"]
+    assert order_of(task, "exited") == ["c", "b", "a"]
+    for dependent, dependency in (("c", "b"), ("b", "a")):
+        assert task.at(dependent, "exited") <= task.at(dependency, "signalled")
+
+
+@pytest.mark.parametrize(("condition", "script"), [("SUCCESS", "exit 3"), ("HEALTHY", "exit 0")])
+def test_a_hopeless_dependency_ends_the_task_with_143(
+    agent: Agent, condition: str, script: str
+) -> None:
+    reason = "CannotStartContainerError: dependency graph: container init"
+    check = {"healthCheck": healthy_when("/never")} if condition == "HEALTHY" else {}
+    task = run(
+        agent,
+        shell("init", script, essential=False, **check),
+        shell("app", "echo ran", dependsOn=needs("init", condition)),
+    )
+    shown = task.until_closed()
+    assert shown["stopCode"] == "TaskFailedToStart"
+    assert reason in shown["stoppedReason"]
+    app = task.container("app")
+    assert (app["exitCode"], app["lastStatus"]) == (143, "STOPPED")
+    assert reason in app["reason"]
+    assert task.log("app") == []
+
+
+def test_start_timeout_ends_the_wait(agent: Agent) -> None:
+    task = run(
+        agent,
+        shell("init", SERVES, essential=False, startTimeout=2),
+        shell("app", "exit 0", dependsOn=needs("init", "SUCCESS")),
+    )
+    shown = task.until_closed()
+    waited = task.at("app", "gave up") - task.at("init", "started")
+    assert 2.0 <= waited < 2.5, task
+    assert "startTimeout of 2s" in shown["stoppedReason"]
+
+
+def test_an_essential_container_takes_the_task_with_it(agent: Agent) -> None:
+    task = run(agent, shell("side", SERVES), shell("app", "exit 7"))
+    shown = task.until_closed()
+    assert shown["stopCode"] == "EssentialContainerExited"
+    assert shown["stoppedReason"] == "Essential container in task exited"
+    assert task.exit_codes() == {"app": 7, "side": 0}
+
+
+def test_the_task_outlives_what_is_not_essential(agent: Agent) -> None:
+    task = run(agent, shell("side", "exit 4", essential=False), shell("app", SERVES))
+    task.until_step("removed", "side")
+    assert task.shown()["lastStatus"] == "RUNNING"
+    assert task.exit_codes() == {"app": None, "side": 4}
+    task.stop()
+    task.until_closed()
+    assert task.exit_codes() == {"app": 0, "side": 4}
+
+
+def test_a_process_ended_by_a_signal_has_a_shells_exit_code(agent: Agent) -> None:
+    # The first process of a pid namespace is spared its own signals, so a child does it.
+    task = run(agent, shell("app", "sh -c 'kill -ABRT $$'; exit $?"))
+    task.until_closed()
+    assert task.exit_codes() == {"app": 134}
+
+
+def test_a_task_becomes_healthy_and_unhealthy_again(agent: Agent) -> None:
+    script = f"touch /tmp/ready; sleep 1.5; rm /tmp/ready; {SERVES}"
+    check = healthy_when("/tmp/ready", startPeriod=10)
+    task = run(agent, shell("app", script, healthCheck=check))
+    task.until_step("healthy", "app")
+    assert task.shown()["healthStatus"] == "HEALTHY"
+    task.until_step("unhealthy", "app")
+    shown = task.shown()
+    assert shown["healthStatus"] == task.container("app")["healthStatus"] == "UNHEALTHY"
+    assert shown["lastStatus"] == "RUNNING", "an agent alone does not stop an unhealthy task"
+    assert task.at("app", "healthy") - task.at("app", "started") < 2.0
+    task.end()
+    assert task.leftovers() == []
+
+
+def test_a_probe_that_hangs_is_ended_by_its_timeout(agent: Agent) -> None:
+    check = {"command": ["CMD-SHELL", "sleep 60"], "interval": 5, "timeout": 2, "retries": 1}
+    task = run(agent, shell("app", SERVES, healthCheck=check))
+    task.until_step("unhealthy", "app")
+    assert 6.5 < task.at("app", "unhealthy") - task.at("app", "started") < 9.0, task
+    task.end()
+    assert task.leftovers() == []

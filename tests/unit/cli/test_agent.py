@@ -1,0 +1,46 @@
+"""``hostler agent``: what keeps it from starting, and how it logs."""
+
+import logging
+import os
+
+import pytest
+
+from agent.cli import agent
+from tests.unit.cli.conftest import Hostler
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="the agent refuses anybody but root first")
+
+
+@root
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (("--run-dir", "relative"), "HOSTLER_RUN_DIR=relative (the command line): must be"),
+        (("--set", "HOSTLER_NONSENSE=1"), "HOSTLER_NONSENSE (the command line) is no setting"),
+        (("--set", "ECS_LOGLEVEL=loud"), "ECS_LOGLEVEL=loud (the command line)"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_one_line(
+    bare: Hostler, flags: tuple[str, ...], why: str
+) -> None:
+    ran = bare("agent", *flags)
+    assert (ran.code, ran.out) == (1, "")
+    assert why in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_setting_needs_a_value(bare: Hostler) -> None:
+    assert bare("agent", "--set", "ECS_LOGLEVEL").err == (
+        "hostler: --set ECS_LOGLEVEL: give NAME=VALUE\n"
+    )
+
+
+def test_every_line_for_the_journal_has_its_priority() -> None:
+    record = logging.LogRecord("hostler", logging.ERROR, "", 0, "one\ntwo", None, None)
+    assert agent.JournalFormatter().format(record) == "<3>hostler: one\n<3>two"
+
+
+def test_every_level_of_ecs_has_a_priority() -> None:
+    for level in agent.LEVELS.values():
+        record = logging.LogRecord("x", level, "", 0, "said", None, None)
+        assert agent.JournalFormatter().format(record)[1] in "23467"

@@ -1,0 +1,26 @@
+"""``hostler inspect``."""
+
+import json
+
+import pytest
+
+from tests.fakes.api import FakeApi
+from tests.unit.cli.conftest import Hostler
+from tests.unit.cli.worlds import DEFINITION, ID, container, happen, know, step, task
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_it_shows_task_definition_and_timeline(
+    api: FakeApi, hostler: Hostler, flags: tuple[str, ...]
+) -> None:
+    web = task(container("web"))
+    know(api, web)
+    happen(api, web, step(0, "accepted"), closed=False)
+    api.answers["DescribeTaskDefinition"] = {"taskDefinition": {"family": "hello"}}
+    assert json.loads(hostler("inspect", ID[:4], *flags).out) == {
+        "task": web,
+        "taskDefinition": {"family": "hello"},
+        "timeline": [step(0, "accepted")],
+        "closed": False,
+    }
+    assert api.asked("DescribeTaskDefinition")[0]["taskDefinition"] == DEFINITION

@@ -1,0 +1,92 @@
+"""The API in front of a real store, feed and fleet, over hosts in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agent.config import Settings
+from agent.containerd.errors import Unavailable
+from agent.doors.api import Api
+from agent.doors.extensions import Office
+from agent.doors.operations import Capacity, Desk
+from agent.engine.feed import Feed, Picture
+from agent.engine.fleet import Fleet
+from agent.engine.store import Store
+from agent.host.images import Images, Listed, LoadError
+from agent.task.model import TaskId
+from agent.task.stopping import Rules
+from tests.fakes.host import FakeHosts
+from tests.unit.doors.client import Client
+
+
+class FakeImages(Images):
+    """Images in memory. An archive is its names, one a line; ``away`` is containerd."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+        self.away = False
+
+    async def list(self) -> tuple[Listed, ...]:
+        if self.away:
+            raise Unavailable("Images.List(): connection refused")
+        return tuple(Listed(each, "sha256:1", "sha256:2", 3) for each in self.loaded)
+
+    async def load(self, chunks: AsyncIterator[bytes]) -> tuple[str, ...]:
+        archive = b"".join([each async for each in chunks])
+        if not archive:
+            raise LoadError("the archive is empty")
+        self.loaded += archive.decode().split()
+        return tuple(self.loaded)
+
+
+@dataclass
+class Agent:
+    """All parts of an agent whose fleet may run or not."""
+
+    desk: Desk
+    hosts: FakeHosts
+    images: FakeImages
+    client: Client
+
+    @property
+    def socket(self) -> Path:
+        return self.desk.settings.api_socket
+
+    async def until(self, task_id: str, condition: Callable[[Picture], bool]) -> Picture:
+        """The first picture of a task that fulfils the condition."""
+        key, feed = TaskId(task_id), self.desk.feed
+        async with asyncio.timeout(10):
+            while not condition(feed.pictures[key]):
+                await feed.change(key)
+        return feed.pictures[key]
+
+
+@asynccontextmanager
+async def serving(folder: Path, *, capacity: Capacity | None = None) -> AsyncIterator[Agent]:
+    """An agent that answers, and whose tasks do not move: its fleet isn't run."""
+    settings = replace(Settings(), state_dir=folder / "state", run_dir=folder / "run")
+    store, feed, hosts, images = Store(folder / "state.db"), Feed(), FakeHosts(), FakeImages()
+    await store.open()
+    try:
+        fleet = Fleet(hosts, store, feed, time.time, Rules())
+        room = capacity or Capacity(memory_mib=4096, cpu_units=4096)
+        desk = Desk(settings, store, fleet, feed, time.time, room)
+        api = Api(desk, Office(settings.names, images))
+        async with api.serving(settings.api_socket):
+            yield Agent(desk, hosts, images, Client(settings.api_socket))
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def running(folder: Path, *, capacity: Capacity | None = None) -> AsyncIterator[Agent]:
+    """An agent whose tasks live and die."""
+    async with serving(folder, capacity=capacity) as agent, asyncio.TaskGroup() as group:
+        run = group.create_task(agent.desk.fleet.run(3600.0))
+        yield agent
+        run.cancel()

@@ -1,0 +1,299 @@
+"""The fleet in simulated time: its barrier, its sweep, and who is woken by what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import looptime
+import pytest
+
+from agent.engine.feed import Feed
+from agent.engine.fleet import SWEEP_S, Fleet
+from agent.task import names
+from agent.task.actions import Action, ForgetTask, Result
+from agent.task.model import Progress, Running, StopRequest, Task, TaskId, View
+from agent.task.stopping import Rules
+from tests.fakes.host import Behaviour, FakeHost
+from tests.fakes.store import MemoryStore
+from tests.worlds import container, task
+
+ONE = task(container("web"), task_id="1" * 32)
+TWO = task(container("web"), task_id="2" * 32)
+
+
+@dataclass
+class Hosts:
+    """A host of its own for each task, and bugs for those in ``faulty``."""
+
+    exits_after: float | None = None
+    faulty: set[TaskId] = field(default_factory=set)
+    looks: list[TaskId] = field(default_factory=list)
+    forgotten: list[TaskId] = field(default_factory=list)
+    _of: dict[TaskId, FakeHost] = field(default_factory=dict)
+
+    def of(self, task: Task) -> FakeHost:
+        behaviours = {"web": Behaviour(exits_after=self.exits_after)}
+        return self._of.setdefault(task.id, FakeHost(random.Random(1), behaviours, rude=False))
+
+    def runs(self, task: Task) -> bool:
+        seen = self.of(task).containers.get("web")
+        return seen is not None and seen.running is Running.RUNNING
+
+    async def look(self, task: Task, progress: Progress) -> View:
+        self.looks.append(task.id)
+        if task.id in self.faulty:
+            raise RuntimeError("a bug in the look")
+        return await self.of(task).look(task, progress)
+
+    async def act(self, task: Task, progress: Progress, action: Action) -> Result:
+        if task.id in self.faulty:
+            raise RuntimeError("a bug in the action")
+        if isinstance(action, ForgetTask):
+            self.forgotten.append(task.id)
+        return await self.of(task).act(task, progress, action)
+
+
+@dataclass
+class Engine:
+    hosts: Hosts
+    store: MemoryStore
+    feed: Feed
+    fleet: Fleet
+
+
+@pytest.fixture
+def simulated() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = looptime.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def engine(hosts: Hosts, store: MemoryStore) -> Engine:
+    clock = asyncio.get_running_loop().time
+    feed = Feed()
+    return Engine(hosts, store, feed, Fleet(hosts, store, feed, clock, Rules()))
+
+
+@asynccontextmanager
+async def running(
+    *made: Task, hosts: Hosts | None = None, keep_closed_s: float = 1000.0
+) -> AsyncIterator[Engine]:
+    """A fleet that has taken up ``made``; cancelled at the end."""
+    all_parts = engine(hosts or Hosts(), MemoryStore(*made))
+    async with asyncio.TaskGroup() as group:
+        run = group.create_task(all_parts.fleet.run(keep_closed_s))
+        await asyncio.sleep(1)
+        yield all_parts
+        run.cancel()
+
+
+def test_every_stored_task_is_taken_up(simulated: asyncio.AbstractEventLoop) -> None:
+    async def scenario() -> None:
+        async with running(ONE, TWO) as it:
+            assert it.hosts.runs(ONE)
+            assert it.hosts.runs(TWO)
+            assert set(it.feed.pictures) == {ONE.id, TWO.id}
+
+    simulated.run_until_complete(scenario())
+
+
+def test_a_task_accepted_before_or_during_the_run_is_taken_up(
+    simulated: asyncio.AbstractEventLoop,
+) -> None:
+    async def scenario() -> None:
+        it = engine(Hosts(), MemoryStore())
+        await it.fleet.accept(ONE)
+        assert set(it.feed.pictures) == {ONE.id}
+        async with asyncio.TaskGroup() as group:
+            run = group.create_task(it.fleet.run(1000.0))
+            await asyncio.sleep(1)
+            await it.fleet.accept(TWO)
+            await asyncio.sleep(1)
+            run.cancel()
+        assert it.hosts.runs(ONE)
+        assert it.hosts.runs(TWO)
+        assert it.hosts.of(ONE).starts == ["web"]
+
+    simulated.run_until_complete(scenario())
+
+
+def test_a_bug_with_one_task_does_not_disturb_another_and_is_tried_again(
+    simulated: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with running(ONE, TWO, hosts=Hosts(faulty={ONE.id})) as it:
+            await asyncio.sleep(600)
+            assert it.hosts.runs(TWO)
+            tries = it.hosts.looks.count(ONE.id)
+            assert 600 / 60 <= tries <= 600 / 60 + 7, "waits 1, 2, 4 … 60 s between tries"
+            it.hosts.faulty.clear()
+            await asyncio.sleep(61)
+            assert it.hosts.runs(ONE)
+
+    simulated.run_until_complete(scenario())
+    logged = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert {each.message for each in logged} == {
+        f"work on task {ONE.id} failed; it will be tried again"
+    }
+    assert all(each.exc_info for each in logged)
+
+
+def test_a_task_whose_supervisor_failed_can_still_be_stopped(
+    simulated: asyncio.AbstractEventLoop,
+) -> None:
+    async def scenario() -> None:
+        async with running(ONE) as it:
+            it.hosts.faulty.add(ONE.id)
+            it.fleet.ring_all()
+            await asyncio.sleep(1)
+            await it.fleet.stop(ONE.id, StopRequest(1.0, "asked"))
+            it.hosts.faulty.clear()
+            await asyncio.sleep(70)
+            assert it.store.progress(ONE.id).closed
+
+    simulated.run_until_complete(scenario())
+
+
+def test_cancelling_the_fleet_leaves_every_container_running(
+    simulated: asyncio.AbstractEventLoop,
+) -> None:
+    async def scenario() -> Hosts:
+        async with running(ONE, TWO) as it:
+            pass
+        return it.hosts
+
+    hosts = simulated.run_until_complete(scenario())
+    for each in (ONE, TWO):
+        assert hosts.runs(each)
+        assert hosts.of(each).signals == []
+
+
+def test_a_closed_task_is_forgotten_when_its_time_is_up_and_not_before(
+    simulated: asyncio.AbstractEventLoop,
+) -> None:
+    async def scenario() -> None:
+        async with running(ONE, hosts=Hosts(exits_after=0.1), keep_closed_s=200.0) as it:
+            it.fleet.ring_all()
+            await asyncio.sleep(1)
+            assert it.store.progress(ONE.id).closed
+            await asyncio.sleep(190)
+            assert ONE.id in it.feed.pictures
+            await asyncio.sleep(10 + SWEEP_S)
+            assert it.hosts.forgotten == [ONE.id]
+            assert not it.feed.pictures
+            assert not it.store.intents
+
+    simulated.run_until_complete(scenario())
+
+
+def test_a_bug_in_forgetting_one_task_does_not_disturb_the_others(
+    simulated: asyncio.AbstractEventLoop,
+) -> None:
+    async def scenario() -> None:
+        async with running(ONE, TWO, hosts=Hosts(exits_after=0.1), keep_closed_s=1.0) as it:
+            it.fleet.ring_all()
+            await asyncio.sleep(2)
+            it.hosts.faulty.add(ONE.id)
+            await asyncio.sleep(SWEEP_S)
+            assert list(it.store.intents) == [ONE.id]
+            it.hosts.faulty.clear()
+            await asyncio.sleep(SWEEP_S)
+            assert not it.store.intents
+
+    simulated.run_until_complete(scenario())
+
+
+def test_an_unknown_task_can_not_be_stopped(simulated: asyncio.AbstractEventLoop) -> None:
+    async def scenario() -> None:
+        async with running(ONE) as it:
+            with pytest.raises(KeyError):
+                await it.fleet.stop(TWO.id, StopRequest(1.0, "asked"))
+
+    simulated.run_until_complete(scenario())
+
+
+def test_stopping_a_stopped_task_changes_nothing(simulated: asyncio.AbstractEventLoop) -> None:
+    async def scenario() -> None:
+        async with running(ONE, hosts=Hosts(exits_after=0.1)) as it:
+            it.fleet.ring_all()
+            await asyncio.sleep(1)
+            before = it.feed.pictures[ONE.id]
+            await it.fleet.stop(ONE.id, StopRequest(1.0, "asked"))
+            assert it.feed.pictures[ONE.id] is before
+            assert it.store.intents[ONE.id].stop is None
+
+    simulated.run_until_complete(scenario())
+
+
+class SlowStore(MemoryStore):
+    """Takes so long to keep a request that the task has closed meanwhile."""
+
+    async def ask_to_stop(self, task_id: TaskId, request: StopRequest) -> None:
+        await asyncio.sleep(10)
+        await super().ask_to_stop(task_id, request)
+
+
+def test_a_task_may_close_while_it_is_asked_to_stop(simulated: asyncio.AbstractEventLoop) -> None:
+    async def scenario() -> None:
+        it = engine(Hosts(exits_after=1.5), SlowStore(ONE))
+        async with asyncio.TaskGroup() as group:
+            run = group.create_task(it.fleet.run(1000.0))
+            await asyncio.sleep(1)
+            stop = group.create_task(it.fleet.stop(ONE.id, StopRequest(1.0, "asked")))
+            await asyncio.sleep(2)
+            it.fleet.ring_all()
+            await stop
+            assert it.store.progress(ONE.id).closed
+            run.cancel()
+
+    simulated.run_until_complete(scenario())
+
+
+def test_a_ring_by_container_wakes_only_its_task(simulated: asyncio.AbstractEventLoop) -> None:
+    async def scenario() -> None:
+        async with running(ONE, TWO) as it:
+            it.hosts.looks.clear()
+            it.fleet.ring(names.container_id(ONE.id, "web"))
+            it.fleet.ring("f" * 64)
+            await asyncio.sleep(1)
+            assert it.hosts.looks == [ONE.id]
+            it.fleet.ring_all()
+            await asyncio.sleep(1)
+            assert it.hosts.looks == [ONE.id, ONE.id, TWO.id]
+
+    simulated.run_until_complete(scenario())
+
+
+def test_a_ring_for_a_closed_task_does_nothing(simulated: asyncio.AbstractEventLoop) -> None:
+    async def scenario() -> None:
+        async with running(ONE, hosts=Hosts(exits_after=0.1)) as it:
+            it.fleet.ring_all()
+            await asyncio.sleep(1)
+            it.hosts.looks.clear()
+            it.fleet.ring(names.container_id(ONE.id, "web"))
+            await asyncio.sleep(1)
+            assert it.hosts.looks == []
+
+    simulated.run_until_complete(scenario())
+
+
+def test_a_task_that_was_closed_before_is_shown_but_not_supervised(
+    simulated: asyncio.AbstractEventLoop,
+) -> None:
+    async def scenario() -> None:
+        async with running(ONE, hosts=Hosts(exits_after=0.1)) as before:
+            before.fleet.ring_all()
+            await asyncio.sleep(1)
+        after = engine(before.hosts, before.store)
+        before.hosts.looks.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(after.fleet.run(1000.0), 5)
+        assert before.hosts.looks == []
+        assert after.feed.pictures[ONE.id].progress.closed
+
+    simulated.run_until_complete(scenario())
