@@ -145,7 +145,8 @@ def _ports(network: Attachment | None) -> tuple[PortFacts, ...]:
 def _networks(facts: ContainerProgress) -> tuple[NetworkFacts, ...] | None:
     if facts.network is None:
         return None
-    return (NetworkFacts(mode=facts.network.mode, ipv4=(facts.network.ipv4,)),)
+    address = "" if facts.ended else facts.network.ipv4
+    return (NetworkFacts(mode=facts.network.mode, ipv4=(address,)),)
 
 
 def _health(facts: ContainerProgress) -> HealthFacts:

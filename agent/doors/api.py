@@ -50,7 +50,9 @@ class Api:
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_post("/", self._call)
         app.router.add_post("/images", self._load_image)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=1.0, auto_decompress=False
+        )
         await runner.setup()
         try:
             await web.SockSite(runner, _listening(path)).start()

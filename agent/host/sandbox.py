@@ -27,7 +27,7 @@ from agent.task.model import (
     Task,
 )
 from agent.task.names import Names
-from cni import bridge, ipam, loopback, netns, portmap, rtnetlink, ruleset
+from cni import bridge, ipam, netns, portmap, portshare, rtnetlink, ruleset
 from cni.bridge import BridgeConfig
 from cni.context import Context, open_context
 from cni.hostports import PortRange
@@ -39,6 +39,9 @@ from cni.spec import Args, Result
 from metadata.source import Owner
 
 METADATA_PORT = 80
+BEHIND_PORT = 51679
+"""Where the metadata sockets really listen: the one port a container can't have to itself, and what
+the ECS agent uses on the host."""
 HOST_OWNER = Owner("host")
 """Owner of the socket that all tasks in host mode share."""
 
@@ -80,6 +83,7 @@ class Sandboxes:
         self._served: set[str] = set()
         self._on_host: set[str] = set()
         self._host_lock = asyncio.Lock()
+        self._metadata_table = f"{settings.table}-metadata"
         self._config = BridgeConfig(
             bridge=settings.bridge, ipam=IPAMConfig(network=settings.bridge, subnet=settings.subnet)
         )
@@ -158,7 +162,7 @@ class Sandboxes:
         async with self._host_lock:
             if self._on_host == {key}:
                 await self._door.close(HOST_OWNER)
-                await self._run(lambda: loopback.drop_address(METADATA_ADDRESS))
+                await self._run(lambda: portshare.withdraw(METADATA_ADDRESS, self._metadata_table))
             self._on_host.discard(key)
 
     async def _stop_serving(self, key: str) -> None:
@@ -195,7 +199,10 @@ class Sandboxes:
 
     def _listen(self, path: Path | None) -> socket.socket:
         return self._open_context().namespaces.call(
-            path, lambda: loopback.listen(METADATA_ADDRESS, METADATA_PORT)
+            path,
+            lambda: portshare.listen(
+                METADATA_ADDRESS, METADATA_PORT, BEHIND_PORT, self._metadata_table
+            ),
         )
 
     def _args(self, task: Task, name: str) -> Args:

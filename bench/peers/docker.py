@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from agent.containerd.embedded import EmbeddedContainerd
@@ -22,7 +22,6 @@ async def dockerd(world: World) -> AsyncIterator[Path]:
     folder = world.scratch / "docker"
     socket, account = folder / "docker.sock", world.entered(ACCOUNT)
     containerd = EmbeddedContainerd(folder / "c", folder / "s", folder / "c.sock")
-    await containerd.start()
     command = (
         *("dockerd", "--host", f"unix://{socket}", "--containerd", str(containerd.socket)),
         *("--data-root", str(folder / "root"), "--exec-root", str(folder / "exec")),
@@ -30,14 +29,16 @@ async def dockerd(world: World) -> AsyncIterator[Path]:
         *("--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", account.containers),
     )
     env = {"PATH": os.environ.get("PATH", os.defpath)}
-    try:
-        async with daemon(*command, env=env, scratch=folder / "daemon", ready=socket):
+    running = daemon(*command, env=env, scratch=folder / "daemon", ready=socket)
+    async with AsyncExitStack() as stack:
+        await containerd.start()
+        stack.push_async_callback(containerd.stop)
+        try:
+            await stack.enter_async_context(running)
             await command_line(world, socket).load(world.layer)
-            yield socket
-    except ProgramFailed as error:
-        raise Missing(f"dockerd does not work here: {error}") from error
-    finally:
-        await containerd.stop()
+        except ProgramFailed as error:
+            raise Missing(f"dockerd does not work here: {error}") from error
+        yield socket
 
 
 def command_line(world: World, socket: Path) -> CommandLine:

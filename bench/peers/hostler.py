@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -54,10 +54,17 @@ class Agent:
         return answer
 
 
+class Watched(Protocol):
+    """An agent, as far as waiting goes."""
+
+    async def watch(self, arn: str, since: int) -> dict[str, Any]:
+        """The task and its steps after ``since``, once there are any."""
+
+
 class Waiter:
     """Waits for tasks of one kind to reach a state, with one call where it can."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Watched) -> None:
         self._agent = agent
         self._reached_at: dict[str, int] = {}
 

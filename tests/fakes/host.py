@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from agent.task.model import (
     Running,
     Seen,
     Task,
+    TaskId,
     Unknown,
     View,
 )
@@ -42,7 +44,7 @@ class Behaviour:
 
 @dataclass
 class FakeHost:
-    """The pieces that exist. ``clock`` is the loop's time, simulated in tests."""
+    """The pieces that exist. Without a ``clock`` it lives in the loop's time, often simulated."""
 
     rng: random.Random
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
@@ -55,9 +57,10 @@ class FakeHost:
     exits: dict[str, tuple[int, float]] = field(default_factory=dict)
     acted: int = 0
     born: dict[str, float] = field(default_factory=dict)
+    clock: Callable[[], float] | None = None
 
     def now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self.clock() if self.clock else asyncio.get_running_loop().time()
 
     async def look(self, task: Task, progress: Progress) -> View:
         await self._suspend()
@@ -165,3 +168,42 @@ class FakeHost:
 
     async def _suspend(self) -> None:
         await asyncio.sleep(self.rng.random() * 0.05 if self.rude else 0)
+
+
+@dataclass
+class FakeHosts:
+    """A polite host of its own for each task, and bugs for those in ``faulty``."""
+
+    exits_after: float | None = None
+    exit_code: int = 0
+    ignores_term: bool = False
+    clock: Callable[[], float] | None = None
+    faulty: set[TaskId] = field(default_factory=set)
+    looks: list[TaskId] = field(default_factory=list)
+    forgotten: list[TaskId] = field(default_factory=list)
+    _of: dict[TaskId, FakeHost] = field(default_factory=dict)
+
+    def of(self, task: Task) -> FakeHost:
+        if task.id not in self._of:
+            behaviour = Behaviour(self.exits_after, self.exit_code, self.ignores_term)
+            behaviours = {each.name: behaviour for each in task.containers}
+            rng = random.Random(1)
+            self._of[task.id] = FakeHost(rng, behaviours, rude=False, clock=self.clock)
+        return self._of[task.id]
+
+    def runs(self, task: Task) -> bool:
+        seen = self.of(task).containers.get("web")
+        return seen is not None and seen.running is Running.RUNNING
+
+    async def look(self, task: Task, progress: Progress) -> View:
+        self.looks.append(task.id)
+        if task.id in self.faulty:
+            raise RuntimeError("a bug in the look")
+        return await self.of(task).look(task, progress)
+
+    async def act(self, task: Task, progress: Progress, action: actions.Action) -> actions.Result:
+        if task.id in self.faulty:
+            raise RuntimeError("a bug in the action")
+        if isinstance(action, actions.ForgetTask):
+            self.forgotten.append(task.id)
+        return await self.of(task).act(task, progress, action)

@@ -152,6 +152,11 @@ class Task:
         """All lines of a container's log."""
         return [text for entries in self.log_parts(container) for text in entries]
 
+    def until_log(self, container: str) -> list[str]:
+        """The container's log once there is something in it."""
+        eventually(lambda: bool(self.log(container)), f"output of {container}")
+        return self.log(container)
+
     def log_parts(self, container: str, **asked: object) -> Iterator[list[str]]:
         """The log as one answer after the other shows it."""
         cursor = None

@@ -21,7 +21,7 @@ from tests.system.agent import Agent, running_agent
 from tests.system.netlab import connected, server
 from tests.system.tasks import SERVES, Json, Task, names_of, output, run, shell
 
-WEB = f"httpd -p 80 -h /var/www; {SERVES}"
+WEB = f"httpd -p 8080 -h /var/www; echo up; {SERVES}"
 PAGE = b"Hello from Hostler\n"
 LOOPBACK = IPv4Address("127.0.0.1")
 
@@ -92,8 +92,9 @@ def fetched(client: socket.socket) -> bytes:
 @contextmanager
 def publishing(agent: Agent, **mapping: object) -> Iterator[tuple[Task, int]]:
     """A running web server with that port mapping, and its port on the host."""
-    task = run(agent, shell("web", WEB, portMappings=[{"containerPort": 80, **mapping}]))
+    task = run(agent, shell("web", WEB, portMappings=[{"containerPort": 8080, **mapping}]))
     task.until_running()
+    task.until_log("web")
     yield task, host_port(task, "web")
     task.end()
     assert task.leftovers() == []
@@ -145,6 +146,13 @@ def test_a_stopped_tasks_port_is_free_again(agent: Agent) -> None:
             connected(Protocol.TCP, (LOOPBACK, port))
 
 
+@pytest.mark.xfail(reason="the metadata socket has port 80 of 169.254.170.2 in the same namespace")
+def test_a_container_may_listen_on_port_80_of_all_its_addresses(agent: Agent) -> None:
+    task = run(agent, shell("app", "httpd -p 80 -h /var/www && wget -qO- http://127.0.0.1/"))
+    task.until_closed()
+    assert task.log("app") == [PAGE.decode()]
+
+
 def test_containers_in_bridge_mode_have_networks_of_their_own(agent: Agent) -> None:
     script = "ip -o -4 address show dev eth0 | sed 's/.*inet //; s/ .*//'; hostname -i"
     task = run(agent, shell("one", script, essential=False), shell("two", script))
@@ -173,7 +181,7 @@ def test_in_host_mode_the_network_is_the_hosts(agent: Agent) -> None:
     app = shell("app", script, portMappings=[mapping])
     task = run(agent, app, networkMode="host")
     task.until_running()
-    task.until(lambda _: bool(task.log("app")), "output")
+    task.until_log("app")
     assert host_port(task, "app") == port
     assert fetched(connected(Protocol.TCP, (LOOPBACK, port))) == PAGE
     assert set(task.log("app")[0].split()) >= {"lo", agent.settings["HOSTLER_BRIDGE"]}
@@ -182,6 +190,9 @@ def test_in_host_mode_the_network_is_the_hosts(agent: Agent) -> None:
 
 
 ASK = """
+until wget -qO- $ECS_CONTAINER_METADATA_URI_V4 | grep -q '"KnownStatus":"RUNNING"'; do
+    usleep 10000  # the agent hears of the start a moment after the process does
+done
 for uri in $ECS_CONTAINER_METADATA_URI_V4 $ECS_CONTAINER_METADATA_URI; do
     for path in "" /task /stats /task/stats; do wget -qO- $uri$path; echo; done
 done
@@ -220,7 +231,7 @@ def _check_metadata(task: Task, own: Json, whole: Json) -> None:
 def test_nobody_reads_anothers_metadata_even_with_its_id(agent: Agent) -> None:
     victim = run(agent, shell("app", f"echo $ECS_CONTAINER_METADATA_URI_V4; {SERVES}"))
     victim.until_running()
-    victim.until(lambda _: bool(victim.log("app")), "output")
+    victim.until_log("app")
     stolen = victim.log("app")[0].strip()
     assert stolen.startswith("http://169.254.170.2/v4/")
     paths = [stolen, f"{stolen}/task", f"{stolen}/stats", stolen.replace("v4", "v3")]
@@ -228,7 +239,8 @@ def test_nobody_reads_anothers_metadata_even_with_its_id(agent: Agent) -> None:
     thief = run(agent, shell("app", f"{script}\nwget -qO- $ECS_CONTAINER_METADATA_URI_V4 | wc -l"))
     thief.until_closed()
     *refused, own = thief.log("app")
-    assert ["404" in each for each in refused] == [True] * len(paths), refused
+    v4, v3 = "HTTP/1.1 404 Not Found", "HTTP/1.1 500 Internal Server Error"  # as ECS answers
+    assert [each.partition(": ")[2].partition(": ")[2].strip() for each in refused] == [v4] * 3 + [v3]
     assert victim.id not in "".join(refused)
     assert own.strip().isdigit()
     victim.end()

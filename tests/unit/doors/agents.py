@@ -70,7 +70,8 @@ class Agent:
 async def serving(folder: Path, *, capacity: Capacity | None = None) -> AsyncIterator[Agent]:
     """An agent that answers, and whose tasks do not move: its fleet isn't run."""
     settings = replace(Settings(), state_dir=folder / "state", run_dir=folder / "run")
-    store, feed, hosts, images = Store(folder / "state.db"), Feed(), FakeHosts(), FakeImages()
+    store, feed = Store(folder / "state.db"), Feed()
+    hosts, images = FakeHosts(clock=time.time), FakeImages()
     await store.open()
     try:
         fleet = Fleet(hosts, store, feed, time.time, Rules())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ class Client:
         connector = aiohttp.UnixConnector(str(self._socket))
         async with (
             aiohttp.ClientSession(connector=connector) as session,
-            session.post(f"http://hostler{path}", data=body, headers=headers) as answer,
+            session.post(f"http://hostler{path}", data=BytesIO(body), headers=headers) as answer,
         ):
             return Answer(answer.status, dict(answer.headers), await answer.read())
 

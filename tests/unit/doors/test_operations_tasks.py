@@ -84,10 +84,7 @@ async def test_a_task_stopped_without_a_reason_has_ecss(agent: Agent) -> None:
 
 async def test_the_exit_of_an_essential_container_is_the_stop_code(agent: Agent) -> None:
     agent.hosts.exits_after, agent.hosts.exit_code = 0.0, 3
-    made = await run(agent)
-    await up(agent, made)
-    agent.desk.fleet.ring_all()
-    shown = await over(agent, made)
+    shown = await over(agent, await run(agent))
     assert shown["stopCode"] == "EssentialContainerExited"
     assert shown["stoppedReason"] == "Essential container in task exited"
     assert shown["containers"][0]["exitCode"] == 3

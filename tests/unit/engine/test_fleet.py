@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import looptime
 import pytest
@@ -15,10 +14,9 @@ import pytest
 from agent.engine.feed import Feed
 from agent.engine.fleet import SWEEP_S, Fleet
 from agent.task import names
-from agent.task.actions import Action, ForgetTask, Result
-from agent.task.model import Progress, Running, StopRequest, Task, TaskId, View
+from agent.task.model import StopRequest, Task, TaskId
 from agent.task.stopping import Rules
-from tests.fakes.host import Behaviour, FakeHost
+from tests.fakes.host import FakeHosts
 from tests.fakes.store import MemoryStore
 from tests.worlds import container, task
 
@@ -27,40 +25,8 @@ TWO = task(container("web"), task_id="2" * 32)
 
 
 @dataclass
-class Hosts:
-    """A host of its own for each task, and bugs for those in ``faulty``."""
-
-    exits_after: float | None = None
-    faulty: set[TaskId] = field(default_factory=set)
-    looks: list[TaskId] = field(default_factory=list)
-    forgotten: list[TaskId] = field(default_factory=list)
-    _of: dict[TaskId, FakeHost] = field(default_factory=dict)
-
-    def of(self, task: Task) -> FakeHost:
-        behaviours = {"web": Behaviour(exits_after=self.exits_after)}
-        return self._of.setdefault(task.id, FakeHost(random.Random(1), behaviours, rude=False))
-
-    def runs(self, task: Task) -> bool:
-        seen = self.of(task).containers.get("web")
-        return seen is not None and seen.running is Running.RUNNING
-
-    async def look(self, task: Task, progress: Progress) -> View:
-        self.looks.append(task.id)
-        if task.id in self.faulty:
-            raise RuntimeError("a bug in the look")
-        return await self.of(task).look(task, progress)
-
-    async def act(self, task: Task, progress: Progress, action: Action) -> Result:
-        if task.id in self.faulty:
-            raise RuntimeError("a bug in the action")
-        if isinstance(action, ForgetTask):
-            self.forgotten.append(task.id)
-        return await self.of(task).act(task, progress, action)
-
-
-@dataclass
 class Engine:
-    hosts: Hosts
+    hosts: FakeHosts
     store: MemoryStore
     feed: Feed
     fleet: Fleet
@@ -73,7 +39,7 @@ def simulated() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def engine(hosts: Hosts, store: MemoryStore) -> Engine:
+def engine(hosts: FakeHosts, store: MemoryStore) -> Engine:
     clock = asyncio.get_running_loop().time
     feed = Feed()
     return Engine(hosts, store, feed, Fleet(hosts, store, feed, clock, Rules()))
@@ -81,10 +47,10 @@ def engine(hosts: Hosts, store: MemoryStore) -> Engine:
 
 @asynccontextmanager
 async def running(
-    *made: Task, hosts: Hosts | None = None, keep_closed_s: float = 1000.0
+    *made: Task, hosts: FakeHosts | None = None, keep_closed_s: float = 1000.0
 ) -> AsyncIterator[Engine]:
     """A fleet that has taken up ``made``; cancelled at the end."""
-    all_parts = engine(hosts or Hosts(), MemoryStore(*made))
+    all_parts = engine(hosts or FakeHosts(), MemoryStore(*made))
     async with asyncio.TaskGroup() as group:
         run = group.create_task(all_parts.fleet.run(keep_closed_s))
         await asyncio.sleep(1)
@@ -106,7 +72,7 @@ def test_a_task_accepted_before_or_during_the_run_is_taken_up(
     simulated: asyncio.AbstractEventLoop,
 ) -> None:
     async def scenario() -> None:
-        it = engine(Hosts(), MemoryStore())
+        it = engine(FakeHosts(), MemoryStore())
         await it.fleet.accept(ONE)
         assert set(it.feed.pictures) == {ONE.id}
         async with asyncio.TaskGroup() as group:
@@ -126,7 +92,7 @@ def test_a_bug_with_one_task_does_not_disturb_another_and_is_tried_again(
     simulated: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
-        async with running(ONE, TWO, hosts=Hosts(faulty={ONE.id})) as it:
+        async with running(ONE, TWO, hosts=FakeHosts(faulty={ONE.id})) as it:
             await asyncio.sleep(600)
             assert it.hosts.runs(TWO)
             tries = it.hosts.looks.count(ONE.id)
@@ -162,7 +128,7 @@ def test_a_task_whose_supervisor_failed_can_still_be_stopped(
 def test_cancelling_the_fleet_leaves_every_container_running(
     simulated: asyncio.AbstractEventLoop,
 ) -> None:
-    async def scenario() -> Hosts:
+    async def scenario() -> FakeHosts:
         async with running(ONE, TWO) as it:
             pass
         return it.hosts
@@ -177,7 +143,7 @@ def test_a_closed_task_is_forgotten_when_its_time_is_up_and_not_before(
     simulated: asyncio.AbstractEventLoop,
 ) -> None:
     async def scenario() -> None:
-        async with running(ONE, hosts=Hosts(exits_after=0.1), keep_closed_s=200.0) as it:
+        async with running(ONE, hosts=FakeHosts(exits_after=0.1), keep_closed_s=200.0) as it:
             it.fleet.ring_all()
             await asyncio.sleep(1)
             assert it.store.progress(ONE.id).closed
@@ -195,7 +161,7 @@ def test_a_bug_in_forgetting_one_task_does_not_disturb_the_others(
     simulated: asyncio.AbstractEventLoop,
 ) -> None:
     async def scenario() -> None:
-        async with running(ONE, TWO, hosts=Hosts(exits_after=0.1), keep_closed_s=1.0) as it:
+        async with running(ONE, TWO, hosts=FakeHosts(exits_after=0.1), keep_closed_s=1.0) as it:
             it.fleet.ring_all()
             await asyncio.sleep(2)
             it.hosts.faulty.add(ONE.id)
@@ -219,7 +185,7 @@ def test_an_unknown_task_can_not_be_stopped(simulated: asyncio.AbstractEventLoop
 
 def test_stopping_a_stopped_task_changes_nothing(simulated: asyncio.AbstractEventLoop) -> None:
     async def scenario() -> None:
-        async with running(ONE, hosts=Hosts(exits_after=0.1)) as it:
+        async with running(ONE, hosts=FakeHosts(exits_after=0.1)) as it:
             it.fleet.ring_all()
             await asyncio.sleep(1)
             before = it.feed.pictures[ONE.id]
@@ -240,7 +206,7 @@ class SlowStore(MemoryStore):
 
 def test_a_task_may_close_while_it_is_asked_to_stop(simulated: asyncio.AbstractEventLoop) -> None:
     async def scenario() -> None:
-        it = engine(Hosts(exits_after=1.5), SlowStore(ONE))
+        it = engine(FakeHosts(exits_after=1.5), SlowStore(ONE))
         async with asyncio.TaskGroup() as group:
             run = group.create_task(it.fleet.run(1000.0))
             await asyncio.sleep(1)
@@ -271,7 +237,7 @@ def test_a_ring_by_container_wakes_only_its_task(simulated: asyncio.AbstractEven
 
 def test_a_ring_for_a_closed_task_does_nothing(simulated: asyncio.AbstractEventLoop) -> None:
     async def scenario() -> None:
-        async with running(ONE, hosts=Hosts(exits_after=0.1)) as it:
+        async with running(ONE, hosts=FakeHosts(exits_after=0.1)) as it:
             it.fleet.ring_all()
             await asyncio.sleep(1)
             it.hosts.looks.clear()
@@ -286,7 +252,7 @@ def test_a_task_that_was_closed_before_is_shown_but_not_supervised(
     simulated: asyncio.AbstractEventLoop,
 ) -> None:
     async def scenario() -> None:
-        async with running(ONE, hosts=Hosts(exits_after=0.1)) as before:
+        async with running(ONE, hosts=FakeHosts(exits_after=0.1)) as before:
             before.fleet.ring_all()
             await asyncio.sleep(1)
         after = engine(before.hosts, before.store)

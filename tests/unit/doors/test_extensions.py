@@ -1,0 +1,163 @@
+"""Hostler's own calls: watching a task, reading its logs, images."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from agent.task.model import TaskId
+from tests.unit.doors.agents import Agent
+from tests.unit.doors.client import Refused
+from tests.unit.doors.test_operations_tasks import id_of, over, run, up
+
+
+async def test_a_task_is_watched_step_by_step_to_its_end(agent: Agent) -> None:
+    task_id = id_of(await run(agent))
+    steps: list[dict[str, Any]] = []
+    closed, stopping = False, False
+    while not closed:
+        answer = await agent.client.ours(
+            "WatchTask", task=task_id, since=len(steps), waitSeconds=10
+        )
+        assert answer["steps"] or answer["closed"], "waits until there is something to say"
+        steps += answer["steps"]
+        closed = answer["closed"]
+        if not stopping and any(each["what"] == "running" for each in steps):
+            stopping = True
+            await agent.client.call("StopTask", task=task_id)
+    whats = [each["what"] for each in steps]
+    assert whats[0] == "accepted"
+    order = [
+        "created",
+        "started",
+        "running",
+        "stopping",
+        "signalled",
+        "exited",
+        "stopped",
+        "closed",
+    ]
+    assert [each for each in whats if each in order] == order
+    final = await agent.client.ours("WatchTask", task=task_id)
+    assert final["task"]["lastStatus"] == "STOPPED"
+    assert final["steps"] == steps
+
+
+async def test_watching_a_task_without_news_ends_when_the_time_is_up(agent: Agent) -> None:
+    made = await run(agent)
+    await up(agent, made)
+    async with asyncio.timeout(5):
+        answer = await agent.client.ours(
+            "WatchTask", task=id_of(made), since=1000, waitSeconds=0.05
+        )
+    assert answer["steps"] == []
+    assert not answer["closed"]
+
+
+async def test_an_unknown_task_can_not_be_watched(agent: Agent) -> None:
+    with pytest.raises(Refused, match="not found") as caught:
+        await agent.client.ours("WatchTask", task="f" * 32)
+    assert caught.value.code == "InvalidParameterException"
+
+
+def entry(second: int, text: str) -> str:
+    time = f"2030-01-01T00:00:{second:02}.000000000Z"
+    return json.dumps({"log": f"{text}\n", "stream": "stdout", "time": time}) + "\n"
+
+
+def write_log(agent: Agent, task_id: str, *lines: str) -> None:
+    path = agent.desk.settings.names.log(TaskId(task_id), "web")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.writelines(lines)
+
+
+async def test_a_log_is_read_on_from_its_cursor(agent: Agent) -> None:
+    task_id = id_of(await run(agent))
+    write_log(agent, task_id, entry(1, "one"), entry(2, "two"))
+    first = await agent.client.ours("GetLogs", task=task_id, container="web")
+    assert [each["text"] for each in first["entries"]] == ["one\n", "two\n"]
+    assert first["entries"][0]["stream"] == "stdout"
+    write_log(agent, task_id, entry(3, "three"))
+    rest = await agent.client.ours("GetLogs", task=task_id, container="web", cursor=first["cursor"])
+    assert [each["text"] for each in rest["entries"]] == ["three\n"]
+
+
+async def test_a_log_is_read_from_its_end_or_from_a_time(agent: Agent) -> None:
+    task_id = id_of(await run(agent))
+    write_log(agent, task_id, *(entry(each, str(each)) for each in range(5)))
+    tail = await agent.client.ours("GetLogs", task=task_id, container="web", tail=2)
+    since = await agent.client.ours(
+        "GetLogs", task=task_id, container="web", sinceTime=1893456003.0
+    )
+    assert [each["text"] for each in tail["entries"]] == ["3\n", "4\n"]
+    assert [each["text"] for each in since["entries"]] == ["3\n", "4\n"]
+
+
+async def test_a_container_without_a_log_has_no_entries(agent: Agent) -> None:
+    task_id = id_of(await run(agent))
+    answer = await agent.client.ours("GetLogs", task=task_id, container="web")
+    assert answer == {"entries": [], "cursor": ""}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"container": "wev"},
+        {"container": "web", "sinceTime": -1},
+        {"container": "web", "sinceTime": 1e300},
+        {"container": "web", "cursor": "here"},
+        {"container": "web", "tail": -1},
+    ],
+)
+async def test_a_log_that_can_not_be_meant_is_refused(agent: Agent, wrong: dict[str, Any]) -> None:
+    task_id = id_of(await run(agent))
+    with pytest.raises(Refused) as caught:
+        await agent.client.ours("GetLogs", task=task_id, **wrong)
+    assert caught.value.code == "InvalidParameterException"
+
+
+async def test_a_log_that_can_not_be_read_is_the_agents_fault(agent: Agent) -> None:
+    task_id = id_of(await run(agent))
+    path = agent.desk.settings.names.log(TaskId(task_id), "web")
+    path.mkdir(parents=True)
+    with pytest.raises(Refused, match="Is a directory") as caught:
+        await agent.client.ours("GetLogs", task=task_id, container="web")
+    assert (caught.value.status, caught.value.code) == (500, "ServerException")
+
+
+async def test_an_archive_is_loaded_and_its_images_are_listed(agent: Agent) -> None:
+    answer = await agent.client.post(b"one two", path="/images")
+    assert answer.json == {"images": ["one", "two"]}
+    listed = await agent.client.ours("ListImages")
+    assert [each["name"] for each in listed["images"]] == ["one", "two"]
+
+
+async def test_an_archive_larger_than_any_request_is_loaded(agent: Agent) -> None:
+    answer = await agent.client.post(b" " * (4 * 1024 * 1024) + b"one", path="/images")
+    assert answer.json == {"images": ["one"]}
+
+
+async def test_a_bad_archive_is_refused(agent: Agent) -> None:
+    answer = await agent.client.post(b"", path="/images")
+    assert (answer.status, answer.json["__type"]) == (400, "ClientException")
+    assert answer.json["message"] == "the archive is empty"
+
+
+async def test_without_containerd_the_images_are_the_agents_fault(agent: Agent) -> None:
+    agent.images.away = True
+    with pytest.raises(Refused, match="connection refused") as caught:
+        await agent.client.ours("ListImages")
+    assert (caught.value.status, caught.value.code) == (500, "ServerException")
+
+
+async def test_a_watch_ends_at_once_when_the_task_is_closed(agent: Agent) -> None:
+    made = await run(agent)
+    await agent.client.call("StopTask", task=id_of(made))
+    await over(agent, made)
+    async with asyncio.timeout(5):
+        answer = await agent.client.ours("WatchTask", task=id_of(made), since=1000, waitSeconds=60)
+    assert answer["closed"]

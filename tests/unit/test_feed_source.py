@@ -1,0 +1,233 @@
+"""What a task may know of itself: the facts from its picture, and nobody else's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.engine.feed import Feed, Picture
+from agent.feed_source import FeedSource
+from agent.host.sandbox import HOST_OWNER
+from agent.task import names
+from agent.task.model import (
+    Attachment,
+    Health,
+    HealthRecord,
+    Intent,
+    PortBinding,
+    Progress,
+    StopRequest,
+    Task,
+    View,
+    first_progress,
+)
+from agent.task.names import Names
+from metadata import render
+from metadata.source import (
+    ContainerFacts,
+    HealthFacts,
+    Instant,
+    LimitsFacts,
+    NetworkFacts,
+    Owner,
+    PortFacts,
+    TaskFacts,
+)
+from tests.worlds import CLUSTER, IMAGE, UP, container, exited, running, task, view
+
+OF = Names(Path("/run/x"), Path("/var/x"), "/hostler", "hv")
+WEB = task(container("web", cpu=128), task_id="a" * 32, at=1.0)
+
+
+def source(*pictures: Picture) -> FeedSource:
+    feed = Feed()
+    for each in pictures:
+        feed.publish(each)
+    return FeedSource(feed, OF, CLUSTER)
+
+
+def picture(
+    made: Task = WEB, progress: Progress | None = None, looked: View | None = None
+) -> Picture:
+    return Picture(Intent(made), progress or running(Intent(made), at=2.0), looked)
+
+
+def facts(shown: Picture, name: str = "web") -> tuple[TaskFacts, ContainerFacts]:
+    made = shown.intent.task
+    host = made.definition.network_mode == "host"
+    owner = HOST_OWNER if host else Owner(made.id)
+    found = source(shown).task(owner, made.identity(name).endpoint_id)
+    assert found is not None
+    return found, next(each for each in found.containers if each.name == name)
+
+
+def on_host(made: Task) -> Task:
+    return replace(made, definition=made.definition.model_copy(update={"network_mode": "host"}))
+
+
+def test_a_running_container_in_bridge_mode() -> None:
+    network = Attachment("bridge", ipv4="10.0.0.2", ports=(PortBinding("tcp", 80, 32768),))
+    progress = running(Intent(WEB), at=2.0).having("web", network=network)
+    whole, web = facts(picture(progress=progress, looked=view(WEB, {"web": UP})))
+    assert (whole.arn, whole.cluster, whole.family, whole.revision) == (
+        WEB.arn,
+        CLUSTER,
+        "test",
+        "1",
+    )
+    assert (whole.known_status, whole.desired_status) == ("RUNNING", "RUNNING")
+    assert (whole.launch_type, whole.limits) == ("EXTERNAL", None)
+    assert (web.docker_id, web.image_id) == (names.container_id(WEB.id, "web"), IMAGE.id)
+    assert web.arn == names.container_arn(WEB, "web")
+    assert (web.known_status, web.desired_status) == ("RUNNING", "RUNNING")
+    assert web.ports == (PortFacts(80, "tcp", 32768, "0.0.0.0"),)
+    assert web.networks == (NetworkFacts("bridge", ("10.0.0.2",)),)
+    assert web.limits == LimitsFacts(128, 64)
+    assert (web.created_at, web.started_at) == (Instant(2_000_000_000), Instant(2_000_000_000))
+    assert web.labels["com.amazonaws.ecs.task-arn"] == WEB.arn
+    assert web.cgroup is not None
+    assert web.cgroup.path == OF.container_cgroup(WEB.id, "web")
+    assert web.cgroup.network_pid == UP.pid
+
+
+def test_a_container_in_host_mode_has_an_empty_address_and_no_network_of_its_own() -> None:
+    made = on_host(WEB)
+    progress = running(Intent(made), at=2.0).having("web", network=Attachment("host"))
+    _, web = facts(picture(made, progress, view(made, {"web": UP})))
+    assert web.networks == (NetworkFacts("host", ("",)),)
+    assert web.cgroup is not None
+    assert web.cgroup.network_pid is None
+
+
+def test_a_tasks_size_is_its_limits() -> None:
+    sized = WEB.definition.model_copy(update={"cpu": 256, "memory": 512})
+    whole, web = facts(picture(replace(WEB, definition=sized)))
+    assert whole.limits == LimitsFacts(256, 512)
+    assert web.limits == LimitsFacts(128, 64)
+
+
+def test_the_least_cpu_of_a_container_is_two_units() -> None:
+    assert facts(picture(task(container("web", cpu=0))))[1].limits.cpu_units == 2
+
+
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [
+        (HealthRecord(), HealthFacts()),
+        (
+            HealthRecord(Health.HEALTHY, since=5.0, output="ok"),
+            HealthFacts("HEALTHY", Instant(5_000_000_000), 0, "ok"),
+        ),
+        (
+            HealthRecord(Health.UNHEALTHY, since=5.0, exit_code=7, output="down"),
+            HealthFacts("UNHEALTHY", Instant(5_000_000_000), 7, "down"),
+        ),
+    ],
+)
+def test_health_is_that_of_the_definitions_check(record: HealthRecord, shown: HealthFacts) -> None:
+    made = task(container("web", healthCheck={"command": ["CMD", "true"]}))
+    progress = running(Intent(made)).having("web", health=record)
+    assert facts(picture(made, progress))[1].health == shown
+
+
+def test_a_container_without_a_check_has_no_health() -> None:
+    assert facts(picture())[1].health is None
+
+
+def test_labels_of_ecs_override_those_of_the_user() -> None:
+    mine = {"a": "b", "com.amazonaws.ecs.task-arn": "mine"}
+    _, web = facts(picture(task(container("web", dockerLabels=mine))))
+    assert web.labels["a"] == "b"
+    assert web.labels["com.amazonaws.ecs.task-arn"] != "mine"
+
+
+def test_an_exited_container_has_its_code_and_nothing_to_measure() -> None:
+    progress = running(Intent(WEB)).having("web", ended=True, exit_code=3, finished_at=9.0)
+    _, web = facts(picture(progress=progress, looked=view(WEB, {"web": exited(3, 9.0)})))
+    assert (web.known_status, web.exit_code, web.finished_at) == ("STOPPED", 3, Instant(9 * 10**9))
+    assert web.cgroup is None
+    assert web.networks == (NetworkFacts("bridge", ("",)),)
+
+
+def test_the_facts_are_what_the_metadata_endpoint_needs() -> None:
+    whole, web = facts(picture(looked=view(WEB, {"web": UP})))
+    shown = render.task_v4(whole)
+    assert isinstance(shown["Containers"], list)
+    assert shown["TaskARN"] == WEB.arn
+    assert render.container_v4(web)["DockerId"] == web.docker_id
+
+
+def test_a_task_that_was_asked_to_stop_wants_its_containers_stopped() -> None:
+    shown = replace(picture(), intent=Intent(WEB, StopRequest(3.0, "asked")))
+    whole, web = facts(shown)
+    assert (whole.desired_status, web.desired_status) == ("STOPPED", "STOPPED")
+    assert (whole.known_status, web.known_status) == ("RUNNING", "RUNNING")
+
+
+def test_containers_appear_as_the_agent_begins_to_work_on_them() -> None:
+    made = task(container("web"), container("db"))
+    progress = first_progress(made).having("web", image=IMAGE)
+    whole = source(picture(made, progress)).task(Owner(made.id), "endpoint-web")
+    assert whole is not None
+    assert [each.name for each in whole.containers] == ["web"]
+    assert whole.containers[0].known_status == "PULLED"
+    assert whole.container("endpoint-web") is None, "it has no id in the runtime yet"
+
+
+def test_a_container_can_be_asked_about_before_its_process_starts() -> None:
+    progress = first_progress(WEB).having("web", image=IMAGE, network=Attachment("bridge"))
+    whole = source(picture(progress=progress)).task(Owner(WEB.id), "endpoint-web")
+    assert whole is not None
+    assert whole.container("endpoint-web") is not None
+
+
+def test_no_task_sees_another() -> None:
+    other = task(container("db"), task_id="b" * 32)
+    host = on_host(task(container("proxy"), task_id="c" * 32))
+    all_tasks = source(picture(), picture(other), picture(host))
+    answers = {
+        (owner, endpoint): all_tasks.task(owner, f"endpoint-{endpoint}") is not None
+        for owner in (Owner(WEB.id), Owner(other.id), HOST_OWNER)
+        for endpoint in ("web", "db", "proxy", "")
+    }
+    assert [pair for pair, answered in answers.items() if answered] == [
+        (WEB.id, "web"),
+        (other.id, "db"),
+        (HOST_OWNER, "proxy"),
+    ]
+
+
+def test_tasks_on_the_hosts_network_are_told_apart_by_endpoint() -> None:
+    one = on_host(WEB)
+    other = on_host(task(container("db"), task_id="b" * 32))
+    shared = source(picture(one), picture(other))
+    found = [shared.task(HOST_OWNER, f"endpoint-{each}") for each in ("web", "db")]
+    assert [each.arn for each in found if each] == [one.arn, other.arn]
+
+
+def test_facts_are_the_same_object_until_the_picture_changes() -> None:
+    feed = Feed()
+    asked = FeedSource(feed, OF, CLUSTER)
+    feed.publish(picture())
+    first = asked.task(Owner(WEB.id), "endpoint-web")
+    feed.publish(picture())
+    assert asked.task(Owner(WEB.id), "endpoint-web") is first
+    feed.publish(picture(looked=view(WEB, {"web": UP})))
+    second = asked.task(Owner(WEB.id), "endpoint-web")
+    assert second is not first
+    assert second != first
+
+
+def test_a_forgotten_task_is_unknown_and_kept_nowhere() -> None:
+    feed = Feed()
+    asked = FeedSource(feed, OF, CLUSTER)
+    other = task(container("db"), task_id="b" * 32)
+    for each in (picture(), picture(other)):
+        feed.publish(each)
+    asked.task(Owner(WEB.id), "endpoint-web")
+    feed.forget(WEB.id)
+    assert asked.task(Owner(WEB.id), "endpoint-web") is None
+    asked.task(Owner(other.id), "endpoint-db")
+    assert set(asked._kept) == {other.id}
