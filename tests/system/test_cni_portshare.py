@@ -32,10 +32,7 @@ def path(tmp_path: Path, thread: NamespaceThread) -> Iterator[Path]:
 
 
 def listen(address: str, port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.bind((address, port))
-    listener.listen()
-    return listener
+    return socket.create_server((address, port))
 
 
 def said_at(address: IPv4Address | str, port: int, listener: socket.socket, size: int) -> bytes:
