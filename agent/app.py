@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
@@ -124,9 +124,6 @@ async def _serve(
             notify("STOPPING=1")
         for each in background:
             each.cancel()
-    if all(store.progress(each).closed for each in store.intents):
-        await sandboxes.remove_network()
-        host.cgroups.remove_if_empty(settings.cgroup_parent)
     log.info("hostler has ended; tasks run on")
 
 
@@ -152,17 +149,23 @@ async def _sandboxes(
         port_range=settings.port_range,
     )
     sandboxes = Sandboxes(network, settings.names, listeners)
-    alive = [
-        names.container_id(task_id, each.name)
-        for task_id, intent in store.intents.items()
-        if not store.progress(task_id).closed
-        for each in intent.task.containers
-    ]
     try:
-        await sandboxes.open(alive)
-        yield sandboxes
+        await sandboxes.open(list(_alive(store)))
+        try:
+            yield sandboxes
+        finally:
+            if not any(_alive(store)):
+                await sandboxes.remove_network()
+                Cgroups().remove_if_empty(settings.cgroup_parent)
     finally:
         await sandboxes.close()
+
+
+def _alive(store: Store) -> Iterator[str]:
+    """The runtime's ids of all containers of which something may be left on the host."""
+    for task_id, intent in store.intents.items():
+        if not store.progress(task_id).closed:
+            yield from (names.container_id(task_id, each.name) for each in intent.task.containers)
 
 
 def _host(

@@ -67,11 +67,13 @@ class Agent:
 
 
 @asynccontextmanager
-async def serving(folder: Path, *, capacity: Capacity | None = None) -> AsyncIterator[Agent]:
+async def serving(
+    folder: Path, *, capacity: Capacity | None = None, hosts: FakeHosts | None = None
+) -> AsyncIterator[Agent]:
     """An agent that answers, and whose tasks do not move: its fleet isn't run."""
     settings = replace(Settings(), state_dir=folder / "state", run_dir=folder / "run")
     store, feed = Store(folder / "state.db"), Feed()
-    hosts, images = FakeHosts(clock=time.time), FakeImages()
+    hosts, images = hosts or FakeHosts(clock=time.time), FakeImages()
     await store.open()
     try:
         fleet = Fleet(hosts, store, feed, time.time, Rules())
@@ -85,9 +87,14 @@ async def serving(folder: Path, *, capacity: Capacity | None = None) -> AsyncIte
 
 
 @asynccontextmanager
-async def running(folder: Path, *, capacity: Capacity | None = None) -> AsyncIterator[Agent]:
+async def running(
+    folder: Path, *, capacity: Capacity | None = None, hosts: FakeHosts | None = None
+) -> AsyncIterator[Agent]:
     """An agent whose tasks live and die."""
-    async with serving(folder, capacity=capacity) as agent, asyncio.TaskGroup() as group:
+    async with (
+        serving(folder, capacity=capacity, hosts=hosts) as agent,
+        asyncio.TaskGroup() as group,
+    ):
         run = group.create_task(agent.desk.fleet.run(3600.0))
         yield agent
         run.cancel()

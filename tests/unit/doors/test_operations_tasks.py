@@ -326,11 +326,13 @@ async def test_an_unknown_cluster_is_missing(agent: Agent) -> None:
     assert answer["failures"] == [{"arn": arn, "reason": "MISSING"}]
 
 
-async def test_tasks_go_on_when_the_api_is_gone(tmp_path: Path) -> None:
+async def test_a_task_goes_on_without_its_agent_and_is_taken_up_by_the_next(tmp_path: Path) -> None:
     async with running(tmp_path) as agent:
         made = await run(agent)
         await up(agent, made)
     task = next(iter(agent.desk.store.intents.values())).task
     assert agent.hosts.of(task).containers["web"].running is Running.RUNNING
-    async with running(tmp_path) as agent:
-        assert (await describe(agent, made))["lastStatus"] == "RUNNING"
+    async with running(tmp_path, hosts=agent.hosts) as after:
+        assert (await describe(after, made))["lastStatus"] == "RUNNING"
+        await after.client.call("StopTask", task=made["taskArn"])
+        assert (await over(after, made))["containers"][0]["exitCode"] == 143

@@ -1,0 +1,137 @@
+"""The two hosts under contract: the one in memory, and this machine with a containerd of its own."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from agent import config
+from agent.cli.trial import private_settings
+from agent.containerd.client import Containerd
+from agent.engine.supervisor import Host
+from agent.host import facts
+from agent.host.cgroups import Cgroups
+from agent.host.containers import Containers, RuntimeSettings
+from agent.host.host import RealHost
+from agent.host.images import Images
+from agent.host.logrouter import LogRouter
+from agent.host.sandbox import NetworkSettings, Sandboxes
+from agent.task.actions import Action, AttachNetwork, Done, FindImage, Result
+from agent.task.model import Attachment, Image, Progress, Task, View, first_progress
+from metadata.source import Owner
+from tests import worlds
+from tests.fakes.host import Behaviour, FakeHost
+
+
+class Program(Enum):
+    """What the container ``app`` does: a shell script, and the same for the host in memory."""
+
+    WAITS = "trap 'exit 143' TERM; sleep 3600 & wait"
+    EXITS = "exit 3"
+    IS_SICK = "trap 'exit 143' TERM; sleep 3600 & wait #"
+
+
+BEHAVIOURS = {
+    Program.WAITS: Behaviour(),
+    Program.EXITS: Behaviour(exits_after=0.0, exit_code=3),
+    Program.IS_SICK: Behaviour(healthy=False),
+}
+
+
+@dataclass
+class World:
+    """One task on one host, and the facts that its supervisor would have kept."""
+
+    host: Host
+    task: Task
+    progress: Progress = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.progress = first_progress(self.task)
+
+    async def act(self, action: Action) -> Result:
+        """The result of the action; what only it could know is kept."""
+        result = await self.host.act(self.task, self.progress, action)
+        match action, result:
+            case FindImage(name), Done(Image() as image):
+                self.progress = self.progress.having(name, image=image)
+            case AttachNetwork(name), Done(Attachment() as network):
+                self.progress = self.progress.having(name, network=network)
+        return result
+
+    async def look(self) -> View:
+        return await self.host.look(self.task, self.progress)
+
+
+def task_of(program: Program) -> Task:
+    """A task with one container, under an id of its own."""
+    command = ["sh", "-c", program.value]
+    probe = "false" if program is Program.IS_SICK else "true"
+    app = worlds.container("app", command=command, healthCheck={"command": ["CMD", probe]})
+    return worlds.task(app, task_id=uuid.uuid4().hex)
+
+
+@asynccontextmanager
+async def in_memory(program: Program) -> AsyncIterator[World]:
+    """On the fake, at its most polite: rudeness is for the engine's tests."""
+    behaviours = {"app": BEHAVIOURS[program]}
+    yield World(FakeHost(random.Random(0), behaviours, rude=False), task_of(program))
+
+
+class Door:
+    """Keeps metadata sockets open and serves nothing."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, socket.socket] = {}
+
+    async def serve(self, sock: socket.socket, owner: Owner, key: str) -> None:
+        self._open[key] = sock
+
+    async def close(self, key: str) -> None:
+        self._open.pop(key).close()
+
+    def close_all(self) -> None:
+        for each in self._open.values():
+            each.close()
+
+
+@asynccontextmanager
+async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[World]:
+    """On the real parts, with names of its own; afterwards nothing of it may be left."""
+    # A short path: a unix socket's has at most 107 bytes.
+    root = Path(tempfile.mkdtemp(prefix="hostler-h-"))
+    settings = config.load(private_settings(root), {}, ())
+    names, router, door = settings.names, LogRouter(settings.run_dir), Door()
+    network = NetworkSettings(settings.bridge, settings.bridge_subnet, settings.nft_table, None)
+    sandboxes = Sandboxes(network, names, door)
+    async with Containerd(containerd, settings.containerd_namespace) as client:
+        await client.namespaces.ensure(settings.containerd_namespace)
+        await router.ensure_running()
+        await sandboxes.open([])
+        images = Images(client, settings.state_dir / "spool")
+        runtime = RuntimeSettings("runc", create_timeout_s=10, start_timeout_s=10)
+        known = facts.gather(Cgroups())
+        containers = Containers(client, images, router, names, known, runtime)
+        try:
+            host = RealHost(client, containers, images, sandboxes, Cgroups(), names)
+            yield World(host, task_of(program))
+        finally:
+            door.close_all()
+            await sandboxes.remove_network()
+            await sandboxes.close()
+            stopped = await router.stop_if_idle()
+            Cgroups().remove_if_empty(settings.cgroup_parent)
+    assert stopped, "a log is still open"
+    links = subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout
+    assert settings.veth_prefix not in links
+    assert str(root) not in Path("/proc/self/mountinfo").read_text()
+    shutil.rmtree(root)
