@@ -20,7 +20,6 @@ from agent.containerd.client import Containerd
 from agent.containerd.errors import (
     AlreadyExists,
     ContainerdError,
-    FailedPrecondition,
     NotFound,
     Unavailable,
 )
@@ -60,6 +59,11 @@ GONE_S = 10.0
 
 _BUNDLE_EXISTS = "file exists"
 """containerd's words (it has no code for it) while it undoes a creation whose caller went away."""
+
+_STARTED_BEFORE = tuple(
+    f"cannot start a {each} process" for each in ("running", "paused", "stopped")
+)
+"""The shim's words for it, for which containerd has no code either."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -155,8 +159,8 @@ class Containers:
         key = names.container_id(task.id, name)
         try:
             await self._client.tasks.start(key, timeout=self._settings.start_timeout_s)
-        except FailedPrecondition:
-            if (await self._client.tasks.get(key)).status is Status.CREATED:
+        except ContainerdError as error:
+            if not error.said.startswith(_STARTED_BEFORE):
                 raise
 
     async def signal(self, task: Task, name: str, number: int) -> None:

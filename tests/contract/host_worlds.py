@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import socket
-import subprocess
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
@@ -30,6 +29,7 @@ from agent.task.model import Attachment, Image, Progress, Task, View, first_prog
 from metadata.source import Owner
 from tests import worlds
 from tests.fakes.host import Behaviour, FakeHost
+from tests.system.tasks import lasting_links
 
 
 class Program(Enum):
@@ -131,7 +131,6 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
             stopped = await router.stop_if_idle()
             Cgroups().remove_if_empty(settings.cgroup_parent)
     assert stopped, "a log is still open"
-    links = subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout
-    assert settings.veth_prefix not in links
+    assert lasting_links(settings.veth_prefix) == []
     assert str(root) not in Path("/proc/self/mountinfo").read_text()
     shutil.rmtree(root)

@@ -25,6 +25,8 @@ Json = dict[str, Any]
 DEADLINE_S = 30.0
 """For what takes a second at most when the machine has nothing else to do."""
 
+LINKS_GONE_S = 3.0
+
 WAITS = "sleep 3600 & wait"
 """End of a script that runs until a signal comes; ``trap`` says what it does then."""
 
@@ -196,13 +198,26 @@ class Task:
             if any(each in line for each in (*keys, self.id))
         ]
         cgroups = [tree / of.task_cgroup(self.id).lstrip("/") for tree in Cgroups().trees()]
-        links = [f"link {name}" for _, name in socket.if_nameindex() if name in veths]
+        links = [f"link {name}" for name in lasting_links(*veths)]
         return [*listed, *links, *(str(each) for each in (*cgroups, *files) if each.exists())]
 
     def _until_status(self, status: str) -> Json:
         answer = self.until(lambda answer: bool(answer["task"]["lastStatus"] == status), status)
         task: Json = answer["task"]
         return task
+
+
+def lasting_links(*prefixes: str) -> list[str]:
+    """The interfaces whose names begin so, and go on to exist.
+
+    The kernel takes those of a namespace down a moment after the namespace itself.
+    """
+    end = time.monotonic() + LINKS_GONE_S
+    while True:
+        links = [name for _, name in socket.if_nameindex() if name.startswith(prefixes)]
+        if not links or time.monotonic() > end:
+            return links
+        time.sleep(0.01)  # noqa: TID251
 
 
 def names_of(agent: Agent) -> Names:

@@ -153,7 +153,9 @@ def test_stop_timeout_counts_on_while_there_is_no_agent(agent: Agent) -> None:
 def test_a_restart_changes_nothing_for_a_running_task(agent: Agent) -> None:
     shared = agent.root / "shared"
     shared.mkdir()
-    ask = "wget -qO- $ECS_CONTAINER_METADATA_URI_V4/task > /shared/new && mv /shared/new /shared/task"
+    ask = (
+        "wget -qO- $ECS_CONTAINER_METADATA_URI_V4/task > /shared/new && mv /shared/new /shared/task"
+    )
     check = {"command": ["CMD", "test", "-e", "/shared/up"], "interval": 5, "startPeriod": 60}
     mount = {"sourceVolume": "shared", "containerPath": "/shared"}
     script = f"while :; do {ask}; usleep 50000; done & {SERVES}"

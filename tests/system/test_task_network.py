@@ -240,7 +240,9 @@ def test_nobody_reads_anothers_metadata_even_with_its_id(agent: Agent) -> None:
     thief.until_closed()
     *refused, own = thief.log("app")
     v4, v3 = "HTTP/1.1 404 Not Found", "HTTP/1.1 500 Internal Server Error"  # as ECS answers
-    assert [each.partition(": ")[2].partition(": ")[2].strip() for each in refused] == [v4] * 3 + [v3]
+    assert [each.partition(": ")[2].partition(": ")[2].strip() for each in refused] == [v4] * 3 + [
+        v3
+    ]
     assert victim.id not in "".join(refused)
     assert own.strip().isdigit()
     victim.end()

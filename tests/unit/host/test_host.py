@@ -64,7 +64,11 @@ def host(error: Exception, folder: Path) -> RealHost:
 )
 @pytest.mark.parametrize(
     "error",
-    [Unavailable("text", "it is away"), LogRouterError("it is away"), LogRouterTimeout("it is away")],
+    [
+        Unavailable("text", "it is away"),
+        LogRouterError("it is away"),
+        LogRouterTimeout("it is away"),
+    ],
 )
 async def test_a_helper_process_that_is_away_is_asked_again(
     tmp_path: Path, action: Action, error: Exception
