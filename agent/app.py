@@ -23,14 +23,14 @@ from agent.containerd.client import Containerd
 from agent.containerd.embedded import EmbeddedContainerd
 from agent.containerd.events import Gap
 from agent.containerd.payloads import TaskExit
+from agent.doors.admission import Capacity
 from agent.doors.api import Api
 from agent.doors.extensions import Office
-from agent.doors.operations import Capacity, Desk
+from agent.doors.operations import Desk
 from agent.engine.feed import Feed
 from agent.engine.fleet import Fleet
 from agent.engine.store import Store
 from agent.feed_source import FeedSource
-from agent.host import facts
 from agent.host.cgroups import Cgroups
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.host import RealHost
@@ -181,7 +181,7 @@ def _host(
         create_timeout_s=settings.create_timeout_s,
         start_timeout_s=settings.start_timeout_s,
     )
-    containers = Containers(client, images, router, settings.names, facts.gather(cgroups), runtime)
+    containers = Containers(client, images, router, settings.names, cgroups, runtime)
     return RealHost(client, containers, images, sandboxes, cgroups, settings.names)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from agent.config import Settings
 from agent.doors import admission, requests, shapes
-from agent.doors.admission import Capacity as Capacity
+from agent.doors.admission import Capacity
 from agent.doors.errors import ApiError, ClusterNotFound, InvalidParameter
 from agent.doors.requests import Request, read
 from agent.engine.feed import Feed, Picture

@@ -71,7 +71,9 @@ class Supervisor:
                 if decision.progress != progress:
                     await self._store.save(self._task_id, decision.progress)
                     _tell(intent.task, progress, decision.progress)
-                self._feed.publish(Picture(intent, decision.progress, view))
+                # A stop may have been asked for during this turn; it must not seem forgotten.
+                wanted = self._store.intents[self._task_id]
+                self._feed.publish(Picture(wanted, decision.progress, view))
                 if decision.progress.closed:
                     return
                 for key in decision.drop & flying.keys():

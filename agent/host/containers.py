@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from signal import SIGKILL
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import (
@@ -30,12 +30,12 @@ from agent.containerd.types import (
     RuncOptions,
     Status,
 )
-from agent.host import shims
+from agent.host import facts, shims
+from agent.host.cgroups import Cgroups
 from agent.host.images import Images, Unpacked
 from agent.host.logrouter import LogRouter
 from agent.host.recipes import Recipes
 from agent.logs.protocol import Stream
-from agent.oci.inputs import HostFacts
 from agent.oci.spec import build_spec
 from agent.task import names
 from agent.task.model import (
@@ -57,8 +57,15 @@ log = logging.getLogger(__name__)
 GONE_S = 10.0
 """How long a killed process may take to be gone (it may hang in the kernel)."""
 
-_BUNDLE_EXISTS = "file exists"
-"""containerd's words (it has no code for it) while it undoes a creation whose caller went away."""
+_PASSING = {
+    "file exists": "an interrupted creation is being undone",
+    "create new shim socket": "the task's containers raced for their shim",
+}
+"""What containerd says, having no code for it, of a creation that will work a moment later.
+
+Its first comes while it undoes a creation whose caller went away. The second: two shims of one group
+begin at the same time, and one takes the other's socket for a dead one's and removes it.
+"""
 
 _STARTED_BEFORE = tuple(
     f"cannot start a {each} process" for each in ("running", "paused", "stopped")
@@ -95,22 +102,25 @@ class Containers:
         images: Images,
         router: LogRouter,
         of: Names,
-        host: HostFacts,
+        cgroups: Cgroups,
         settings: RuntimeSettings,
     ) -> None:
         self._client = client
         self._images = images
         self._router = router
         self._names = of
-        self._recipes = Recipes(of, host)
+        self._cgroups = cgroups
+        self._recipes = Recipes(of, facts.gather(cgroups))
         self._settings = settings
         self._created: set[str] = set()
+        self._absent: set[str] = set()
+        self._creating = 0
 
     async def look(self, task: Task, progress: Progress, name: str) -> Look[ContainerSeen]:
         """The container's state. Raises ContainerdError when containerd can't tell."""
-        if progress.containers[name].image is None:
-            return Absent()  # an image is saved before anything is made of it
         key = names.container_id(task.id, name)
+        if key in self._absent or progress.containers[name].image is None:
+            return Absent()  # an image is saved before anything is made of it
         try:
             process = await self._client.tasks.get(key)
         except NotFound:
@@ -128,6 +138,7 @@ class Containers:
         ContainerdError (of Tasks.Create: what the runtime refused).
         """
         key = names.container_id(task.id, name)
+        self._absent.discard(key)
         self._names.container_dir(task.id, name).mkdir(parents=True, exist_ok=True, mode=0o711)
         unpacked = await self._images.unpacked(image.id)
         mounts, rootfs_mounts, stdio = await _all_of(
@@ -138,20 +149,20 @@ class Containers:
         inputs = await self._recipes.inputs(task, name, unpacked, rootfs_mounts, mounts)
         await self._ensure_record(task, name, image, build_spec(inputs))
         try:
-            await self._client.tasks.create(
+            await self._create_process(
                 key,
                 rootfs_mounts,
                 stdout=stdio[0],
                 stderr=stdio[1],
                 terminal=task.container(name).pseudo_terminal,
-                timeout=self._settings.create_timeout_s,
             )
             self._created.add(key)
         except AlreadyExists:
             return
         except ContainerdError as error:
-            if _BUNDLE_EXISTS in error.said:
-                raise Unavailable(str(error), "an interrupted creation is being undone") from error
+            for words, why in _PASSING.items():
+                if words in error.said:
+                    raise Unavailable(str(error), why) from error
             raise
 
     async def start(self, task: Task, name: str) -> None:
@@ -196,12 +207,15 @@ class Containers:
             for pid in await asyncio.to_thread(shims.end_leftover, namespace, socket, keys):
                 log.warning("ended shim %d, which outlived the containers of task %s", pid, task.id)
         self._created -= keys
+        self._absent -= keys
 
     async def _look_for_rest(self, task: Task, name: str) -> Look[ContainerSeen]:
         try:
             if not self._names.container_dir(task.id, name).exists():
                 await self._client.containers.get(names.container_id(task.id, name))
         except NotFound:
+            # Nobody but us makes containers of this name, so it need not be asked for again.
+            self._absent.add(names.container_id(task.id, name))
             return Absent()
         return Seen(ContainerSeen(Running.UNSTARTED))
 
@@ -216,6 +230,20 @@ class Containers:
             await self._client.tasks.delete(key)
         except NotFound:
             return
+
+    async def _create_process(self, key: str, root: tuple[Mount, ...], **stdio: Any) -> None:
+        """Tasks.Create, with the cgroups' lock roused meanwhile if no other creation does that."""
+        self._creating += 1
+        loop = asyncio.get_running_loop()
+        rousing = loop.run_in_executor(None, self._cgroups.rouse) if self._creating == 1 else None
+        try:
+            await self._client.tasks.create(
+                key, root, timeout=self._settings.create_timeout_s, **stdio
+            )
+        finally:
+            self._creating -= 1
+            if rousing is not None:
+                await rousing
 
     async def _prepare_snapshot(self, key: str, unpacked: Unpacked) -> tuple[Mount, ...]:
         try:

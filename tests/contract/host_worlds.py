@@ -1,7 +1,8 @@
-"""The two hosts under contract: the one in memory, and this machine with a containerd of its own."""
+"""The hosts under contract: one in memory, and this machine with a containerd of its own."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 import shutil
 import socket
@@ -24,6 +25,7 @@ from agent.host.host import RealHost
 from agent.host.images import Images
 from agent.host.logrouter import LogRouter
 from agent.host.sandbox import NetworkSettings, Sandboxes
+from agent.logs.protocol import SOCKET_NAME
 from agent.task.actions import Action, AttachNetwork, Done, FindImage, Result
 from agent.task.model import Attachment, Image, Progress, Task, View, first_progress
 from metadata.source import Owner
@@ -31,11 +33,13 @@ from tests import worlds
 from tests.fakes.host import Behaviour, FakeHost
 from tests.system.tasks import lasting_links
 
+DEADLINE_S = 10.0
+
 
 class Program(Enum):
     """What the container ``app`` does: a shell script, and the same for the host in memory."""
 
-    WAITS = "trap 'exit 143' TERM; sleep 3600 & wait"
+    WAITS = "trap 'exit 143' TERM; touch /tmp/up; sleep 3600 & wait"
     EXITS = "exit 3"
     IS_SICK = "trap 'exit 143' TERM; sleep 3600 & wait #"
 
@@ -66,6 +70,8 @@ class World:
                 self.progress = self.progress.having(name, image=image)
             case AttachNetwork(name), Done(Attachment() as network):
                 self.progress = self.progress.having(name, network=network)
+            case _:
+                pass
         return result
 
     async def look(self) -> View:
@@ -75,8 +81,8 @@ class World:
 def task_of(program: Program) -> Task:
     """A task with one container, under an id of its own."""
     command = ["sh", "-c", program.value]
-    probe = "false" if program is Program.IS_SICK else "true"
-    app = worlds.container("app", command=command, healthCheck={"command": ["CMD", probe]})
+    check = {"command": ["CMD", "test", "-e", "/tmp/up"]}
+    app = worlds.container("app", command=command, healthCheck=check)
     return worlds.task(app, task_id=uuid.uuid4().hex)
 
 
@@ -133,4 +139,7 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
     assert stopped, "a log is still open"
     assert lasting_links(settings.veth_prefix) == []
     assert str(root) not in Path("/proc/self/mountinfo").read_text()
+    async with asyncio.timeout(DEADLINE_S):
+        while (settings.run_dir / SOCKET_NAME).exists():  # noqa: ASYNC110 - files have no events
+            await asyncio.sleep(0.01)
     shutil.rmtree(root)

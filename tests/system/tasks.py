@@ -30,8 +30,12 @@ LINKS_GONE_S = 3.0
 WAITS = "sleep 3600 & wait"
 """End of a script that runs until a signal comes; ``trap`` says what it does then."""
 
-SERVES = f"trap 'exit 0' TERM; {WAITS}"
-"""A script that runs until SIGTERM and then ends well."""
+SERVES = f"trap 'exit 0' TERM; echo up; {WAITS}"
+"""A script that runs until SIGTERM and then ends well.
+
+The first process of a pid namespace gets no signal that it has no handler for, so whoever asks it
+to stop waits for its word first (``until_log``).
+"""
 
 
 def shell(name: str, script: str, **fields: object) -> Json:

@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from agent.cli.errors import CommandError
 from agent.cli.trial import private_settings
 from tests.system.agent import ROOT, Agent, running_agent
-from tests.system.tasks import SERVES, DEADLINE_S, run, shell
+from tests.system.tasks import DEADLINE_S, SERVES, run, shell
 
 
 @contextmanager
@@ -62,10 +60,12 @@ def test_a_task_that_cant_be_kept_is_not_accepted(tmp_path: Path) -> None:
 
 def _refusal(agent: Agent) -> str:
     """What the agent says to the first of many tasks that it can't keep."""
-    with pytest.raises(CommandError) as refused:
-        for _ in range(200):  # the state's file may have had room for some
+    for _ in range(200):  # the state's file may have had room for some
+        try:
             agent.call("RunTask", taskDefinition="test")
-    return str(refused.value)
+        except CommandError as refused:
+            return str(refused)
+    return ""
 
 
 def test_without_containerd_the_agent_says_so_and_ends(tmp_path: Path) -> None:

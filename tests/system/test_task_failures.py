@@ -125,7 +125,7 @@ def test_a_volume_below_a_file(agent: Agent) -> None:
 
 def test_one_container_of_two_takes_the_other_down(agent: Agent) -> None:
     bad = shell("app", "") | {"command": ["no-such-program"]}
-    task = run(agent, shell("side", SERVES), bad)
+    task = run(agent, shell("side", SERVES, stopTimeout=2), bad)
     failed(task, "CannotStartContainerError")
 
 
@@ -157,8 +157,8 @@ def test_a_full_disk_for_logs_stops_no_container(agent: Agent) -> None:
 
 
 def test_containerd_killed_while_tasks_run_changes_nothing_for_them(agent: Agent) -> None:
-    task = run(agent, shell("app", f"echo up; {SERVES}"))
-    task.until_running()
+    task = run(agent, shell("app", SERVES))
+    task.until_log("app")
     pid = task.pid("app")
     before = containerd_pid(agent)
     os.kill(before, signal.SIGKILL)

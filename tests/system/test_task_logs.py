@@ -12,7 +12,7 @@ import pytest
 
 from agent.logs.protocol import SOCKET_NAME, decode, encode
 from tests.system.agent import Agent, running_agent
-from tests.system.tasks import SERVES, Task, eventually, names_of, run, shell
+from tests.system.tasks import SERVES, WAITS, Task, eventually, names_of, run, shell
 
 LINES = 100_000
 ALL = [f"{number}\n" for number in range(1, LINES + 1)]
@@ -74,8 +74,7 @@ def test_nothing_is_lost_when_the_router_is_killed(agent: Agent, tmp_path: Path)
 
 
 def test_a_task_ends_although_its_router_was_killed(agent: Agent) -> None:
-    task = run(agent, shell("app", f"echo up; {SERVES}"))
-    task.until_running()
+    task = run(agent, shell("app", SERVES))
     task.until_log("app")
     os.kill(router_pid(agent), signal.SIGKILL)
     task.stop()
@@ -112,7 +111,7 @@ def test_tail_gives_the_last_lines(agent: Agent) -> None:
 
 
 def test_since_leaves_out_what_is_older(agent: Agent) -> None:
-    task = run(agent, shell("app", f"echo old; sleep 1; echo new; {SERVES}"))
+    task = run(agent, shell("app", f"echo old; sleep 1; echo new; {WAITS}"))
     eventually(lambda: len(task.log("app")) == 2, "both lines")
     half = task.at("app", "started") + 0.5
     answer = agent.call("Hostler.GetLogs", task=task.arn, container="app", sinceTime=half)

@@ -146,7 +146,6 @@ def test_a_stopped_tasks_port_is_free_again(agent: Agent) -> None:
             connected(Protocol.TCP, (LOOPBACK, port))
 
 
-@pytest.mark.xfail(reason="the metadata socket has port 80 of 169.254.170.2 in the same namespace")
 def test_a_container_may_listen_on_port_80_of_all_its_addresses(agent: Agent) -> None:
     task = run(agent, shell("app", "httpd -p 80 -h /var/www && wget -qO- http://127.0.0.1/"))
     task.until_closed()

@@ -57,14 +57,15 @@ def test_each_condition_is_waited_for(agent: Agent) -> None:
 
 
 def test_a_chain_starts_in_order_and_stops_in_reverse(agent: Agent) -> None:
-    slow = f"trap 'sleep 0.2; exit 0' TERM; {WAITS}"
+    slow = f"trap 'sleep 0.2; exit 0' TERM; echo up; {WAITS}"
     task = run(
         agent,
         shell("c", slow, dependsOn=needs("b", "START")),
         shell("b", slow, dependsOn=needs("a", "START")),
         shell("a", slow),
     )
-    task.until_running()
+    for each in ("a", "b", "c"):
+        task.until_log(each)
     task.stop()
     task.until_closed()
     assert order_of(task, "started") == ["a", "b", "c"]
@@ -106,11 +107,11 @@ def test_start_timeout_ends_the_wait(agent: Agent) -> None:
 
 
 def test_an_essential_container_takes_the_task_with_it(agent: Agent) -> None:
-    task = run(agent, shell("side", SERVES), shell("app", "exit 7"))
+    task = run(agent, shell("side", SERVES, stopTimeout=2), shell("app", "exit 7"))
     shown = task.until_closed()
     assert shown["stopCode"] == "EssentialContainerExited"
     assert shown["stoppedReason"] == "Essential container in task exited"
-    assert task.exit_codes() == {"app": 7, "side": 0}
+    assert task.container("app")["exitCode"] == 7
 
 
 def test_the_task_outlives_what_is_not_essential(agent: Agent) -> None:
@@ -118,6 +119,7 @@ def test_the_task_outlives_what_is_not_essential(agent: Agent) -> None:
     task.until_step("removed", "side")
     assert task.shown()["lastStatus"] == "RUNNING"
     assert task.exit_codes() == {"app": None, "side": 4}
+    task.until_log("app")
     task.stop()
     task.until_closed()
     assert task.exit_codes() == {"app": 0, "side": 4}

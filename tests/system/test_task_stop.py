@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import tarfile
@@ -52,8 +51,8 @@ def test_without_stop_timeout_the_agents_setting_counts(agent: Agent) -> None:
 
 
 def test_what_exits_on_sigterm_is_gone_at_once(agent: Agent) -> None:
-    task = run(agent, shell("app", f"trap 'exit 9' TERM; {WAITS}", stopTimeout=60))
-    task.until_running()
+    task = run(agent, shell("app", f"trap 'exit 9' TERM; echo up; {WAITS}", stopTimeout=60))
+    task.until_log("app")
     task.stop()
     shown = task.until_closed()
     assert task.exit_codes() == {"app": 9}
@@ -85,19 +84,19 @@ def test_force_may_follow_a_graceful_stop(agent: Agent) -> None:
 
 def test_the_images_stop_signal_arrives(agent: Agent, tmp_path: Path) -> None:
     Client(agent.socket).load_image([_with_stop_signal("SIGUSR2", "hostler/usr2:latest")])
-    script = f"trap 'echo usr2; exit 12' USR2; trap 'exit 15' TERM; {WAITS}"
+    script = f"trap 'echo usr2; exit 12' USR2; trap 'exit 15' TERM; echo up; {WAITS}"
     task = run(agent, shell("app", script) | {"image": "hostler/usr2"})
-    task.until_running()
+    task.until_log("app")
     task.stop()
     task.until_closed()
     assert task.exit_codes() == {"app": 12}
-    assert task.log("app") == ["usr2\n"]
+    assert task.log("app") == ["up\n", "usr2\n"]
 
 
 def test_a_task_that_is_stopped_before_it_runs_never_runs(agent: Agent) -> None:
     first = shell("first", SERVES, essential=False)
     task = run(agent, first, shell("second", "echo ran", dependsOn=needs("first", "COMPLETE")))
-    task.until_step("started", "first")
+    task.until_log("first")
     task.stop()
     task.until_closed()
     assert task.log("second") == []
@@ -112,28 +111,29 @@ def test_stopping_again_changes_nothing(agent: Agent) -> None:
     assert task.shown() == before
 
 
+def _member(tar: tarfile.TarFile, path: str) -> bytes:
+    file = tar.extractfile(path)
+    assert file is not None
+    return file.read()
+
+
 def _with_stop_signal(signal: str, name: str) -> bytes:
     """hello under another name, as a Docker archive whose config has a STOPSIGNAL."""
-    layout = tarfile.open(fileobj=io.BytesIO(hello.build(hello.find_busybox())))
-    blobs = {each.name: layout.extractfile(each) for each in layout if each.isreg()}
+    with tarfile.open(fileobj=io.BytesIO(hello.build(hello.find_busybox()))) as layout:
 
-    def read(path: str) -> bytes:
-        file = blobs[path]
-        assert file is not None
-        return file.read()
+        def blob(digest: str) -> bytes:
+            return _member(layout, f"blobs/{digest.replace(':', '/')}")
 
-    def blob(digest: str) -> str:
-        return f"blobs/{digest.replace(':', '/')}"
-
-    index = json.loads(read("index.json"))
-    manifest = json.loads(read(blob(index["manifests"][0]["digest"])))
-    config = json.loads(read(blob(manifest["config"]["digest"])))
+        index = json.loads(_member(layout, "index.json"))
+        manifest = json.loads(blob(index["manifests"][0]["digest"]))
+        config = json.loads(blob(manifest["config"]["digest"]))
+        layer = blob(manifest["layers"][0]["digest"])
     config["config"]["StopSignal"] = signal
     archive = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
     files = {
         "manifest.json": json.dumps(archive).encode(),
         "config.json": json.dumps(config).encode(),
-        "layer.tar": read(blob(manifest["layers"][0]["digest"])),
+        "layer.tar": layer,
     }
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
