@@ -58,6 +58,7 @@ class FakeHost:
     acted: int = 0
     born: dict[str, float] = field(default_factory=dict)
     clock: Callable[[], float] | None = None
+    on_exit: Callable[[], None] | None = None
 
     def now(self) -> float:
         return self.clock() if self.clock else asyncio.get_running_loop().time()
@@ -137,6 +138,9 @@ class FakeHost:
             self.starts.append(name)
             self.born[name] = self.now()
             self.containers[name] = ContainerSeen(Running.RUNNING, pid=1)
+            after = self._behaviour(name).exits_after
+            if after is not None and self.on_exit is not None:
+                asyncio.get_running_loop().call_later(after, self._age)
 
     def _signal(self, name: str, number: int) -> None:
         seen = self.containers.get(name)
@@ -158,6 +162,8 @@ class FakeHost:
     def _exit(self, name: str, code: int) -> None:
         self.exits[name] = (code, self.now())
         self.containers[name] = ContainerSeen(Running.STOPPED, exit_code=code, exited_at=self.now())
+        if self.on_exit is not None:
+            self.on_exit()
 
     def _behaviour(self, name: str) -> Behaviour:
         return self.behaviours.setdefault(name, Behaviour())

@@ -22,6 +22,11 @@ from tests.fakes.store import MemoryStore
 from tests.worlds import container, task
 
 RULES = Rules(stop_timeout_s=5.0)
+LONGEST_LIFE_S = {False: 31 + 13 + 5, True: 290}
+"""Last stop, three timeouts in a row, some turns; a rude host makes actions fail and wait.
+
+Shorter than RESYNC_S, so that a stall which only that ends is found.
+"""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class World:
     seed: int
     rude: bool
     behaviours: dict[str, Behaviour]
-    stop_at: float | None
+    stop_at: float
     crashes: tuple[float, ...]
 
 
@@ -66,29 +71,37 @@ def new_loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-async def live(made: Task, host: FakeHost, world: World, store: Store) -> None:
-    """The task's whole life, the agent crashing now and then, until it is closed."""
+async def live(made: Task, host: FakeHost, world: World, store: Store) -> float:
+    """The task's whole life, the agent crashing now and then; gives when it was closed.
+
+    Exits and stop requests ring the bell as they do on a real host; nothing else wakes the loop.
+    """
     clock = asyncio.get_running_loop().time
-    feed = Feed()
+    agents: list[Supervisor] = []
+
+    def ring() -> None:
+        agents[-1].ring()
 
     async def agent() -> None:
-        await Supervisor(made.id, host, store, feed).run(clock, RULES)
+        agents.append(Supervisor(made.id, host, store, Feed()))
+        await agents[-1].run(clock, RULES)
 
     async def operator(at: float) -> None:
         await asyncio.sleep(at)
         await store.ask_to_stop(made.id, StopRequest(clock(), "asked"))
+        ring()
 
+    host.on_exit = ring
     async with asyncio.TaskGroup() as group:
-        if world.stop_at is not None:
-            group.create_task(operator(world.stop_at))
+        stopping = group.create_task(operator(world.stop_at))
         for crash_after in world.crashes:
             with suppress(TimeoutError):
                 await asyncio.wait_for(agent(), crash_after)
-                return
-        while not store.progress(made.id).closed:
-            # No events here: every look is due to the plan's own wake-ups or this impatience.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(agent(), 60)
+        if not store.progress(made.id).closed:
+            await agent()
+        closed_at = clock()
+        stopping.cancel()
+    return closed_at
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -101,7 +114,7 @@ def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World)
         host = FakeHost(
             random.Random(world.seed), behaviours=dict(world.behaviours), rude=world.rude
         )
-        loop.run_until_complete(asyncio.wait_for(live(made, host, world, store), 3600))
+        closed_at = loop.run_until_complete(live(made, host, world, store))
         progress = store.progress(made.id)
     finally:
         loop.close()
@@ -112,6 +125,7 @@ def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World)
         n: code for n, (code, _) in host.exits.items()
     }
     assert host.acted < 200
+    assert closed_at < LONGEST_LIFE_S[world.rude], "the loop waited for nothing"
     _kills_came_in_time(host)
     if "web" in host.starts:
         assert host.exits["init"][1] <= host.born["web"], "web started before init was COMPLETE"
@@ -123,10 +137,6 @@ def _kills_came_in_time(host: FakeHost) -> None:
         if number == 9:
             first = next(t for n, s, t in host.signals if n == name and s == 15)
             assert at - first >= limits[name] - 0.2, "killed before its time"
-
-
-class Recording(FakeHost):
-    """Counts what happens while a piece is being changed."""
 
 
 async def drive(host: FakeHost, store: MemoryStore, made: Task, seconds: float) -> None:
