@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import shutil
+from collections import defaultdict
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ from agent.task.model import (
     Running,
     Seen,
     Task,
+    TaskId,
     Unknown,
 )
 from agent.task.names import Names
@@ -63,8 +65,8 @@ _PASSING = {
 }
 """What containerd says, having no code for it, of a creation that will work a moment later.
 
-Its first comes while it undoes a creation whose caller went away. The second: two shims of one group
-begin at the same time, and one takes the other's socket for a dead one's and removes it.
+The first comes while it undoes a creation whose caller went away, the second when two shims of one
+group begin at the same time: one takes the other's socket for a dead one's and removes it.
 """
 
 _STARTED_BEFORE = tuple(
@@ -113,6 +115,8 @@ class Containers:
         self._recipes = Recipes(of, facts.gather(cgroups))
         self._settings = settings
         self._created: set[str] = set()
+        self._failed: set[str] = set()
+        self._turns: defaultdict[TaskId, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._absent: set[str] = set()
         self._creating = 0
 
@@ -149,17 +153,19 @@ class Containers:
         inputs = await self._recipes.inputs(task, name, unpacked, rootfs_mounts, mounts)
         await self._ensure_record(task, name, image, build_spec(inputs))
         try:
-            await self._create_process(
-                key,
-                rootfs_mounts,
-                stdout=stdio[0],
-                stderr=stdio[1],
-                terminal=task.container(name).pseudo_terminal,
-            )
+            async with self._turns[task.id]:  # two at once would race for the shim
+                await self._create_process(
+                    key,
+                    rootfs_mounts,
+                    stdout=stdio[0],
+                    stderr=stdio[1],
+                    terminal=task.container(name).pseudo_terminal,
+                )
             self._created.add(key)
         except AlreadyExists:
             return
         except ContainerdError as error:
+            self._failed.add(key)
             for words, why in _PASSING.items():
                 if words in error.said:
                     raise Unavailable(str(error), why) from error
@@ -202,11 +208,13 @@ class Containers:
         an earlier agent made, may have left one behind; looking for it is not for every task.
         """
         keys = {names.container_id(task.id, each.name) for each in task.containers}
-        if not keys <= self._created:
+        if not keys <= self._created - self._failed:
             namespace, socket = self._client.namespace, self._client.socket
             for pid in await asyncio.to_thread(shims.end_leftover, namespace, socket, keys):
                 log.warning("ended shim %d, which outlived the containers of task %s", pid, task.id)
         self._created -= keys
+        self._failed -= keys
+        self._turns.pop(task.id, None)
         self._absent -= keys
 
     async def _look_for_rest(self, task: Task, name: str) -> Look[ContainerSeen]:

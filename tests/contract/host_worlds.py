@@ -18,7 +18,6 @@ from agent import config
 from agent.cli.trial import private_settings
 from agent.containerd.client import Containerd
 from agent.engine.supervisor import Host
-from agent.host import facts
 from agent.host.cgroups import Cgroups
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.host import RealHost
@@ -125,8 +124,7 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
         await sandboxes.open([])
         images = Images(client, settings.state_dir / "spool")
         runtime = RuntimeSettings("runc", create_timeout_s=10, start_timeout_s=10)
-        known = facts.gather(Cgroups())
-        containers = Containers(client, images, router, names, known, runtime)
+        containers = Containers(client, images, router, names, Cgroups(), runtime)
         try:
             host = RealHost(client, containers, images, sandboxes, Cgroups(), names)
             yield World(host, task_of(program))
