@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from agent.engine.feed import Feed, Picture
 from agent.host.sandbox import HOST_OWNER
 from agent.task import names, status
-from agent.task.model import Attachment, ContainerProgress, ContainerSeen, Health, Seen, TaskId
+from agent.task.model import Attachment, ContainerProgress, Health, TaskId
 from agent.task.names import Names
+from agent.task.view import ContainerSeen, Seen
 from metadata.source import (
     CgroupFacts,
     ContainerFacts,

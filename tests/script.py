@@ -3,17 +3,10 @@
 from collections.abc import Mapping
 
 from agent.task.actions import Action, Decision, News, Result
-from agent.task.model import (
-    ContainerSeen,
-    Intent,
-    Progress,
-    StopRequest,
-    Task,
-    View,
-    first_progress,
-)
+from agent.task.model import Intent, Progress, StopRequest, Task, first_progress
 from agent.task.plan import plan
 from agent.task.stopping import Rules
+from agent.task.view import ContainerSeen, View
 from tests import worlds
 
 

@@ -6,22 +6,16 @@ from dataclasses import replace
 from agent.task import names
 from agent.task.definition import ContainerDefinition, TaskDefinition
 from agent.task.model import (
-    Absent,
     Attachment,
     ContainerIdentity,
-    ContainerSeen,
     Image,
     Intent,
-    Look,
-    NetworkSeen,
     Progress,
-    Running,
-    Seen,
     Task,
     TaskId,
-    View,
     first_progress,
 )
+from agent.task.view import Absent, ContainerSeen, Look, NetworkSeen, Running, Seen, View
 
 CLUSTER = names.cluster_arn("xx-test-1", "111122223333", "lab")
 IMAGE = Image(name="docker.io/hostler/hello:latest", id="sha256:1", digest="sha256:2")

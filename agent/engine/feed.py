@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from agent.task.model import Intent, Progress, TaskId, View
+from agent.task.model import Intent, Progress, TaskId
+from agent.task.view import View
 
 
 @dataclass(frozen=True, slots=True)

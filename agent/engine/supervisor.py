@@ -14,9 +14,10 @@ from agent.engine.bell import Bell, Clock
 from agent.engine.feed import Feed, Picture
 from agent.engine.store import Store
 from agent.task.actions import Action, News, Result
-from agent.task.model import Progress, Task, TaskId, View
+from agent.task.model import Progress, Task, TaskId
 from agent.task.plan import plan
 from agent.task.stopping import Rules
+from agent.task.view import View
 
 log = logging.getLogger(__name__)
 

@@ -39,20 +39,9 @@ from agent.host.recipes import Recipes
 from agent.logs.protocol import Stream
 from agent.oci.spec import build_spec
 from agent.task import names
-from agent.task.model import (
-    Absent,
-    Attachment,
-    ContainerSeen,
-    Image,
-    Look,
-    Progress,
-    Running,
-    Seen,
-    Task,
-    TaskId,
-    Unknown,
-)
+from agent.task.model import Attachment, Image, Progress, Task, TaskId
 from agent.task.names import Names
+from agent.task.view import Absent, ContainerSeen, Look, Running, Seen, Unknown
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +103,7 @@ class Containers:
         self._cgroups = cgroups
         self._recipes = Recipes(of, facts.gather(cgroups))
         self._settings = settings
-        self._created: set[str] = set()
-        self._failed: set[str] = set()
+        self._clean: dict[str, bool] = {}
         self._turns: defaultdict[TaskId, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._absent: set[str] = set()
         self._creating = 0
@@ -161,11 +149,11 @@ class Containers:
                     stderr=stdio[1],
                     terminal=task.container(name).pseudo_terminal,
                 )
-            self._created.add(key)
+            self._clean.setdefault(key, True)
         except AlreadyExists:
             return
         except ContainerdError as error:
-            self._failed.add(key)
+            self._clean[key] = False
             for words, why in _PASSING.items():
                 if words in error.said:
                     raise Unavailable(str(error), why) from error
@@ -208,12 +196,11 @@ class Containers:
         an earlier agent made, may have left one behind; looking for it is not for every task.
         """
         keys = {names.container_id(task.id, each.name) for each in task.containers}
-        if not keys <= self._created - self._failed:
+        clean = [self._clean.pop(each, False) for each in keys]
+        if not all(clean):
             namespace, socket = self._client.namespace, self._client.socket
             for pid in await asyncio.to_thread(shims.end_leftover, namespace, socket, keys):
                 log.warning("ended shim %d, which outlived the containers of task %s", pid, task.id)
-        self._created -= keys
-        self._failed -= keys
         self._turns.pop(task.id, None)
         self._absent -= keys
 

@@ -41,8 +41,9 @@ from agent.task.actions import (
     Signal,
     StartContainer,
 )
-from agent.task.model import Absent, ContainerSeen, Look, Progress, Seen, Task, Unknown, View
+from agent.task.model import Progress, Task
 from agent.task.names import Names
+from agent.task.view import Absent, ContainerSeen, Look, Seen, Unknown, View
 from cni.errors import CNIError, Code, PortTaken
 
 log = logging.getLogger(__name__)

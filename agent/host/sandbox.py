@@ -16,17 +16,9 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from agent.task import names
-from agent.task.model import (
-    Absent,
-    Attachment,
-    Look,
-    NetworkSeen,
-    PortBinding,
-    Progress,
-    Seen,
-    Task,
-)
+from agent.task.model import Attachment, PortBinding, Progress, Task
 from agent.task.names import Names
+from agent.task.view import Absent, Look, NetworkSeen, Seen
 from cni import bridge, ipam, netns, portmap, portshare, rtnetlink, ruleset
 from cni.bridge import BridgeConfig
 from cni.context import Context, open_context

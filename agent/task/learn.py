@@ -27,22 +27,8 @@ from agent.task.actions import (
     Signal,
     StartContainer,
 )
-from agent.task.model import (
-    Absent,
-    Attachment,
-    ContainerSeen,
-    Held,
-    Image,
-    Intent,
-    Progress,
-    Running,
-    Seen,
-    Step,
-    Stop,
-    StopCode,
-    Task,
-    View,
-)
+from agent.task.model import Attachment, Held, Image, Intent, Progress, Step, Stop, StopCode, Task
+from agent.task.view import Absent, ContainerSeen, Running, Seen, View
 
 REASON_LIMIT = 1024
 """Characters of a reason that ECS keeps."""

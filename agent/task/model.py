@@ -1,8 +1,7 @@
-"""The values that the plan works on: Task, Intent, Progress and View.
+"""The values that the plan works on: Task, Intent and Progress (what is seen is in ``view``).
 
 All are frozen. ``Task`` is what was accepted and never changes; ``Intent`` adds what people asked
-for since; ``Progress`` holds the facts that can't be looked up again; ``View`` is one look at the
-host. Times are wall-clock seconds since the epoch, so that they mean the same after a restart.
+for since; ``Progress`` holds the facts that can't be looked up again. Times are wall-clock seconds since the epoch, so that they mean the same after a restart.
 """
 
 from __future__ import annotations
@@ -10,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Generic, NewType, TypeVar
+from typing import Any, NewType
 
 from agent.task.definition import ContainerDefinition, TaskDefinition
 
 TaskId = NewType("TaskId", str)
 """32 lower-case hexadecimal digits."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,76 +230,3 @@ def first_progress(task: Task) -> Progress:
         },
         timeline=(Step(at=task.accepted_at, what="accepted"),),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """A look found that the piece does not exist."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen(Generic[T]):
-    """A look found the piece in this state."""
-
-    state: T
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """The look failed, or the piece is being changed right now. Nothing may be concluded."""
-
-    why: str
-
-
-Look = Absent | Seen[T] | Unknown
-
-
-class Running(StrEnum):
-    """State of a container's first process, as the runtime tells it."""
-
-    CREATED = "CREATED"
-    RUNNING = "RUNNING"
-    STOPPED = "STOPPED"
-    UNSTARTED = "UNSTARTED"
-    """The container is recorded, but the runtime has no process for it: a half-made creation."""
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerSeen:
-    """A container as the runtime shows it. Exit code and time are set when STOPPED."""
-
-    running: Running
-    pid: int = 0
-    exit_code: int | None = None
-    exited_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkSeen:
-    """A network attachment; ``served`` says whether its metadata socket is open."""
-
-    served: bool
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One look at everything on the host that belongs to a task."""
-
-    task: Look[None]
-    networks: Mapping[str, Look[NetworkSeen]]
-    containers: Mapping[str, Look[ContainerSeen]]
-
-    def hiding(self, busy: frozenset[str]) -> View:
-        """The same with every piece whose key is in ``busy`` unknown: it is being changed."""
-        changing = Unknown("being changed")
-
-        def hide(kind: str, looks: Mapping[str, Look[T]]) -> dict[str, Look[T]]:
-            return {
-                name: changing if f"{kind}/{name}" in busy else look for name, look in looks.items()
-            }
-
-        return View(
-            task=changing if "task" in busy else self.task,
-            networks=hide("network", self.networks),
-            containers=hide("container", self.containers),
-        )

@@ -30,18 +30,9 @@ from agent.task.actions import (
     StartContainer,
 )
 from agent.task.learn import give_up, learn
-from agent.task.model import (
-    Absent,
-    ContainerSeen,
-    Intent,
-    Progress,
-    Running,
-    Seen,
-    Step,
-    Unknown,
-    View,
-)
+from agent.task.model import Intent, Progress, Step
 from agent.task.stopping import Rules
+from agent.task.view import Absent, ContainerSeen, Running, Seen, Unknown, View
 
 LOOK_AGAIN_S = 5.0
 """A piece that could not be looked at is looked at again after this time, if nothing rings."""

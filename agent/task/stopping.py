@@ -12,7 +12,8 @@ from signal import SIGKILL, SIGTERM
 from agent.task import order
 from agent.task.actions import Action, Signal
 from agent.task.definition import ContainerDefinition
-from agent.task.model import ContainerSeen, Intent, Look, Progress, Running, Seen, Unknown
+from agent.task.model import Intent, Progress
+from agent.task.view import ContainerSeen, Look, Running, Seen, Unknown
 
 KILL_AGAIN_S = 10.0
 """SIGKILL can't be ignored, but a lost one can be repeated."""

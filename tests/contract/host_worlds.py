@@ -26,7 +26,8 @@ from agent.host.logrouter import LogRouter
 from agent.host.sandbox import NetworkSettings, Sandboxes
 from agent.logs.protocol import SOCKET_NAME
 from agent.task.actions import Action, AttachNetwork, Done, FindImage, Result
-from agent.task.model import Attachment, Image, Progress, Task, View, first_progress
+from agent.task.model import Attachment, Image, Progress, Task, first_progress
+from agent.task.view import View
 from metadata.source import Owner
 from tests import worlds
 from tests.fakes.host import Behaviour, FakeHost

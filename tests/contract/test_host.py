@@ -28,7 +28,7 @@ from agent.task.actions import (
     Signal,
     StartContainer,
 )
-from agent.task.model import Absent, ContainerSeen, Running, Seen, Unknown
+from agent.task.view import Absent, ContainerSeen, Running, Seen, Unknown
 from tests.contract.host_worlds import Program, World, in_memory, on_this_machine
 from tests.system.containerd_daemon import DaemonPaths, private_containerd
 

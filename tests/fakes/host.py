@@ -13,21 +13,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from agent.task import actions
-from agent.task.model import (
-    Absent,
-    Attachment,
-    ContainerSeen,
-    Image,
-    Look,
-    NetworkSeen,
-    Progress,
-    Running,
-    Seen,
-    Task,
-    TaskId,
-    Unknown,
-    View,
-)
+from agent.task.model import Attachment, Image, Progress, Task, TaskId
+from agent.task.view import Absent, ContainerSeen, Look, NetworkSeen, Running, Seen, Unknown, View
 
 T = TypeVar("T")
 

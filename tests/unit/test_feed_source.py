@@ -20,10 +20,10 @@ from agent.task.model import (
     Progress,
     StopRequest,
     Task,
-    View,
     first_progress,
 )
 from agent.task.names import Names
+from agent.task.view import View
 from metadata import render
 from metadata.source import (
     ContainerFacts,

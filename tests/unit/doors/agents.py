@@ -11,9 +11,10 @@ from pathlib import Path
 
 from agent.config import Settings
 from agent.containerd.errors import Unavailable
+from agent.doors.admission import Capacity
 from agent.doors.api import Api
 from agent.doors.extensions import Office
-from agent.doors.operations import Capacity, Desk
+from agent.doors.operations import Desk
 from agent.engine.feed import Feed, Picture
 from agent.engine.fleet import Fleet
 from agent.engine.store import Store

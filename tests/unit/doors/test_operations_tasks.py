@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.doors.admission import Capacity
-from agent.task.model import Running
+from agent.task.view import Running
 from tests.unit.doors.agents import Agent, running
 from tests.unit.doors.client import Refused
 from tests.unit.doors.test_operations_definitions import web

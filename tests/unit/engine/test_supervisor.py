@@ -15,8 +15,9 @@ from agent.engine.feed import Feed
 from agent.engine.store import Store
 from agent.engine.supervisor import Supervisor
 from agent.task.actions import Action, Result
-from agent.task.model import Progress, StopRequest, Task, View
+from agent.task.model import Progress, StopRequest, Task
 from agent.task.stopping import Rules
+from agent.task.view import View
 from tests.fakes.host import Behaviour, FakeHost
 from tests.fakes.store import MemoryStore
 from tests.worlds import container, task

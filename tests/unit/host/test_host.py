@@ -30,7 +30,8 @@ from agent.task.actions import (
     Signal,
     StartContainer,
 )
-from agent.task.model import Absent, Seen, Unknown, first_progress
+from agent.task.model import first_progress
+from agent.task.view import Absent, Seen, Unknown
 from cni.errors import CNIError, Code, PortTaken
 from tests.unit.host import worlds
 from tests.worlds import ATTACHED, IMAGE, container

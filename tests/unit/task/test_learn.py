@@ -29,18 +29,8 @@ from agent.task.actions import (
     StartContainer,
 )
 from agent.task.learn import REASON_LIMIT, give_up, learn
-from agent.task.model import (
-    ContainerSeen,
-    Health,
-    Intent,
-    Progress,
-    Running,
-    StopCode,
-    StopRequest,
-    Unknown,
-    View,
-    first_progress,
-)
+from agent.task.model import Health, Intent, Progress, StopCode, StopRequest, first_progress
+from agent.task.view import ContainerSeen, Running, Unknown, View
 from tests.worlds import ATTACHED, IMAGE, UP, container, exited, running, task, view
 
 TASK = task(container("web"), container("side", essential=False))

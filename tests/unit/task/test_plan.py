@@ -22,16 +22,8 @@ from agent.task.actions import (
     StartContainer,
 )
 from agent.task.definition import ContainerDefinition
-from agent.task.model import (
-    Absent,
-    Health,
-    Intent,
-    NetworkSeen,
-    Seen,
-    StopCode,
-    Unknown,
-    View,
-)
+from agent.task.model import Health, Intent, StopCode
+from agent.task.view import Absent, NetworkSeen, Seen, Unknown, View
 from tests.script import Script
 from tests.worlds import ATTACHED, IMAGE, MADE, UP, container, exited, running, task
 

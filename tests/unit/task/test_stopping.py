@@ -8,19 +8,9 @@ from signal import SIGKILL, SIGQUIT, SIGTERM
 import pytest
 
 from agent.task.actions import Signal
-from agent.task.model import (
-    Absent,
-    ContainerSeen,
-    Intent,
-    Look,
-    Progress,
-    Running,
-    Seen,
-    StopRequest,
-    Unknown,
-    first_progress,
-)
+from agent.task.model import Intent, Progress, StopRequest, first_progress
 from agent.task.stopping import KILL_AGAIN_S, Push, Rules, kill_at, push
+from agent.task.view import Absent, ContainerSeen, Look, Running, Seen, Unknown
 from tests.worlds import IMAGE, MADE, UP, container, exited, running, task
 
 RULES = Rules(stop_timeout_s=30.0)
