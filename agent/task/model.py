@@ -1,7 +1,8 @@
 """The values that the plan works on: Task, Intent and Progress (what is seen is in ``view``).
 
 All are frozen. ``Task`` is what was accepted and never changes; ``Intent`` adds what people asked
-for since; ``Progress`` holds the facts that can't be looked up again. Times are wall-clock seconds since the epoch, so that they mean the same after a restart.
+for since; ``Progress`` holds the facts that can't be looked up again. Times are wall-clock seconds
+since the epoch, so that they mean the same after a restart.
 """
 
 from __future__ import annotations
