@@ -1,11 +1,14 @@
-"""Fixtures that cost something and are shared: one private containerd for all system tests."""
+"""Fixtures that several system tests share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from cni import netns
+from cni.netns import NamespaceThread
 from tests.system.containerd_daemon import DaemonPaths, private_containerd
 
 
@@ -14,3 +17,20 @@ def containerd() -> Iterator[DaemonPaths]:
     """A real containerd of its own that all tests of the session share; do not restart it."""
     with private_containerd() as paths:
         yield paths
+
+
+@pytest.fixture
+def thread() -> Iterator[NamespaceThread]:
+    """The thread that hops between network namespaces."""
+    started = NamespaceThread()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def path(tmp_path: Path, thread: NamespaceThread) -> Iterator[Path]:
+    """A network namespace of the test's own."""
+    made = tmp_path / "netns" / "one"
+    thread.create(made)
+    yield made
+    netns.remove(made)

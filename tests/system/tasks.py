@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from agent import config
 from agent.host.cgroups import Cgroups
 from agent.task import names
@@ -232,6 +234,17 @@ def names_of(agent: Agent) -> Names:
 def containerd_socket(agent: Agent) -> Path:
     """Where the agent's own containerd listens."""
     return names_of(agent).run_dir / "containerd" / "containerd.sock"
+
+
+def shims(agent: Agent) -> list[int]:
+    """Process ids of the shims of the agent's containers."""
+    address = str(containerd_socket(agent))
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if address in (process.info["cmdline"] or ())
+        and "containerd-shim" in process.info["cmdline"][0]
+    ]
 
 
 def ctr(agent: Agent, *arguments: str) -> list[str]:

@@ -3,7 +3,6 @@
 import ctypes
 import socket
 import threading
-from collections.abc import Iterator
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -16,21 +15,6 @@ from cni.netlink import NetlinkError
 from cni.netns import NamespaceThread
 from cni.nft import Protocol
 from tests.system import netlab
-
-
-@pytest.fixture
-def thread() -> Iterator[NamespaceThread]:
-    started = NamespaceThread()
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def path(tmp_path: Path, thread: NamespaceThread) -> Iterator[Path]:
-    made = tmp_path / "netns" / "one"
-    thread.create(made)
-    yield made
-    netns.remove(made)
 
 
 def inode() -> int:

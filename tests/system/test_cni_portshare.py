@@ -1,34 +1,18 @@
 """A listener behind a well-known port, in a namespace where that port is somebody else's."""
 
 import socket
-from collections.abc import Iterator
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from cni import netns, nfnetlink, portshare
+from cni import nfnetlink, portshare
 from cni.loopback import METADATA_ADDRESS
 from cni.netns import NamespaceThread
 
 DEADLINE_S = 2.0
 BEHIND = 51679
-
-
-@pytest.fixture
-def thread() -> Iterator[NamespaceThread]:
-    started = NamespaceThread()
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def path(tmp_path: Path, thread: NamespaceThread) -> Iterator[Path]:
-    made = tmp_path / "one"
-    thread.create(made)
-    yield made
-    netns.remove(made)
 
 
 def listen(address: str, port: int) -> socket.socket:

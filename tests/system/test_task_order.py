@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.system.agent import Agent, running_agent
-from tests.system.tasks import SERVES, WAITS, Task, needs, run, shell
+from tests.system.tasks import SERVES, WAITS, Task, eventually, needs, run, shell, shims
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +154,18 @@ def test_a_probe_that_hangs_is_ended_by_its_timeout(agent: Agent) -> None:
     assert 6.5 < task.at("app", "unhealthy") - task.at("app", "started") < 9.0, task
     task.end()
     assert task.leftovers() == []
+
+
+def test_containers_that_start_together_share_one_shim(agent: Agent) -> None:
+    together = [shell(name, SERVES) for name in ("a", "b", "c", "d")]
+    tasks = [run(agent, *together, family=f"crowd-{number}") for number in range(6)]
+    for task in tasks:
+        task.until_running()
+        assert "retrying" not in {what for _, what in task.story()}, task
+    assert len(shims(agent)) == len(tasks)
+    for task in tasks:
+        task.stop(force=True)
+    for task in tasks:
+        task.until_closed()
+        assert task.leftovers() == []
+    eventually(lambda: shims(agent) == [], "the shims' end")
