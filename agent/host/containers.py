@@ -50,12 +50,14 @@ GONE_S = 10.0
 
 _PASSING = {
     "file exists": "an interrupted creation is being undone",
+    "getwd: no such file": "an interrupted creation was undone",
     "create new shim socket": "the task's containers raced for their shim",
 }
 """What containerd says, having no code for it, of a creation that will work a moment later.
 
-The first comes while it undoes a creation whose caller went away, the second when two shims of one
-group begin at the same time: one takes the other's socket for a dead one's and removes it.
+The first two come while it undoes a creation whose caller went away: the container's directory is
+still there, or goes away under the new shim. The third: two shims of one group begin at the same
+time, and one takes the other's socket for a dead one's and removes it.
 """
 
 _STARTED_BEFORE = tuple(

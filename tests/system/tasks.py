@@ -73,7 +73,7 @@ class Task:
         self.arn = arn
         self.id = TaskId(arn.rpartition("/")[2])
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         answer = self.agent.call("Hostler.WatchTask", task=self.arn)
         steps = [
             f"{each['at'] - answer['task']['createdAt']:7.3f} {each['container']:8} "
