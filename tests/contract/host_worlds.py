@@ -9,13 +9,14 @@ import socket
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from agent import config
 from agent.cli.trial import private_settings
+from agent.config import Settings
 from agent.containerd.client import Containerd
 from agent.engine.supervisor import Host
 from agent.host.cgroups import Cgroups
@@ -116,29 +117,47 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
     # A short path: a unix socket's has at most 107 bytes.
     root = Path(tempfile.mkdtemp(prefix="hostler-h-"))
     settings = config.load(private_settings(root), {}, ())
-    names, router, door = settings.names, LogRouter(settings.run_dir), Door()
-    network = NetworkSettings(settings.bridge, settings.bridge_subnet, settings.nft_table, None)
-    sandboxes = Sandboxes(network, names, door)
-    async with Containerd(containerd, settings.containerd_namespace) as client:
+    names, cgroups = settings.names, Cgroups()
+    async with AsyncExitStack() as stack:
+        stack.callback(shutil.rmtree, root)
+        client = await stack.enter_async_context(
+            Containerd(containerd, settings.containerd_namespace)
+        )
         await client.namespaces.ensure(settings.containerd_namespace)
-        await router.ensure_running()
-        await sandboxes.open([])
+        router = await stack.enter_async_context(_router(settings))
+        sandboxes = await stack.enter_async_context(_sandboxes(settings))
+        stack.callback(cgroups.remove_if_empty, settings.cgroup_parent)
         images = Images(client, settings.state_dir / "spool")
         runtime = RuntimeSettings("runc", create_timeout_s=10, start_timeout_s=10)
-        containers = Containers(client, images, router, names, Cgroups(), runtime)
-        try:
-            host = RealHost(client, containers, images, sandboxes, Cgroups(), names)
-            yield World(host, task_of(program))
-        finally:
-            door.close_all()
-            await sandboxes.remove_network()
-            await sandboxes.close()
-            stopped = await router.stop_if_idle()
-            Cgroups().remove_if_empty(settings.cgroup_parent)
-    assert stopped, "a log is still open"
+        containers = Containers(client, images, router, names, cgroups, runtime)
+        host = RealHost(client, containers, images, sandboxes, cgroups, names)
+        yield World(host, task_of(program))
     assert lasting_links(settings.veth_prefix) == []
     assert str(root) not in Path("/proc/self/mountinfo").read_text()
-    async with asyncio.timeout(DEADLINE_S):
-        while (settings.run_dir / SOCKET_NAME).exists():  # noqa: ASYNC110 - files have no events
-            await asyncio.sleep(0.01)
-    shutil.rmtree(root)
+
+
+@asynccontextmanager
+async def _router(settings: Settings) -> AsyncIterator[LogRouter]:
+    router = LogRouter(settings.run_dir)
+    await router.ensure_running()
+    try:
+        yield router
+    finally:
+        assert await router.stop_if_idle(), "a log is still open"
+        async with asyncio.timeout(DEADLINE_S):
+            while (settings.run_dir / SOCKET_NAME).exists():  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def _sandboxes(settings: Settings) -> AsyncIterator[Sandboxes]:
+    network = NetworkSettings(settings.bridge, settings.bridge_subnet, settings.nft_table, None)
+    door = Door()
+    sandboxes = Sandboxes(network, settings.names, door)
+    await sandboxes.open([])
+    try:
+        yield sandboxes
+    finally:
+        door.close_all()
+        await sandboxes.remove_network()
+        await sandboxes.close()
