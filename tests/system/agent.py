@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,7 +97,16 @@ class Agent:
         self.stop()
 
     def left_behind(self) -> list[str]:
-        """What is still on the host of this agent's, apart from its directories."""
+        """What stays on the host of this agent's, apart from its directories.
+
+        The kernel takes interfaces down some milliseconds after their namespace.
+        """
+        deadline = time.monotonic() + END_S
+        while (left := self._there()) and time.monotonic() < deadline:
+            time.sleep(0.05)  # noqa: TID251 - there is no event for all of these
+        return left
+
+    def _there(self) -> list[str]:
         return [
             *(f"mount {each}" for each in self._mounts()),
             *(f"link {each}" for each in self._links()),
@@ -111,6 +121,8 @@ class Agent:
             each.kill()
         for mount in reversed(self._mounts()):
             subprocess.run(["umount", "--lazy", mount], check=False)
+        for table in set(_tables()) & {self.settings["HOSTLER_NFT_TABLE"]}:
+            subprocess.run(["nft", "delete", "table", "inet", table], check=False)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _end(self, number: signal.Signals) -> int:
@@ -156,6 +168,7 @@ def running_agent(**settings: str) -> Iterator[Agent]:
         agent.start()
         yield agent
         agent.end_all()
-        assert agent.left_behind() == []
+        left = agent.left_behind()
+        assert not left, "left behind:\n" + "\n".join(left)
     finally:
         agent.remove()

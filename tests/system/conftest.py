@@ -9,11 +9,21 @@ import pytest
 
 from cni import netns
 from cni.netns import NamespaceThread
+from tests.system import inventory
 from tests.system.containerd_daemon import DaemonPaths, private_containerd
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _host_as_it_was() -> Iterator[None]:
+    """After all system tests the host has nothing that it had not before."""
+    before = inventory.take()
+    yield
+    added = inventory.added_since(before)
+    assert not added, "the tests left on the host:\n" + "\n".join(added)
+
+
 @pytest.fixture(scope="session")
-def containerd() -> Iterator[DaemonPaths]:
+def containerd(_host_as_it_was: None) -> Iterator[DaemonPaths]:
     """A real containerd of its own that all tests of the session share; do not restart it."""
     with private_containerd() as paths:
         yield paths

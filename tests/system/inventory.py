@@ -1,0 +1,65 @@
+"""What is on the host, by kind: for the check that a whole run of the system tests leaves nothing.
+
+Processes are those of kinds that the tests start; anybody may start others meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+SETTLED_S = 10.0
+"""The kernel takes interfaces and cgroups down some time after what used them."""
+
+_PROGRAMS = ("containerd", "containerd-shim", "runc", "catatonit")
+
+Inventory = Mapping[str, frozenset[str]]
+
+
+def take() -> Inventory:
+    """The names of links, nftables tables, mounts, cgroups and processes."""
+    return {
+        "link": frozenset(name for _, name in socket.if_nameindex()),
+        "table": frozenset(_tables()),
+        "mount": frozenset(_mounts()),
+        "cgroup": frozenset(str(each) for each in Path("/sys/fs/cgroup").glob("*/*/")),
+        "process": frozenset(_processes()),
+    }
+
+
+def added_since(before: Inventory) -> list[str]:
+    """What is there now and was not, as soon as that is nothing, or when it has had time to go."""
+    deadline = time.monotonic() + SETTLED_S
+    while True:
+        now = take()
+        added = [f"{kind} {name}" for kind in now for name in sorted(now[kind] - before[kind])]
+        if not added or time.monotonic() > deadline:
+            return added
+        time.sleep(0.1)  # noqa: TID251 - there is no event for all of these
+
+
+def _tables() -> list[str]:
+    command = ["nft", "--json", "list", "tables"]
+    listed = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    tables = [each["table"] for each in listed["nftables"] if "table" in each]
+    return [f"{each['family']} {each['name']}" for each in tables]
+
+
+def _mounts() -> list[str]:
+    """Network namespaces that are kept by a mount are among these."""
+    return [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+
+
+def _processes() -> list[str]:
+    found = []
+    for each in psutil.process_iter(["name", "cmdline"]):
+        words = each.info["cmdline"] or []
+        if (each.info["name"] or "").startswith(_PROGRAMS) or words[1:2] == ["-m"]:
+            found.append(f"{each.pid} {' '.join(words)}")
+    return found
