@@ -33,7 +33,6 @@ from agent.task.actions import (
     FindImage,
     ForgetTask,
     Never,
-    PrepareTask,
     Probe,
     ReleaseTask,
     Result,
@@ -98,8 +97,6 @@ class RealHost:
 
     async def _act(self, task: Task, progress: Progress, action: Action) -> Result:
         match action:
-            case PrepareTask():
-                await asyncio.to_thread(self._prepare, task)
             case ReleaseTask():
                 await self.containers.release(task)
                 await asyncio.to_thread(self._release, task)
@@ -130,6 +127,7 @@ class RealHost:
                 facts = progress.containers[name]
                 if facts.image is None or facts.network is None:
                     raise SpecError("it has no image or no network yet")
+                await asyncio.to_thread(self._ensure_task, task)
                 await self.containers.create(task, name, facts.image, facts.network)
             case StartContainer(name):
                 await self.containers.start(task, name)
@@ -144,7 +142,8 @@ class RealHost:
             return Done()
         return Done(await probes.probe(self.client, self.names, task, name, check))
 
-    def _prepare(self, task: Task) -> None:
+    def _ensure_task(self, task: Task) -> None:
+        """The task's directory, which stands for all that is the task's own, and its cgroup."""
         self.names.task_dir(task.id).mkdir(parents=True, exist_ok=True, mode=0o711)
         self.cgroups.ensure(self.names.task_cgroup(task.id), task.definition)
 

@@ -12,15 +12,6 @@ from agent.task.model import Attachment, Image, Progress
 
 
 @dataclass(frozen=True, slots=True)
-class PrepareTask:
-    """The task's cgroup and directory exist."""
-
-    @property
-    def key(self) -> str:
-        return "task"
-
-
-@dataclass(frozen=True, slots=True)
 class ReleaseTask:
     """The task's cgroup and directory are gone. Only when all its other pieces are."""
 
@@ -78,7 +69,7 @@ class _OfContainer:
 
 @dataclass(frozen=True, slots=True)
 class CreateContainer(_OfContainer):
-    """The container exists in the runtime, its process ready to start."""
+    """The container exists in the runtime, its process ready to start; its task's cgroup too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +110,7 @@ class ForgetTask:
 
 
 Action = (
-    PrepareTask
-    | ReleaseTask
+    ReleaseTask
     | ForgetTask
     | FindImage
     | AttachNetwork

@@ -21,7 +21,6 @@ from agent.task.actions import (
     FindImage,
     Never,
     News,
-    PrepareTask,
     Probe,
     Probed,
     Signal,
@@ -81,13 +80,10 @@ def _hold(progress: Progress, news: News, why: str) -> Progress:
 
 
 def _failed(progress: Progress, news: News, reason: str) -> Progress:
-    """A step towards RUNNING that can't succeed ends its container, or the task if it was its."""
+    """A step towards RUNNING that can't succeed ends its container; any other is tried again."""
     match news.action:
         case FindImage(name) | AttachNetwork(name) | CreateContainer(name) | StartContainer(name):
             return give_up(progress, name, reason, news.at)
-        case PrepareTask():
-            stop = Stop(StopCode.FAILED_TO_START, reason[:REASON_LIMIT], news.at)
-            return _stopping(progress, stop, news.at)
         case _:
             return _hold(progress, news, reason)
 
@@ -118,8 +114,6 @@ def _took_effect(
             return progress.having(name, detached=True).noting(_step(news, "detached"))
         case DeleteContainer(), _:
             return progress.noting(_step(news, "removed"))
-        case PrepareTask(), _:
-            return progress.noting(_step(news, "prepared"))
         case _:
             return progress
 

@@ -23,7 +23,6 @@ from agent.task.actions import (
     DetachNetwork,
     FindImage,
     News,
-    PrepareTask,
     Probe,
     ReleaseTask,
     ServeMetadata,
@@ -116,12 +115,10 @@ def _raise(turn: Turn, view: View, name: str) -> Turn:
     needs: list[Action] = []
     if facts.image is None:
         needs.append(FindImage(name))
-    if isinstance(view.task, Absent):
-        needs.append(PrepareTask())
     network = view.networks[name]
     if isinstance(network, Absent) or (facts.network is None and isinstance(network, Seen)):
         needs.append(AttachNetwork(name))
-    if needs or isinstance(view.task, Unknown) or isinstance(network, Unknown):
+    if needs or isinstance(network, Unknown):
         return turn.wanting(*needs)
     match view.containers[name]:
         case Absent() | Seen(ContainerSeen(Running.UNSTARTED)):

@@ -20,7 +20,6 @@ from agent.task.actions import (
     Done,
     FindImage,
     ForgetTask,
-    PrepareTask,
     Probe,
     Probed,
     ReleaseTask,
@@ -38,7 +37,6 @@ Enter = Callable[[Program], AbstractAsyncContextManager[World]]
 
 CREATED: tuple[Action, ...] = (
     FindImage("app"),
-    PrepareTask(),
     AttachNetwork("app"),
     CreateContainer("app"),
 )

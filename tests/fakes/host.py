@@ -91,15 +91,13 @@ class FakeHost:
             case actions.Probe(name):
                 return actions.Done(actions.Probed(0 if self._behaviour(name).healthy else 1, ""))
             case actions.CreateContainer(name):
-                assert self.prepared
+                self.prepared = True
                 assert name in self.networks
                 self.containers.setdefault(name, ContainerSeen(Running.CREATED))
             case actions.StartContainer(name):
                 self._start(name)
             case actions.Signal(name, number):
                 self._signal(name, number)
-            case actions.PrepareTask():
-                self.prepared = True
             case _:
                 self._remove(action)
         return actions.Done()

@@ -15,7 +15,7 @@ from tests.system.tasks import SERVES, WAITS, Task, eventually, run, shell
 DELAYS_MS = (0, 5, 12, 20, 30, 42, 55, 70, 90, 120, 180, 300)
 """From the moment that something was asked for; it takes about 50 ms to start, 30 to stop."""
 
-STEPS = ("accepted", "image", "prepared", "network", "created", "started", "exited", "removed")
+STEPS = ("accepted", "image", "network", "created", "started", "exited", "removed")
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,6 @@ from agent.task.actions import (
     DetachNetwork,
     FindImage,
     Never,
-    PrepareTask,
     ReleaseTask,
     Signal,
     StartContainer,
@@ -121,7 +120,7 @@ async def test_what_brings_a_task_down_is_tried_for_ever(
             Never("ContainerNetworkingError", "veth: no"),
         ),
         (ATTACH, OSError("address in use"), Never("ContainerNetworkingError", "address in use")),
-        (PrepareTask(), CgroupError("no memory"), Never("CgroupError", "no memory")),
+        (CREATE, CgroupError("no memory"), Never("CgroupError", "no memory")),
     ],
 )
 async def test_what_cant_be_started_ends_under_ecs_name_for_it(

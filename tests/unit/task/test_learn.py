@@ -20,7 +20,6 @@ from agent.task.actions import (
     FindImage,
     Never,
     News,
-    PrepareTask,
     Probe,
     Probed,
     ReleaseTask,
@@ -132,16 +131,6 @@ def test_a_step_up_that_can_not_succeed_ends_the_container_and_the_task(action: 
     assert not progress.containers["side"].ended
 
 
-def test_a_task_that_can_not_be_prepared_fails_to_start() -> None:
-    progress = heard(PrepareTask(), Never("CgroupError", "no memory controller"))
-    assert progress.stop is not None
-    assert (progress.stop.code, progress.stop.reason) == (
-        StopCode.FAILED_TO_START,
-        "CgroupError: no memory controller",
-    )
-    assert progress.timeline[-1].what == "stopping"
-
-
 @pytest.mark.parametrize(
     "action", [ReleaseTask(), DetachNetwork("web"), DeleteContainer("web"), Signal("web", 15)]
 )
@@ -154,14 +143,14 @@ def test_a_step_down_is_tried_for_ever(action: Action) -> None:
 def test_each_retry_waits_twice_as_long_up_to_a_limit() -> None:
     progress, waits = first_progress(TASK), []
     for _ in range(9):
-        progress = heard(PrepareTask(), Again("busy"), progress)
+        progress = heard(ReleaseTask(), Again("busy"), progress)
         waits.append(progress.held["task"].until - 2.0)
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
 def test_success_ends_the_holding_back() -> None:
-    held = heard(PrepareTask(), Again("busy"))
-    assert heard(PrepareTask(), Done(), held).held == {}
+    held = heard(ReleaseTask(), Again("busy"))
+    assert heard(ReleaseTask(), Done(), held).held == {}
 
 
 def test_the_first_cause_to_stop_stays() -> None:

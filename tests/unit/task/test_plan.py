@@ -13,7 +13,6 @@ from agent.task.actions import (
     Done,
     FindImage,
     Never,
-    PrepareTask,
     Probe,
     Probed,
     ReleaseTask,
@@ -36,9 +35,8 @@ def started(*containers: ContainerDefinition, at: float = 0.0) -> Script:
 
 def test_a_task_comes_up_step_by_step() -> None:
     s = Script(task(container("web")))
-    assert s.turn() == [FindImage("web"), PrepareTask(), AttachNetwork("web")]
+    assert s.turn() == [FindImage("web"), AttachNetwork("web")]
     s.result(FindImage("web"), Done(IMAGE))
-    s.result(PrepareTask(), Done())
     s.result(AttachNetwork("web"), Done(ATTACHED))
     s.sees(View(Seen(None), {"web": Seen(NetworkSeen(served=True))}, {"web": Absent()}))
     assert s.turn() == [CreateContainer("web")]
