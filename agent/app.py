@@ -23,10 +23,13 @@ from agent.containerd.client import Containerd
 from agent.containerd.embedded import EmbeddedContainerd
 from agent.containerd.events import Gap
 from agent.containerd.payloads import TaskExit
+from agent.doors import keys
 from agent.doors.admission import Capacity
-from agent.doors.api import Api
+from agent.doors.api import Api, Door
 from agent.doors.extensions import Office
 from agent.doors.operations import Desk
+from agent.doors.tcp import TcpDoor
+from agent.doors.unix import UnixDoor
 from agent.engine.feed import Feed
 from agent.engine.fleet import Fleet
 from agent.engine.store import Store
@@ -60,13 +63,23 @@ async def run(settings: Settings) -> None:
         store = Store(settings.state_dir / "state.db")
         await store.open()
         stack.push_async_callback(store.close)
+        remote = await asyncio.to_thread(_remote_door, settings)
+        for each in remote:
+            stack.callback(each.close)
         embedded = await _embedded(settings, stack)
         socket = embedded.socket if embedded else _host_socket(settings)
         client = await stack.enter_async_context(
             Containerd(socket, settings.containerd_namespace, snapshotter=settings.snapshotter)
         )
         await client.namespaces.ensure(settings.containerd_namespace)
-        await _serve(settings, store, client, embedded, stopping, stack)
+        await _serve(settings, store, client, embedded, remote, stopping, stack)
+
+
+def _remote_door(settings: Settings) -> tuple[Door, ...]:
+    """The one over TCP, if there is to be one. Early: what is wrong with it costs no start."""
+    if settings.api_listen is None:
+        return ()
+    return (TcpDoor(settings.api_listen, keys.ensure(settings.credentials), time.time),)
 
 
 async def _embedded(settings: Settings, stack: AsyncExitStack) -> EmbeddedContainerd | None:
@@ -90,6 +103,7 @@ async def _serve(
     store: Store,
     client: Containerd,
     embedded: EmbeddedContainerd | None,
+    remote: tuple[Door, ...],
     stopping: asyncio.Event,
     stack: AsyncExitStack,
 ) -> None:
@@ -117,9 +131,11 @@ async def _serve(
         ]
         if embedded is not None:
             background.append(group.create_task(embedded.run(), name="containerd"))
-        async with api.serving(settings.api_socket):
-            log.info("hostler %s serves %s", VERSION, settings.api_socket)
-            notify(f"READY=1\nSTATUS=serving {settings.api_socket}")
+        doors = (UnixDoor(settings.api_socket), *remote)
+        async with api.serving(*doors):
+            where = " and ".join(map(str, doors))
+            log.info("hostler %s serves %s", VERSION, where)
+            notify(f"READY=1\nSTATUS=serving {where}")
             await stopping.wait()
             notify("STOPPING=1")
         for each in background:

@@ -35,6 +35,7 @@ class Settings:
 
     state_dir: Path = Path("/var/lib/hostler")
     run_dir: Path = Path("/run/hostler")
+    api_listen: tuple[str, int] | None = ("127.0.0.1", 51680)
     cluster: str = "default"
     region: str = "local"
     account: str = "000000000000"
@@ -68,6 +69,11 @@ class Settings:
     def api_socket(self) -> Path:
         """The control API's unix socket."""
         return self.run_dir / "api.sock"
+
+    @property
+    def credentials(self) -> Path:
+        """The keys of the control API over TCP."""
+        return self.state_dir / "credentials"
 
 
 def load(
@@ -178,6 +184,16 @@ def _port_range(text: str) -> tuple[int, int]:
     return low, high
 
 
+def _listen(text: str) -> tuple[str, int] | None:
+    if text == "off":
+        return None
+    found = re.fullmatch(r"([0-9.]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", text)
+    port = int(found[2]) if found else 0
+    if found is None or not 1 <= port <= 65535:
+        raise ValueError("must be off, or an address and port such as 127.0.0.1:51680")
+    return str(ipaddress.ip_address(found[1].strip("[]"))), port
+
+
 def _subnet(text: str) -> ipaddress.IPv4Network:
     network = ipaddress.IPv4Network(text)
     if network.prefixlen > 29:
@@ -191,6 +207,7 @@ _WORD = _matching(r"[A-Za-z0-9_-]{1,255}", "letters, digits, - and _")
 _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "HOSTLER_STATE_DIR": ("state_dir", _directory),
     "HOSTLER_RUN_DIR": ("run_dir", _directory),
+    "HOSTLER_API_LISTEN": ("api_listen", _listen),
     "HOSTLER_ACCOUNT": ("account", _matching(r"[0-9]{12}", "an account number of 12 digits")),
     "HOSTLER_CONTAINERD": (
         "containerd",

@@ -73,13 +73,14 @@ def _serve(flags: dict[str, str]) -> None:
     from agent import app, config
     from agent.containerd.embedded import EmbeddedError
     from agent.containerd.errors import ContainerdError
+    from agent.doors.keys import KeysError
     from agent.engine.store import StoreError
     from agent.host.logrouter import LogRouterError
     from cni.errors import CNIError
 
     expected = (
         *(config.ConfigError, StoreError, EmbeddedError, ContainerdError),
-        *(LogRouterError, CNIError, OSError),
+        *(KeysError, LogRouterError, CNIError, OSError),
     )
     try:
         settings = config.load(flags, os.environ)

@@ -75,6 +75,7 @@ def private_settings(root: Path) -> dict[str, str]:
     return {
         "HOSTLER_STATE_DIR": str(root / "state"),
         "HOSTLER_RUN_DIR": str(root / "run"),
+        "HOSTLER_API_LISTEN": "off",
         "HOSTLER_CONTAINERD": "embedded",
         "HOSTLER_BRIDGE": f"ht{token}",
         "HOSTLER_BRIDGE_SUBNET": str(free_subnet(routes(Path("/proc/net/route").read_text()))),

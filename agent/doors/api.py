@@ -1,40 +1,43 @@
-"""The control API over HTTP: ECS's AWS JSON 1.1 protocol on a unix socket.
+"""The control API over HTTP: ECS's AWS JSON 1.1 protocol, the same behind every door.
 
 A call is ``POST /`` with its name in ``X-Amz-Target``; ECS's own carry ECS's prefix, Hostler's few
-others ``Hostler.``. Who may call is decided by the kernel's word on the caller (``SO_PEERCRED``):
-root and the user that the agent runs as.
+others ``Hostler.``. Who may call is decided by the door (``unix``, ``tcp``), before anything else.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import socket
-import struct
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from agent.containerd.errors import ContainerdError
 from agent.doors import extensions, operations
-from agent.doors.errors import (
-    AccessDenied,
-    ApiError,
-    SerializationError,
-    ServerFailure,
-    UnknownOperation,
-)
+from agent.doors.errors import ApiError, SerializationError, ServerFailure, UnknownOperation
 from agent.engine.store import StoreError
 
 ECS_PREFIX = "AmazonEC2ContainerServiceV20141113."
 OUR_PREFIX = "Hostler."
 MAX_BODY = 1024 * 1024
 
-_CREDENTIALS = struct.Struct("iII")
+
+class Door(Protocol):
+    """A way in: a listening socket, and who may use it."""
+
+    @property
+    def socket(self) -> socket.socket:
+        """Where calls come in."""
+
+    async def admit(self, request: web.Request) -> None:
+        """Raises ApiError unless the caller may make calls."""
+
+    def close(self) -> None:
+        """Nothing is left of it."""
 
 
 class Api:
@@ -45,9 +48,20 @@ class Api:
         self._office = office
 
     @asynccontextmanager
-    async def serving(self, path: Path) -> AsyncIterator[None]:
-        """Answers calls on the unix socket ``path``, readable by its owner only, until left."""
-        app = web.Application(client_max_size=MAX_BODY)
+    async def serving(self, *doors: Door) -> AsyncIterator[None]:
+        """Answers calls that come through the doors until left, which closes the doors."""
+        async with AsyncExitStack() as stack:
+            for door in doors:
+                stack.callback(door.close)
+            for door in doors:
+                await stack.enter_async_context(self._served(door))
+            yield
+
+    @asynccontextmanager
+    async def _served(self, door: Door) -> AsyncIterator[None]:
+        app = web.Application(
+            client_max_size=MAX_BODY, middlewares=[_in_the_protocols_words, _through(door)]
+        )
         app.router.add_post("/", self._call)
         app.router.add_post("/images", self._load_image)
         runner = web.AppRunner(
@@ -55,76 +69,48 @@ class Api:
         )
         await runner.setup()
         try:
-            await web.SockSite(runner, _listening(path)).start()
+            await web.SockSite(runner, door.socket).start()
             yield
         finally:
             await runner.cleanup()
-            _remove(path)
 
     async def _call(self, request: web.Request) -> web.Response:
-        return await _answered(request, self._result)
-
-    async def _load_image(self, request: web.Request) -> web.Response:
-        return await _answered(request, self._loaded)
-
-    async def _result(self, request: web.Request) -> dict[str, Any]:
         target = request.headers.get("X-Amz-Target", "")
         body = await _body(request)
         ours = extensions.CALLS.get(target.removeprefix(OUR_PREFIX))
         if target.startswith(OUR_PREFIX) and ours is not None:
-            return await ours(self._desk, self._office, body)
+            return _answer(await ours(self._desk, self._office, body))
         call = operations.CALLS.get(target.removeprefix(ECS_PREFIX))
         if not target.startswith(ECS_PREFIX) or call is None:
             name = target.rpartition(".")[2] or "a call without X-Amz-Target"
             raise UnknownOperation(f"{name} is not served")
-        return await call(self._desk, body)
+        return _answer(await call(self._desk, body))
 
-    async def _loaded(self, request: web.Request) -> dict[str, Any]:
-        return await extensions.load_image(self._office, request.content.iter_any())
+    async def _load_image(self, request: web.Request) -> web.Response:
+        return _answer(await extensions.load_image(self._office, request.content.iter_any()))
 
 
-def _listening(path: Path) -> socket.socket:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
-    _remove(path)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
+def _through(door: Door) -> Middleware:
+    """Whoever the door turns away learns nothing of what is behind: not even what is served."""
+
+    @web.middleware
+    async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        await door.admit(request)
+        return await handler(request)
+
+    return admitted
+
+
+@web.middleware
+async def _in_the_protocols_words(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
-        listening.bind(str(path))
-    except OSError:
-        listening.close()
-        raise
-    finally:
-        os.umask(mask)
-    listening.listen(128)
-    return listening
-
-
-def _remove(path: Path) -> None:
-    with suppress(FileNotFoundError):
-        path.unlink()
-
-
-async def _answered(
-    request: web.Request, serve: Callable[[web.Request], Awaitable[dict[str, Any]]]
-) -> web.Response:
-    """What ``serve`` says, or why it can't, in the protocol's words."""
-    try:
-        _check_caller(request)
-        return _answer(await serve(request))
+        return await handler(request)
     except ApiError as error:
         return _refusal(error)
+    except web.HTTPRequestEntityTooLarge:
+        return _refusal(SerializationError(f"the request has more than {MAX_BODY} bytes"))
     except (StoreError, ContainerdError, OSError) as error:
         return _refusal(ServerFailure(str(error)))
-
-
-def _check_caller(request: web.Request) -> None:
-    peer = request.transport.get_extra_info("socket") if request.transport else None
-    if peer is None:
-        raise AccessDenied("the connection is gone")
-    size = _CREDENTIALS.size
-    _, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    if uid not in (0, os.geteuid()):
-        raise AccessDenied(f"user {uid} may not use this agent: call it as root")
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
@@ -132,8 +118,6 @@ async def _body(request: web.Request) -> dict[str, Any]:
         body = json.loads(await request.read() or b"{}", parse_constant=_no_number)
         # Half a surrogate pair is JSON, but no text: it could be neither stored nor passed on.
         json.dumps(body, ensure_ascii=False).encode()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise SerializationError(f"the request has more than {MAX_BODY} bytes") from error
     except (ValueError, RecursionError) as error:
         raise SerializationError(f"the request is not JSON: {error}") from error
     if not isinstance(body, dict):

@@ -46,6 +46,30 @@ class AccessDenied(ApiError):
     code = "AccessDeniedException"
 
 
+class MissingAuthenticationToken(ApiError):
+    """The request is not signed."""
+
+    code = "MissingAuthenticationTokenException"
+
+
+class IncompleteSignature(ApiError):
+    """What should be a signature can't be read as one."""
+
+    code = "IncompleteSignatureException"
+
+
+class UnrecognizedClient(ApiError):
+    """No such access key."""
+
+    code = "UnrecognizedClientException"
+
+
+class InvalidSignature(ApiError):
+    """The signature is not of this request, this key or this time."""
+
+    code = "InvalidSignatureException"
+
+
 class ServerFailure(ApiError):
     """The agent could not do it, for instance because its disk is full or containerd away."""
 

@@ -18,12 +18,7 @@ from signal import SIGKILL
 from typing import Any, TypeVar, cast
 
 from agent.containerd.client import Containerd
-from agent.containerd.errors import (
-    AlreadyExists,
-    ContainerdError,
-    NotFound,
-    Unavailable,
-)
+from agent.containerd.errors import AlreadyExists, ContainerdError, FailedPrecondition, NotFound
 from agent.containerd.types import (
     GC_ROOT_LABEL,
     ContainerRecord,
@@ -47,23 +42,6 @@ log = logging.getLogger(__name__)
 
 GONE_S = 10.0
 """How long a killed process may take to be gone (it may hang in the kernel)."""
-
-_PASSING = {
-    "file exists": "an interrupted creation is being undone",
-    "getwd: no such file": "an interrupted creation was undone",
-    "create new shim socket": "the task's containers raced for their shim",
-}
-"""What containerd says, having no code for it, of a creation that will work a moment later.
-
-The first two come while it undoes a creation whose caller went away: the container's directory is
-still there, or goes away under the new shim. The third: two shims of one group begin at the same
-time, and one takes the other's socket for a dead one's and removes it.
-"""
-
-_STARTED_BEFORE = tuple(
-    f"cannot start a {each} process" for each in ("running", "paused", "stopped")
-)
-"""The shim's words for it, for which containerd has no code either."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -107,14 +85,17 @@ class Containers:
         self._settings = settings
         self._clean: dict[str, bool] = {}
         self._turns: defaultdict[TaskId, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # Nobody but us makes containers of these names, so they need not be asked for again.
         self._absent: set[str] = set()
         self._creating = 0
 
     async def look(self, task: Task, progress: Progress, name: str) -> Look[ContainerSeen]:
         """The container's state. Raises ContainerdError when containerd can't tell."""
         key = names.container_id(task.id, name)
-        if key in self._absent or progress.containers[name].image is None:
-            return Absent()  # an image is saved before anything is made of it
+        if progress.containers[name].image is None:
+            self._absent.add(key)  # an image is saved before anything is made of it
+        if key in self._absent:
+            return Absent()
         try:
             process = await self._client.tasks.get(key)
         except NotFound:
@@ -154,11 +135,8 @@ class Containers:
             self._clean.setdefault(key, True)
         except AlreadyExists:
             return
-        except ContainerdError as error:
+        except ContainerdError:
             self._clean[key] = False
-            for words, why in _PASSING.items():
-                if words in error.said:
-                    raise Unavailable(str(error), why) from error
             raise
 
     async def start(self, task: Task, name: str) -> None:
@@ -166,9 +144,8 @@ class Containers:
         key = names.container_id(task.id, name)
         try:
             await self._client.tasks.start(key, timeout=self._settings.start_timeout_s)
-        except ContainerdError as error:
-            if not error.said.startswith(_STARTED_BEFORE):
-                raise
+        except FailedPrecondition:
+            return  # it was started before
 
     async def signal(self, task: Task, name: str, number: int) -> None:
         """The signal was delivered, or there is nobody to get it. Raises ContainerdError."""
@@ -190,6 +167,7 @@ class Containers:
         directory = self._names.container_dir(task.id, name)
         if directory.exists():
             await asyncio.to_thread(shutil.rmtree, directory)
+        self._absent.add(key)
 
     async def release(self, task: Task) -> None:
         """No shim of the task is left. Only when all its containers are deleted.
@@ -204,14 +182,16 @@ class Containers:
             for pid in await asyncio.to_thread(shims.end_leftover, namespace, socket, keys):
                 log.warning("ended shim %d, which outlived the containers of task %s", pid, task.id)
         self._turns.pop(task.id, None)
-        self._absent -= keys
+
+    def forget(self, task: Task) -> None:
+        """The task will never be looked at again."""
+        self._absent -= {names.container_id(task.id, each.name) for each in task.containers}
 
     async def _look_for_rest(self, task: Task, name: str) -> Look[ContainerSeen]:
         try:
             if not self._names.container_dir(task.id, name).exists():
                 await self._client.containers.get(names.container_id(task.id, name))
         except NotFound:
-            # Nobody but us makes containers of this name, so it need not be asked for again.
             self._absent.add(names.container_id(task.id, name))
             return Absent()
         return Seen(ContainerSeen(Running.UNSTARTED))

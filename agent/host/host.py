@@ -101,6 +101,7 @@ class RealHost:
                 await self.containers.release(task)
                 await asyncio.to_thread(self._release, task)
             case ForgetTask():
+                self.containers.forget(task)
                 await asyncio.to_thread(self._forget, task)
             case FindImage(name):
                 return Done(await self.images.find(task.container(name).image))

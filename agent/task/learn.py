@@ -189,13 +189,6 @@ def _why_stop(intent: Intent, progress: Progress, now: float) -> Progress:
         stop = Stop(StopCode.FAILED_TO_START, ended[0].reason, now)
     else:
         return progress
-    return _stopping(progress, stop, now)
-
-
-def _stopping(progress: Progress, stop: Stop, now: float) -> Progress:
-    """The task goes down. The first cause stays."""
-    if progress.stop is not None:
-        return progress
     return replace(progress, stop=stop).noting(Step(now, "stopping", detail=stop.reason))
 
 

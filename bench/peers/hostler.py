@@ -157,6 +157,7 @@ async def agent(world: World, name: str) -> AsyncIterator[Agent]:
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "HOSTLER_STATE_DIR": str(folder / "state"),
         "HOSTLER_RUN_DIR": str(run_dir),
+        "HOSTLER_API_LISTEN": "off",
         "HOSTLER_CONTAINERD": str(world.socket),
         "HOSTLER_CONTAINERD_NAMESPACE": NAMESPACE,
         "HOSTLER_CGROUP_PARENT": account.containers,

@@ -161,8 +161,34 @@ def test_a_range_of_ports_has_two_ends() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("off", None),
+        ("127.0.0.1:51680", ("127.0.0.1", 51680)),
+        ("0.0.0.0:1", ("0.0.0.0", 1)),
+        ("[::1]:65535", ("::1", 65535)),
+    ],
+)
+def test_the_api_listens_where_it_is_told(text: str, address: tuple[str, int] | None) -> None:
+    assert set_to(HOSTLER_API_LISTEN=text).api_listen == address
+
+
+def test_without_being_told_the_api_listens_on_loopback() -> None:
+    assert Settings().api_listen == ("127.0.0.1", 51680)
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("HOSTLER_API_LISTEN", "on"),
+        ("HOSTLER_API_LISTEN", "51680"),
+        ("HOSTLER_API_LISTEN", ":51680"),
+        ("HOSTLER_API_LISTEN", "localhost:51680"),
+        ("HOSTLER_API_LISTEN", "127.0.0.1:0"),
+        ("HOSTLER_API_LISTEN", "127.0.0.1:65536"),
+        ("HOSTLER_API_LISTEN", "127.0.0.256:1"),
+        ("HOSTLER_API_LISTEN", "::1:51680"),
+        ("HOSTLER_API_LISTEN", "[127.0.0.1:1"),
         ("ECS_DYNAMIC_HOST_PORT_RANGE", "5-4"),
         ("ECS_DYNAMIC_HOST_PORT_RANGE", "0-4"),
         ("ECS_DYNAMIC_HOST_PORT_RANGE", "1-65536"),
@@ -191,5 +217,6 @@ def test_a_value_that_can_not_be_meant_is_refused(name: str, text: str) -> None:
 def test_paths_follow_from_the_settings() -> None:
     settings = set_to(HOSTLER_RUN_DIR="/run/x", HOSTLER_STATE_DIR="/var/x")
     assert settings.api_socket == Path("/run/x/api.sock")
+    assert settings.credentials == Path("/var/x/credentials")
     assert settings.names.run_dir == Path("/run/x")
     assert settings.names.state_dir == Path("/var/x")

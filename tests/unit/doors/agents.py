@@ -15,6 +15,9 @@ from agent.doors.admission import Capacity
 from agent.doors.api import Api
 from agent.doors.extensions import Office
 from agent.doors.operations import Desk
+from agent.doors.sigv4 import Key
+from agent.doors.tcp import TcpDoor
+from agent.doors.unix import UnixDoor
 from agent.engine.feed import Feed, Picture
 from agent.engine.fleet import Fleet
 from agent.engine.store import Store
@@ -23,6 +26,8 @@ from agent.task.model import TaskId
 from agent.task.stopping import Rules
 from tests.fakes.host import FakeHosts
 from tests.unit.doors.client import Client
+
+KEY = Key("HOSTLERTESTTESTTEST1", "a secret of no worth at all, for tests")
 
 
 class FakeImages(Images):
@@ -53,6 +58,12 @@ class Agent:
     hosts: FakeHosts
     images: FakeImages
     client: Client
+    tcp: TcpDoor
+
+    @property
+    def url(self) -> str:
+        """Where the API is served over TCP, to whoever signs with ``KEY``."""
+        return f"http://{self.tcp}"
 
     @property
     def socket(self) -> Path:
@@ -81,8 +92,10 @@ async def serving(
         room = capacity or Capacity(memory_mib=4096, cpu_units=4096)
         desk = Desk(settings, store, fleet, feed, time.time, room)
         api = Api(desk, Office(settings.names, images))
-        async with api.serving(settings.api_socket):
-            yield Agent(desk, hosts, images, Client(settings.api_socket))
+        unix = UnixDoor(settings.api_socket)
+        tcp = TcpDoor(("127.0.0.1", 0), {KEY.access_key_id: KEY}, time.time)
+        async with api.serving(unix, tcp):
+            yield Agent(desk, hosts, images, Client(settings.api_socket), tcp)
     finally:
         await store.close()
 

@@ -1,11 +1,10 @@
-"""boto3 itself, with its waiters, through a relay from TCP to the socket."""
+"""boto3 itself, with its waiters, on the TCP port."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -13,48 +12,24 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.unit.doors.agents import Agent
+from tests.unit.doors.agents import KEY, Agent
 from tests.unit.doors.test_operations_definitions import web
 
 
 @asynccontextmanager
-async def relayed(socket: Path) -> AsyncIterator[str]:
-    """The URL of a TCP port whose connections end at ``socket``."""
-
-    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_unix_connection(socket)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(copy(reader, inner_writer))
-            group.create_task(copy(inner_reader, writer))
-
-    server = await asyncio.start_server(relay, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-
-
-@asynccontextmanager
 async def ecs(agent: Agent) -> AsyncIterator[Any]:
-    async with relayed(agent.socket) as url:
-        client = boto3.client(
-            "ecs",
-            endpoint_url=url,
-            region_name="eu-west-1",
-            aws_access_key_id="a",
-            aws_secret_access_key="b",
-            config=Config(retries={"max_attempts": 1}),
-        )
-        try:
-            yield client
-        finally:
-            client.close()
+    client = boto3.client(
+        "ecs",
+        endpoint_url=agent.url,
+        region_name="eu-west-1",
+        aws_access_key_id=KEY.access_key_id,
+        aws_secret_access_key=KEY.secret,
+        config=Config(retries={"max_attempts": 1}),
+    )
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def life_of_a_task(client: Any) -> dict[str, Any]:

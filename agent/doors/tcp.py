@@ -1,0 +1,73 @@
+"""The door for AWS's own tools: a TCP port. A signature with one of the agent's keys opens it.
+
+Nobody else learns anything here: every request without one is refused in the same way, whatever it
+asks for. Images are loaded through the unix socket only, since a signature covers a body that has
+been read to its end, and an archive can't be kept in memory for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+from agent.config import ConfigError
+from agent.doors import sigv4
+from agent.doors.errors import InvalidParameter, SerializationError
+from agent.doors.sigv4 import Key
+
+BODY_S = 30.0
+"""Deadline for a request's body, of at most ``api.MAX_BODY`` bytes, to arrive."""
+
+
+class TcpDoor:
+    """A listening socket on an address and port that were set. Raises ConfigError."""
+
+    def __init__(
+        self, address: tuple[str, int], keys: Mapping[str, Key], clock: Callable[[], float]
+    ) -> None:
+        self._keys = keys
+        self._clock = clock
+        self.socket = _listening(address)
+
+    def __str__(self) -> str:
+        host, port = self.socket.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def admit(self, request: web.Request) -> None:
+        """Raises ApiError unless the whole request is signed with one of the keys."""
+        path, _, query = request.raw_path.partition("?")
+        head = sigv4.Head(request.method, path, query, tuple(request.headers.items()))
+        claim = sigv4.claim(head, self._keys, self._clock())
+        try:
+            async with asyncio.timeout(BODY_S):
+                body = await request.read()
+        except TimeoutError as error:
+            raise SerializationError(f"the body did not come within {BODY_S:.0f} s") from error
+        claim.check(body)
+        if request.path == "/images":
+            raise InvalidParameter("images are loaded through the agent's unix socket only")
+
+    def close(self) -> None:
+        """It listens no more."""
+        self.socket.close()
+
+
+def _listening(address: tuple[str, int]) -> socket.socket:
+    host, port = address
+    version = ipaddress.ip_address(host).version
+    listening = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"HOSTLER_API_LISTEN: can't listen on {host} port {port}: {error.strerror};"
+            " set another ADDRESS:PORT, or off"
+        ) from error
+    return listening
