@@ -34,8 +34,8 @@ _AUTHORIZATION = re.compile(
     r"\s*,\s*Signature=(?P<signature>[0-9a-f]{64})"
 )
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
-_MUST_BE_SIGNED = ("host", "x-amz-date", "x-amz-target")
-_IF_PRESENT = ("content-type",)
+_ALWAYS_SIGNED = frozenset({"host", "x-amz-date", "x-amz-target"})
+_SIGNED_IF_PRESENT = frozenset({"content-type"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +136,11 @@ def claim(head: Head, keys: Mapping[str, Key], now: float) -> Claim:
 
 
 def _check_signed(signed: Sequence[str], values: Mapping[str, str]) -> None:
-    for name in signed:
-        if name not in values:
-            raise IncompleteSignature(f"'{name}' is in SignedHeaders, but not in the request.")
-    for name in (*_MUST_BE_SIGNED, *(each for each in _IF_PRESENT if each in values)):
-        if name not in signed:
-            raise InvalidSignature(f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
+    for name in sorted(set(signed) - values.keys()):
+        raise IncompleteSignature(f"'{name}' is in SignedHeaders, but not in the request.")
+    required = _ALWAYS_SIGNED | (_SIGNED_IF_PRESENT & values.keys())
+    for name in sorted(required - set(signed)):
+        raise InvalidSignature(f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
 
 
 def _check_date(date: str, day: str, now: float) -> None:

@@ -1,6 +1,7 @@
 """Names that a trial takes on the host."""
 
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +28,7 @@ def test_the_subnet_is_one_that_nobody_routes() -> None:
 def test_it_is_said_when_no_subnet_is_left() -> None:
     with pytest.raises(CommandError, match=r"routes all of 10\.214\.0\.0/16"):
         trial.free_subnet([IPv4Network("10.0.0.0/8")])
+
+
+def test_an_agent_for_a_trial_takes_no_port_of_the_host_for_its_api() -> None:
+    assert trial.private_settings(Path("/tmp/x"))["HOSTLER_API_LISTEN"] == "off"

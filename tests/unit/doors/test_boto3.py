@@ -12,18 +12,19 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from agent.doors.sigv4 import Key
 from tests.unit.doors.agents import KEY, Agent
 from tests.unit.doors.test_operations_definitions import web
 
 
 @asynccontextmanager
-async def ecs(agent: Agent) -> AsyncIterator[Any]:
+async def ecs(agent: Agent, key: Key = KEY) -> AsyncIterator[Any]:
     client = boto3.client(
         "ecs",
         endpoint_url=agent.url,
         region_name="eu-west-1",
-        aws_access_key_id=KEY.access_key_id,
-        aws_secret_access_key=KEY.secret,
+        aws_access_key_id=key.access_key_id,
+        aws_secret_access_key=key.secret,
         config=Config(retries={"max_attempts": 1}),
     )
     try:
@@ -61,3 +62,18 @@ async def test_boto3_raises_the_exceptions_of_ecs(agent: Agent) -> None:
             await asyncio.to_thread(client.describe_task_definition, taskDefinition="x")
         with pytest.raises(ClientError, match="UnknownOperationException"):
             await asyncio.to_thread(client.list_services)
+
+
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [
+        (Key("HOSTLERWRONGWRONG111", KEY.secret), "UnrecognizedClientException"),
+        (Key(KEY.access_key_id, "wrong"), "InvalidSignatureException"),
+    ],
+)
+async def test_boto3_is_refused_with_a_wrong_key(agent: Agent, key: Key, code: str) -> None:
+    async with ecs(agent, key) as client:
+        with pytest.raises(ClientError) as caught:
+            await asyncio.to_thread(client.list_tasks)
+    assert caught.value.response["Error"]["Code"] == code
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400

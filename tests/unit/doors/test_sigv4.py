@@ -1,10 +1,11 @@
-"""Signatures: botocore's own signer is believed, and nothing that differs by a bit from its work."""
+"""Signatures: botocore's are believed, and nothing that differs from them by a single bit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
+from random import Random
 from urllib.parse import urlsplit
 
 import pytest
@@ -74,9 +75,9 @@ def signed(
     prepared = request.prepare()
     parts = urlsplit(prepared.url)
     wire = [(_text(name), _text(value)) for name, value in prepared.headers.items()]
-    date = datetime.strptime(_text(prepared.headers["X-Amz-Date"]), "%Y%m%dT%H%M%SZ")
+    signed_at = datetime.fromisoformat(_text(prepared.headers["X-Amz-Date"])).timestamp()
     head = Head(method, parts.path, parts.query, [("Host", parts.netloc), *wire])
-    return Sent(head, body, date.replace(tzinfo=UTC).timestamp())
+    return Sent(head, body, signed_at)
 
 
 def _text(value: str | bytes) -> str:
@@ -107,7 +108,7 @@ def test_what_botocore_signs_is_believed(
     path: list[str],
     region: str,
     key: Key,
-    order: st.DataObject,
+    order: Random,
 ) -> None:
     path = [each for each in path if set(each) != {"."}]
     sent = signed(
@@ -119,7 +120,7 @@ def test_what_botocore_signs_is_believed(
         key=key,
     )
     shuffled = list(sent.head.headers)
-    order.shuffle(shuffled)  # type: ignore[attr-defined]
+    order.shuffle(shuffled)
     assert verify(replace(sent, head=replace(sent.head, headers=shuffled))) == key.access_key_id
 
 
@@ -274,7 +275,7 @@ def test_a_signature_of_another_time_is_refused(after_s: float, why: str) -> Non
 
 @pytest.mark.parametrize(
     "date",
-    ["", "today", "20261322T014318Z", "2026112T014318Z", "20261122T014318", "٢٠٢٦1122T014318Z"],
+    ["", "today", "20261322T014318Z", "2026112T014318Z", "20261122T014318", "\u0660261122T014318Z"],
 )
 def test_what_is_no_time_is_refused(date: str) -> None:
     with pytest.raises(IncompleteSignature, match="X-Amz-Date must be a time"):
