@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -53,6 +54,17 @@ EXIT_TOPICS = ("/tasks/exit", "/tasks/oom")
 """The rest of what containerd tells is of our own doing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an agent runs, put together."""
+
+    fleet: Fleet
+    client: Containerd
+    embedded: EmbeddedContainerd | None
+    api: Api
+    doors: tuple[Door, ...]
+
+
 async def run(settings: Settings) -> None:
     """Runs the agent until SIGTERM or SIGINT. Raises what keeps it from starting."""
     stopping = asyncio.Event()
@@ -60,19 +72,67 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        store = Store(settings.state_dir / "state.db")
-        await store.open()
-        stack.push_async_callback(store.close)
-        remote = await asyncio.to_thread(_remote_door, settings)
-        for each in remote:
-            stack.callback(each.close)
-        embedded = await _embedded(settings, stack)
-        socket = embedded.socket if embedded else _host_socket(settings)
-        client = await stack.enter_async_context(
-            Containerd(socket, settings.containerd_namespace, snapshotter=settings.snapshotter)
+        parts = await _assembled(settings, stack)
+        await _run(parts, settings.keep_stopped_s, stopping)
+    log.info("hostler has ended; tasks run on")
+
+
+async def _assembled(settings: Settings, stack: AsyncExitStack) -> Parts:
+    """All parts, ready to run. What has an end ends with ``stack``, in the reverse order."""
+    store = Store(settings.state_dir / "state.db")
+    await store.open()
+    stack.push_async_callback(store.close)
+    remote = await asyncio.to_thread(_remote_door, settings)
+    for each in remote:
+        stack.callback(each.close)
+    embedded = await _embedded(settings, stack)
+    client = await stack.enter_async_context(
+        Containerd(
+            embedded.socket if embedded else _host_socket(settings),
+            settings.containerd_namespace,
+            snapshotter=settings.snapshotter,
         )
-        await client.namespaces.ensure(settings.containerd_namespace)
-        await _serve(settings, store, client, embedded, remote, stopping, stack)
+    )
+    await client.namespaces.ensure(settings.containerd_namespace)
+    feed, router = Feed(), LogRouter(settings.run_dir)
+    await router.ensure_running()
+    stack.push_async_callback(router.stop_if_idle)
+    cluster_arn = names.cluster_arn(settings.region, settings.account, settings.cluster)
+    listeners = await stack.enter_async_context(
+        _metadata(FeedSource(feed, settings.names, cluster_arn))
+    )
+    sandboxes = await stack.enter_async_context(_sandboxes(settings, store, listeners))
+    images = Images(client, settings.state_dir / "spool")
+    host = _host(settings, client, images, router, sandboxes)
+    fleet = Fleet(host, store, feed, time.time, Rules(settings.stop_timeout_s))
+    desk = Desk(settings, store, fleet, feed, time.time, _capacity())
+    api = Api(desk, Office(settings.names, images))
+    return Parts(fleet, client, embedded, api, (UnixDoor(settings.api_socket), *remote))
+
+
+async def _run(parts: Parts, keep_stopped_s: float, stopping: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as group:
+        background = [
+            group.create_task(parts.fleet.run(keep_stopped_s), name="fleet"),
+            group.create_task(_listen(parts.client, parts.fleet), name="events"),
+        ]
+        if parts.embedded is not None:
+            background.append(group.create_task(parts.embedded.run(), name="containerd"))
+        async with parts.api.serving(*parts.doors):
+            where = " and ".join(map(str, parts.doors))
+            log.info("hostler %s serves %s", VERSION, where)
+            notify(f"READY=1\nSTATUS=serving {where}")
+            await stopping.wait()
+            notify("STOPPING=1")
+        for each in background:
+            each.cancel()
+
+
+def _capacity() -> Capacity:
+    return Capacity(
+        memory_mib=psutil.virtual_memory().total // 2**20,
+        cpu_units=(os.cpu_count() or 1) * 1024,
+    )
 
 
 def _remote_door(settings: Settings) -> tuple[Door, ...]:
@@ -96,51 +156,6 @@ async def _embedded(settings: Settings, stack: AsyncExitStack) -> EmbeddedContai
 
 def _host_socket(settings: Settings) -> Path:
     return HOST_CONTAINERD if settings.containerd == "auto" else Path(settings.containerd)
-
-
-async def _serve(
-    settings: Settings,
-    store: Store,
-    client: Containerd,
-    embedded: EmbeddedContainerd | None,
-    remote: tuple[Door, ...],
-    stopping: asyncio.Event,
-    stack: AsyncExitStack,
-) -> None:
-    feed, router = Feed(), LogRouter(settings.run_dir)
-    await router.ensure_running()
-    stack.push_async_callback(router.stop_if_idle)
-    cluster_arn = names.cluster_arn(settings.region, settings.account, settings.cluster)
-    listeners = await stack.enter_async_context(
-        _metadata(FeedSource(feed, settings.names, cluster_arn))
-    )
-    sandboxes = await stack.enter_async_context(_sandboxes(settings, store, listeners))
-    images = Images(client, settings.state_dir / "spool")
-    host = _host(settings, client, images, router, sandboxes)
-    fleet = Fleet(host, store, feed, time.time, Rules(settings.stop_timeout_s))
-    capacity = Capacity(
-        memory_mib=psutil.virtual_memory().total // 2**20,
-        cpu_units=(os.cpu_count() or 1) * 1024,
-    )
-    desk = Desk(settings, store, fleet, feed, time.time, capacity)
-    api = Api(desk, Office(settings.names, images))
-    async with asyncio.TaskGroup() as group:
-        background = [
-            group.create_task(fleet.run(settings.keep_stopped_s), name="fleet"),
-            group.create_task(_listen(client, fleet), name="events"),
-        ]
-        if embedded is not None:
-            background.append(group.create_task(embedded.run(), name="containerd"))
-        doors = (UnixDoor(settings.api_socket), *remote)
-        async with api.serving(*doors):
-            where = " and ".join(map(str, doors))
-            log.info("hostler %s serves %s", VERSION, where)
-            notify(f"READY=1\nSTATUS=serving {where}")
-            await stopping.wait()
-            notify("STOPPING=1")
-        for each in background:
-            each.cancel()
-    log.info("hostler has ended; tasks run on")
 
 
 @asynccontextmanager
