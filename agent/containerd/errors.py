@@ -71,12 +71,6 @@ _BY_TEXT: dict[str, type[ContainerdError]] = {
     "cannot start a running process": FailedPrecondition,
     "cannot start a paused process": FailedPrecondition,
     "cannot start a stopped process": FailedPrecondition,
-    # While a creation is undone whose caller went away: the container's directory is still there,
-    # or goes away under the new shim.
-    "failed to start shim: mkdir": Unavailable,
-    "getwd: no such file": Unavailable,
-    # Two shims of one group that begin at once: one takes the other's socket for a dead one's.
-    "create new shim socket": Unavailable,
 }
 
 

@@ -18,7 +18,13 @@ from signal import SIGKILL
 from typing import Any, TypeVar, cast
 
 from agent.containerd.client import Containerd
-from agent.containerd.errors import AlreadyExists, ContainerdError, FailedPrecondition, NotFound
+from agent.containerd.errors import (
+    AlreadyExists,
+    ContainerdError,
+    FailedPrecondition,
+    NotFound,
+    Unavailable,
+)
 from agent.containerd.types import (
     GC_ROOT_LABEL,
     ContainerRecord,
@@ -42,6 +48,12 @@ log = logging.getLogger(__name__)
 
 GONE_S = 10.0
 """How long a killed process may take to be gone (it may hang in the kernel)."""
+
+UNDOING_S = 15.0
+"""How long containerd may take to undo a creation whose caller went away (seen: up to 4 s).
+
+Until then a new one may fail in many ways: its directory is there, or vanishes under the shim.
+"""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -87,6 +99,7 @@ class Containers:
         self._turns: defaultdict[TaskId, asyncio.Lock] = defaultdict(asyncio.Lock)
         # Nobody but us makes containers of these names, so they need not be asked for again.
         self._absent: set[str] = set()
+        self._unsettled: dict[TaskId, float] = {}
         self._creating = 0
 
     async def look(self, task: Task, progress: Progress, name: str) -> Look[ContainerSeen]:
@@ -114,7 +127,10 @@ class Containers:
         """
         key = names.container_id(task.id, name)
         self._absent.discard(key)
-        self._names.container_dir(task.id, name).mkdir(parents=True, exist_ok=True, mode=0o711)
+        directory = self._names.container_dir(task.id, name)
+        if directory.exists():
+            self._unsettled.setdefault(task.id, asyncio.get_running_loop().time())
+        directory.mkdir(parents=True, exist_ok=True, mode=0o711)
         unpacked = await self._images.unpacked(image.id)
         mounts, rootfs_mounts, stdio = await _all_of(
             asyncio.to_thread(self._recipes.host_files, task, name, network),
@@ -135,8 +151,10 @@ class Containers:
             self._clean.setdefault(key, True)
         except AlreadyExists:
             return
-        except ContainerdError:
+        except ContainerdError as error:
             self._clean[key] = False
+            if self._may_be_undoing(task.id):
+                raise Unavailable(str(error), error.said) from error
             raise
 
     async def start(self, task: Task, name: str) -> None:
@@ -172,8 +190,8 @@ class Containers:
     async def release(self, task: Task) -> None:
         """No shim of the task is left. Only when all its containers are deleted.
 
-        A shim ends with its last container by itself. Only a creation that didn't end well, or that
-        an earlier agent made, may have left one behind; looking for it is not for every task.
+        A shim ends with its last container. Only a creation that did not end well, or an earlier
+        agent's, may have left one behind; looking for it is not for every task.
         """
         keys = {names.container_id(task.id, each.name) for each in task.containers}
         clean = [self._clean.pop(each, False) for each in keys]
@@ -182,6 +200,7 @@ class Containers:
             for pid in await asyncio.to_thread(shims.end_leftover, namespace, socket, keys):
                 log.warning("ended shim %d, which outlived the containers of task %s", pid, task.id)
         self._turns.pop(task.id, None)
+        self._unsettled.pop(task.id, None)
 
     def forget(self, task: Task) -> None:
         """The task will never be looked at again."""
@@ -207,6 +226,11 @@ class Containers:
             await self._client.tasks.delete(key)
         except NotFound:
             return
+
+    def _may_be_undoing(self, task_id: TaskId) -> bool:
+        """Whether a failure may be due to an earlier creation that containerd still undoes."""
+        since = self._unsettled.get(task_id)
+        return since is not None and asyncio.get_running_loop().time() < since + UNDOING_S
 
     async def _create_process(self, key: str, root: tuple[Mount, ...], **stdio: Any) -> None:
         """Tasks.Create, with the cgroups' lock roused meanwhile if no other creation does that."""
@@ -235,8 +259,8 @@ class Containers:
         """The log pipes have their reader; gives the two addresses for the runtime."""
         definition = task.container(name)
         log = definition.log_configuration
-        directory = self._names.container_dir(task.id, name)
-        stdout, stderr = str(directory / "stdout"), str(directory / "stderr")
+        pipes = self._names.container_dir(task.id, name)
+        stdout, stderr = str(pipes / "stdout"), str(pipes / "stderr")
         await self._router.open(
             Stream(
                 id=names.container_id(task.id, name),
@@ -252,9 +276,8 @@ class Containers:
     async def _ensure_record(
         self, task: Task, name: str, image: Image, spec: Mapping[str, object]
     ) -> None:
-        runtime = self._settings.runtime
+        runtime, key = self._settings.runtime, names.container_id(task.id, name)
         options = RuncOptions(binary_name="" if runtime == "runc" else runtime)
-        key = names.container_id(task.id, name)
         with suppress(AlreadyExists):
             await self._client.containers.create(
                 ContainerRecord(

@@ -42,9 +42,6 @@ def test_each_status_code_has_its_error(
         ("failed to create shim task: ttrpc: closed: unknown", errors.Unavailable),
         ("cannot delete a running process: unknown", errors.FailedPrecondition),
         ("cannot start a stopped process: unknown", errors.FailedPrecondition),
-        ("failed to start shim: mkdir /run/c/x: file exists: unknown", errors.Unavailable),
-        ("failed to start shim: getwd: no such file or directory: unknown", errors.Unavailable),
-        ("create new shim socket: chmod /run/s/x: no such file: unknown", errors.Unavailable),
         ("runc create failed: no such file", errors.ContainerdError),
     ],
 )
