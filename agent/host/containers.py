@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from signal import SIGKILL
+from time import monotonic
 from typing import Any, TypeVar, cast
 
 from agent.containerd.client import Containerd
@@ -129,7 +130,7 @@ class Containers:
         self._absent.discard(key)
         directory = self._names.container_dir(task.id, name)
         if directory.exists():
-            self._unsettled.setdefault(task.id, asyncio.get_running_loop().time())
+            self._unsettled.setdefault(task.id, monotonic())
         directory.mkdir(parents=True, exist_ok=True, mode=0o711)
         unpacked = await self._images.unpacked(image.id)
         mounts, rootfs_mounts, stdio = await _all_of(
@@ -153,7 +154,7 @@ class Containers:
             return
         except ContainerdError as error:
             self._clean[key] = False
-            if self._may_be_undoing(task.id):
+            if monotonic() < self._unsettled.get(task.id, -UNDOING_S) + UNDOING_S:
                 raise Unavailable(str(error), error.said) from error
             raise
 
@@ -226,11 +227,6 @@ class Containers:
             await self._client.tasks.delete(key)
         except NotFound:
             return
-
-    def _may_be_undoing(self, task_id: TaskId) -> bool:
-        """Whether a failure may be due to an earlier creation that containerd still undoes."""
-        since = self._unsettled.get(task_id)
-        return since is not None and asyncio.get_running_loop().time() < since + UNDOING_S
 
     async def _create_process(self, key: str, root: tuple[Mount, ...], **stdio: Any) -> None:
         """Tasks.Create, with the cgroups' lock roused meanwhile if no other creation does that."""
