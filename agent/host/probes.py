@@ -43,10 +43,13 @@ async def probe(client: Containerd, of: Names, task: Task, name: str, check: Hea
         key, exec_id, process, stdout=f"file://{output}", stderr=f"file://{output}"
     )
     try:
-        code, said = await _run(client, key, exec_id, check.timeout)
+        try:
+            code, said = await _run(client, key, exec_id, check.timeout)
+        finally:
+            await _clean(client, key, exec_id)
+        # Read last: the shim may still copy output after the end of what wrote it.
         return Probed(code, said or await asyncio.to_thread(_tail, output))
     finally:
-        await _clean(client, key, exec_id)
         output.unlink(missing_ok=True)
 
 
