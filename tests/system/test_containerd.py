@@ -130,7 +130,7 @@ async def test_an_interrupted_write_goes_on_where_it_stopped(client: Containerd)
             try:
                 await write(one_chunk(data[status.offset :]), status.offset)
             except Unavailable:  # containerd has not yet closed the first write
-                await asyncio.sleep(0.01)  # noqa: ASYNC110 - a file tells nobody
+                await asyncio.sleep(0.01)
             else:
                 break
     assert await client.content.read(digest) == data
@@ -260,8 +260,8 @@ async def test_output_goes_where_it_was_asked_to(client: Containerd, tmp_path: P
     assert (await client.tasks.wait("c", timeout=END_S)).status == 3
     await client.tasks.delete("c")
     async with asyncio.timeout(END_S):  # the shim may still copy when its container is deleted
-        while set((tmp_path / "out").read_text().splitlines()) != {"out", "err"}:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - a file tells nobody
+        while set((tmp_path / "out").read_text().splitlines()) != {"out", "err"}:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_an_exec_runs_beside_the_program(client: Containerd) -> None:
