@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,7 @@ from agent.containerd.errors import NotFound, Unavailable
 from agent.containerd.events import Event, Gap
 from agent.containerd.payloads import TaskExit
 from agent.containerd.types import Status
+from agent.host.cgroups import Cgroups
 from tests.system.containerd_daemon import (
     DaemonPaths,
     busybox_image,
@@ -55,8 +56,10 @@ async def client(paths: DaemonPaths) -> AsyncIterator[Containerd]:
     async with Containerd(paths.socket, namespace) as client:
         await client.namespaces.ensure(namespace)
         yield client
-    for parent in Path("/sys/fs/cgroup").glob(f"*/{namespace}"):
-        parent.rmdir()
+        with suppress(Unavailable):  # some tests stop it
+            for left in await client.tasks.list():  # by a test that failed
+                await end(client, left.container_id)
+    Cgroups().remove(f"/{namespace}")
 
 
 async def kill_nine(daemon: EmbeddedContainerd) -> None:
@@ -175,7 +178,7 @@ async def test_events_go_on_after_a_gap_when_the_daemon_was_away(
     chain = await busybox_image(client)
     await run_container(client, chain, "a", "sleep", "100")
     async with aclosing(client.events.subscribe()) as events, asyncio.timeout(END_S):
-        assert await anext(events) == Gap("subscribed")
+        assert isinstance(await anext(events), Gap)
         await kill_nine(daemon)
         gap = await anext(events)
         assert isinstance(gap, Gap)
