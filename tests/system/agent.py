@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import socket
@@ -21,6 +20,7 @@ from agent.cli import tasks
 from agent.cli.client import Answer, Client
 from agent.cli.stop import until_closed
 from agent.cli.trial import private_settings, spawn_agent, until_ready
+from tests.system.inventory import tables
 
 END_S = 30.0
 ROOT = Path(__file__).parents[2]
@@ -107,10 +107,11 @@ class Agent:
         return left
 
     def _there(self) -> list[str]:
+        table = self.settings["HOSTLER_NFT_TABLE"]
         return [
             *(f"mount {each}" for each in self._mounts()),
             *(f"link {each}" for each in self._links()),
-            *(f"table {each}" for each in _tables() if each == self.settings["HOSTLER_NFT_TABLE"]),
+            *(f"table {each}" for _, each in tables() if each == table),
             *(f"cgroup {each}" for each in self._cgroups()),
             *(f"process {each.pid} {' '.join(each.cmdline())}" for each in self._processes()),
         ]
@@ -121,7 +122,7 @@ class Agent:
             each.kill()
         for mount in reversed(self._mounts()):
             subprocess.run(["umount", "--lazy", mount], check=False)
-        for table in set(_tables()) & {self.settings["HOSTLER_NFT_TABLE"]}:
+        for table in {each for _, each in tables()} & {self.settings["HOSTLER_NFT_TABLE"]}:
             subprocess.run(["nft", "delete", "table", "inet", table], check=False)
         shutil.rmtree(self.root, ignore_errors=True)
 
@@ -152,12 +153,6 @@ class Agent:
             for each in psutil.process_iter(["cmdline"])
             if any(str(self.root) in word for word in each.info["cmdline"] or ())
         ]
-
-
-def _tables() -> list[str]:
-    command = ["nft", "--json", "list", "tables"]
-    listed = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    return [each["table"]["name"] for each in listed["nftables"] if "table" in each]
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def take() -> Inventory:
     """The names of links, nftables tables, mounts, cgroups and processes."""
     return {
         "link": frozenset(name for _, name in socket.if_nameindex()),
-        "table": frozenset(_tables()),
+        "table": frozenset(map(" ".join, tables())),
         "mount": frozenset(_mounts()),
         "cgroup": frozenset(str(each) for each in Path("/sys/fs/cgroup").glob("*/*/")),
         "process": frozenset(_processes()),
@@ -44,11 +44,12 @@ def added_since(before: Inventory) -> list[str]:
         time.sleep(0.1)  # noqa: TID251 - there is no event for all of these
 
 
-def _tables() -> list[str]:
+def tables() -> list[tuple[str, str]]:
+    """Family and name of each nftables table."""
     command = ["nft", "--json", "list", "tables"]
     listed = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    tables = [each["table"] for each in listed["nftables"] if "table" in each]
-    return [f"{each['family']} {each['name']}" for each in tables]
+    found = [each["table"] for each in listed["nftables"] if "table" in each]
+    return [(each["family"], each["name"]) for each in found]
 
 
 def _mounts() -> list[str]:
