@@ -1,13 +1,17 @@
-"""Container networks: a bridge with addresses, and published ports.
+"""Container networks as CNI plugins: functions for the agent, programs for other runtimes.
 
-Each plugin (`bridge`, `ipam`, `portmap`) is a set of functions `add`, `delete`, `check(conf, args,
-context)`: frozen dataclasses in, a `spec.Result` (or the chosen port bindings) out, a numbered
-`errors.CNIError` raised. They are synchronous, print nothing and read no environment, so the same
-functions serve a caller in the same process and an executable.
+    spec, conf, errors, formats     the words of CNI: arguments, configuration, errors, JSON
+    plugin, context                 what a plugin is, and what it works with
+    bridge ipam portmap             the plugins, a folder each; in each `plugin` has the verbs
+    awsvpc security
+    inside                          a container's end of an attachment, for those that make one
+    firewall, kernel                what they change on the host, and how the kernel is told
+    runtime                         runs networks of plugins, ours and others'
+    program                         runs one plugin for a runtime that isn't ours
 
-Below them: `netlink` (the transport), `rtnetlink` (links, addresses, routes), `nft` and `ruleset`
-(our nftables table), `netns`, `loopback` and `sysctl` (what must be done inside a namespace).
-
-"The host" is always the network namespace of the thread that opened the `context.Context`.
-Nothing here knows what a task is: names, namespaces and their life belong to the caller.
+The verbs are synchronous: frozen dataclasses in, a `spec.Result` out, a numbered `errors.CNIError`
+raised. They print nothing and read no environment, so the same functions serve a caller in the same
+process and an executable. "The host" is always the network namespace of the thread that opened the
+`context.Context`. Nothing here knows what a task is: names, namespaces and their life belong to the
+caller.
 """

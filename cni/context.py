@@ -1,42 +1,41 @@
 """What the plugins work with: open sockets, the namespace thread, the state directory."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from cni import rtnetlink
-from cni.netlink import NetlinkSocket
-from cni.netns import NamespaceThread
-from cni.nft import PortsMap
+from cni.kernel import nfnetlink, rtnetlink
+from cni.kernel.netlink import NetlinkSocket
+from cni.kernel.netns import NamespaceThread
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """The host, as the plugins reach it. For one thread at a time, always in one namespace.
 
-    `state_dir` holds addresses in use and must not outlive a reboot (below /run), as the
-    interfaces do not either.
+    `links` speaks rtnetlink, `firewall` nfnetlink. `state_dir` holds what the plugins must
+    remember of interfaces; it must not outlive a reboot (below /run), as those do not either.
+    `environ` is what other plugins are run with: the caller's environment, with its `CNI_PATH`.
     """
 
     links: NetlinkSocket
-    ports: PortsMap
+    firewall: NetlinkSocket
     namespaces: NamespaceThread
     state_dir: Path
+    environ: Mapping[str, str] = field(default_factory=dict)
 
     def close(self) -> None:
         """Close the sockets and end the thread; nothing that was attached is touched."""
         self.links.close()
-        self.ports.close()
+        self.firewall.close()
         self.namespaces.stop()
 
 
-def open_context(state_dir: Path, table: str) -> Context:
-    """Return a context whose host is the calling thread's network namespace.
-
-    `table` is the nftables table that `ruleset.ensure_table` makes.
-    """
+def open_context(state_dir: Path) -> Context:
+    """Return a context whose host is the calling thread's network namespace."""
     return Context(
         links=rtnetlink.open_socket(),
-        ports=PortsMap(table),
+        firewall=nfnetlink.open_socket(),
         namespaces=NamespaceThread(),
         state_dir=state_dir,
     )

@@ -12,20 +12,29 @@ from enum import IntEnum
 class Code(IntEnum):
     """Error numbers: what the caller can do about it."""
 
+    INCOMPATIBLE_VERSION = 1
+    UNSUPPORTED_FIELD = 2
+    UNKNOWN_CONTAINER = 3
     INVALID_ENVIRONMENT = 4
     IO_FAILURE = 5
+    UNDECODABLE = 6
     INVALID_CONFIG = 7
     INVALID_NAMESPACE = 8
     TRY_AGAIN_LATER = 11
     PLUGIN_NOT_AVAILABLE = 50
+    LIMITED_CONNECTIVITY = 51
     PORT_TAKEN = 100
     CHECK_FAILED = 101
+    INTERNAL = 999
 
 
 class CNIError(Exception):
-    """A plugin could not do what it was asked; `msg` is for people, `details` adds the cause."""
+    """A plugin could not do what it was asked; `msg` is for people, `details` adds the cause.
 
-    def __init__(self, code: Code, msg: str, details: str = "") -> None:
+    `code` is a `Code`, or a number of another vendor's plugin.
+    """
+
+    def __init__(self, code: int, msg: str, details: str = "") -> None:
         super().__init__(f"{msg}: {details}" if details else msg)
         self.code = code
         self.msg = msg

@@ -8,30 +8,33 @@ gets nothing but bind mounts below a temporary directory.
 import contextlib
 import selectors
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from cni import bridge, netns, rtnetlink, ruleset
-from cni.bridge import BridgeConfig
+from cni.bridge import plugin as bridge
+from cni.bridge.plugin import BridgeConfig
+from cni.conf import Fields
 from cni.context import Context, open_context
-from cni.ipam import IPAMConfig
-from cni.netlink import NetlinkSocket
-from cni.nft import Protocol
-from cni.rtnetlink import Peer
-from cni.ruleset import Network
-from cni.spec import Args, Result
+from cni.kernel import netns, routes, rtnetlink
+from cni.kernel.netlink import NetlinkSocket
+from cni.kernel.rtnetlink import Peer
+from cni.portmap.mappings import Protocol
+from cni.spec import Args, Result, host_ifname
+from tests.system.talking import exchanged
 
 T = TypeVar("T")
 
 TABLE: Final = "lab"
 SUBNET: Final = IPv4Network("10.210.0.0/24")
-CONF: Final = BridgeConfig("lab0", IPAMConfig("lab", SUBNET))
+SUBNET6: Final = IPv6Network("fd00:210::/64")
+GATEWAY: Final = IPv4Address("10.210.0.1")
 HOST: Final = IPv4Interface("192.0.2.1/24")
 OUTSIDE: Final = IPv4Interface("192.0.2.2/24")
 LOOPBACK: Final = IPv4Address("127.0.0.1")
@@ -41,7 +44,7 @@ DEADLINE_S: Final = 2.0
 
 @dataclass
 class Lab:
-    """The scratch host, with our table and bridge, and one context open on it."""
+    """The scratch host, and one context open on it."""
 
     root: Path
     threads: netns.NamespaceThread
@@ -54,30 +57,64 @@ class Lab:
         """Call a function in the thread that lives on the scratch host."""
         return self.host_thread.submit(work, *args).result(30)
 
-    def attach(self, name: str) -> tuple[Args, Result]:
-        """Make a namespace and attach it."""
-        args = self.args(name)
+    def conf(
+        self, *subnets: object, ipam: dict[str, Any] | None = None, **keys: Any
+    ) -> BridgeConfig:
+        """The lab's network; `keys` are those of CNI, `subnets` a range set each."""
+        addresses = {
+            "type": "hostler-ipam",
+            "ranges": [[{"subnet": str(each)}] for each in subnets or (SUBNET,)],
+            "dataDir": str(self.root / "leases"),
+        }
+        values = {"name": "lab", "bridge": "lab0", "isDefaultGateway": True, "ipMasq": True}
+        values |= {"hairpinMode": True, "table": TABLE}
+        return bridge.parse(Fields({**values, "ipam": addresses if ipam is None else ipam, **keys}))
+
+    def attach(
+        self, name: str, conf: BridgeConfig | None = None, **more: Any
+    ) -> tuple[Args, Result]:
+        """Make a namespace and attach it; `more` are fields of `Args`."""
+        args = self.args(name, **more)
         assert args.netns is not None
         self.on_host(self.context.namespaces.create, args.netns)
-        return args, self.on_host(bridge.add, CONF, args, self.context)
+        return args, self.on_host(bridge.add, conf or self.conf(), args, self.context)
 
-    def args(self, name: str) -> Args:
-        return Args(name, self.root / "netns" / name, f"veth{name}")
+    def args(self, name: str, **more: Any) -> Args:
+        return Args(name, self.root / "netns" / name, **more)
 
-    def delete(self, args: Args) -> None:
+    def delete(self, args: Args, conf: BridgeConfig | None = None) -> None:
         """Remove an attachment in the quick order."""
         if args.netns is not None:
             netns.remove(args.netns)
-        self.on_host(bridge.delete, CONF, args, self.context)
+        self.on_host(bridge.delete, conf or self.conf(), args, self.context)
 
-    def listen(self, at: Path, protocol: Protocol, port: int) -> socket.socket:
-        """Return a server socket on all addresses of a namespace."""
-        return self.threads.call(at, partial(server, protocol, port))
+    def check(self, args: Args, prev: Result | None, conf: BridgeConfig | None = None) -> None:
+        """CHECK with what ADD, or a plugin after it, has given."""
+        given = replace(args, prev=prev)
+        self.on_host(bridge.check, conf or self.conf(), given, self.context)
+
+    def leases(self) -> list[str]:
+        """The addresses that are taken."""
+        names = [path.name for path in (self.root / "leases" / "lab").glob("*")]
+        return sorted(name for name in names if name[0].isdigit() or ":" in name)
+
+    def ip(self, at: Path | None, command: str) -> str:
+        """Run ip(8) in a namespace, the scratch host's without one; what it printed."""
+        run = partial(subprocess.run, ["ip", *command.split()], capture_output=True, text=True)
+        finished = self.threads.call(at or self.host, run)
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    def listen(
+        self, at: Path, protocol: Protocol, port: int, address: IPv4Address | IPv6Address = ANY
+    ) -> socket.socket:
+        """Return a server socket in a namespace, on all its IPv4 addresses unless told."""
+        return self.threads.call(at, partial(server, protocol, port, address))
 
     def talk(
         self,
         source: Path,
-        to: tuple[IPv4Address, int],
+        to: tuple[IPv4Address | IPv6Address, int],
         listener: socket.socket,
         patience_s: float = DEADLINE_S,
     ) -> str:
@@ -87,33 +124,29 @@ class Lab:
         """
         protocol = Protocol.TCP if listener.type == socket.SOCK_STREAM else Protocol.UDP
         with self.threads.call(source, partial(connected, protocol, to, patience_s)) as client:
-            client.send(b"ask")
-            if protocol is Protocol.UDP:
-                question, peer = listener.recvfrom(10)
-                listener.sendto(b"answer", peer)
-            else:
-                served, peer = listener.accept()
-                with served:
-                    served.settimeout(DEADLINE_S)
-                    question = served.recv(10)
-                    served.send(b"answer")
-            assert (question, client.recv(10)) == (b"ask", b"answer")
+            peer = exchanged(client, listener)
         return str(peer[0])
 
 
-def server(protocol: Protocol, port: int, address: IPv4Address = ANY) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, _kind(protocol))
-    sock.settimeout(DEADLINE_S)
-    sock.bind((str(address), port))
-    if protocol is Protocol.TCP:
-        sock.listen()
+def server(
+    protocol: Protocol, port: int, address: IPv4Address | IPv6Address = ANY
+) -> socket.socket:
+    sock = socket.socket(_family(address), _kind(protocol))
+    try:
+        sock.settimeout(DEADLINE_S)
+        sock.bind((str(address), port))
+        if protocol is Protocol.TCP:
+            sock.listen()
+    except OSError:
+        sock.close()
+        raise
     return sock
 
 
 def connected(
-    protocol: Protocol, to: tuple[IPv4Address, int], patience_s: float = DEADLINE_S
+    protocol: Protocol, to: tuple[IPv4Address | IPv6Address, int], patience_s: float = DEADLINE_S
 ) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, _kind(protocol))
+    sock = socket.socket(_family(to[0]), _kind(protocol))
     try:
         sock.settimeout(patience_s)
         sock.connect((str(to[0]), to[1]))
@@ -121,6 +154,10 @@ def connected(
         sock.close()
         raise
     return sock
+
+
+def _family(address: IPv4Address | IPv6Address) -> socket.AddressFamily:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
 
 def _kind(protocol: Protocol) -> socket.SocketKind:
@@ -138,9 +175,7 @@ def lab(root: Path) -> Iterator[Lab]:
     built = Lab(root, threads, host_thread, outside, host)
     try:
         _join(built)
-        built.on_host(ruleset.ensure_table, TABLE, [Network(CONF.bridge, SUBNET)])
-        built.context = built.on_host(open_context, root / "state", TABLE)
-        built.on_host(bridge.ensure, CONF, built.context)
+        built.context = built.on_host(open_context, root / "state")
         yield built
         built.on_host(built.context.close)
     finally:
@@ -168,10 +203,15 @@ def _join(built: Lab) -> None:
         links.execute([rtnetlink.link_up(name)])
         link = rtnetlink.get_link(links, name)
         assert link is not None
-        links.execute([rtnetlink.new_address(link.index, address)])
+        links.execute([routes.new_address(link.index, address)])
 
     built.on_host(plug)
     built.threads.call(built.outside, far)
+
+
+def host_end(name: str) -> str:
+    """The host end of what `Lab.attach` made."""
+    return host_ifname("veth", Args(name, None).attachment)
 
 
 def host_names(built: Lab) -> list[str]:

@@ -4,16 +4,17 @@ import ctypes
 import socket
 import threading
 from functools import partial
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 import pytest
 
-from cni import loopback, netns, rtnetlink, sysctl
-from cni.loopback import METADATA_ADDRESS as METADATA
-from cni.netlink import NetlinkError
-from cni.netns import NamespaceThread
-from cni.nft import Protocol
+from cni.kernel import loopback, netns, routes, rtnetlink, sysctl
+from cni.kernel.loopback import METADATA_ADDRESS as METADATA
+from cni.kernel.netlink import NetlinkError
+from cni.kernel.netns import NamespaceThread
+from cni.portmap.mappings import Protocol
+from cni.spec import Route
 from tests.system import netlab
 
 
@@ -141,15 +142,15 @@ def test_a_refusal_names_the_request_and_the_kernels_reason(
     with thread.call(path, rtnetlink.open_socket) as links:
         links.execute([rtnetlink.link_up("lo")])
         requests = [
-            rtnetlink.new_address(1, IPv4Interface("10.0.0.1/24")),
-            rtnetlink.new_default_route(1, IPv4Address("192.0.2.1")),
-            rtnetlink.new_address(1, IPv4Interface("10.0.1.1/24")),
+            routes.new_address(1, IPv4Interface("10.0.0.1/24")),
+            routes.new_route(1, Route(IPv4Network("0.0.0.0/0"), IPv4Address("192.0.2.1"))),
+            routes.new_address(1, IPv4Interface("10.0.1.1/24")),
         ]
-        with pytest.raises(NetlinkError, match=r"route via 192\.0\.2\.1.*gateway") as caught:
+        with pytest.raises(NetlinkError, match=r"via 192\.0\.2\.1.*gateway") as caught:
             links.execute(requests)
 
         assert caught.value.position == 1
-        found = {str(one) for one in rtnetlink.get_addresses(links, 1)}
+        found = {str(one) for one in routes.get_addresses(links, 1)}
         assert {"10.0.0.1/24", "10.0.1.1/24"} < found  # those around it were carried out
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cni import nfnetlink, portshare
-from cni.loopback import METADATA_ADDRESS
-from cni.netns import NamespaceThread
+from cni.kernel import nfnetlink, portshare
+from cni.kernel.loopback import METADATA_ADDRESS
+from cni.kernel.netns import NamespaceThread
 
 DEADLINE_S = 2.0
 BEHIND = 51679
