@@ -1,0 +1,1 @@
+"""The plugin `hostler-portmap`: ports of a container published on the host."""
