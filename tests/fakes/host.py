@@ -2,6 +2,7 @@
 
 It suspends inside every look and action, hides pieces at random, fails and repeats at random, and
 can crash (cancel everything) between an effect and its answer. It refuses what the real host would.
+Devices of network interfaces appear late, never, or only for a while.
 """
 
 from __future__ import annotations
@@ -9,12 +10,23 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from agent.task import actions
-from agent.task.model import Attachment, Image, Progress, Task, TaskId
-from agent.task.view import Absent, ContainerSeen, Look, NetworkSeen, Running, Seen, Unknown, View
+from agent.task.model import Image, Progress, Task, TaskId
+from agent.task.view import (
+    Absent,
+    ContainerSeen,
+    InterfaceSeen,
+    Look,
+    NetworkSeen,
+    Running,
+    Seen,
+    Unknown,
+    View,
+)
+from tests.worlds import ATTACHED, ENI, IN_AWSVPC
 
 T = TypeVar("T")
 
@@ -30,12 +42,27 @@ class Behaviour:
 
 
 @dataclass
+class Device:
+    """How a network interface comes, in seconds after it was acquired; None is never.
+
+    ``refusals``: so many times acquiring it fails at first; ``refused``: it always does, for good.
+    """
+
+    appears_after: float | None = 0.0
+    vanishes_after: float | None = None
+    refusals: int = 0
+    refused: bool = False
+
+
+@dataclass
 class FakeHost:
     """The pieces that exist. Without a ``clock`` it lives in the loop's time, often simulated."""
 
     rng: random.Random
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     rude: bool = True
+    device: Device = field(default_factory=Device)
+    acquired_at: float | None = None
     prepared: bool = False
     networks: set[str] = field(default_factory=set)
     containers: dict[str, ContainerSeen] = field(default_factory=dict)
@@ -45,7 +72,7 @@ class FakeHost:
     acted: int = 0
     born: dict[str, float] = field(default_factory=dict)
     clock: Callable[[], float] | None = None
-    on_exit: Callable[[], None] | None = None
+    on_change: Callable[[], None] | None = None
 
     def now(self) -> float:
         return self.clock() if self.clock else asyncio.get_running_loop().time()
@@ -54,17 +81,28 @@ class FakeHost:
         await self._suspend()
         self._age()
         names = [each.name for each in task.containers]
+        present = self.present if progress.interface else None
+        held = Seen(InterfaceSeen(present)) if self.acquired_at is not None else Absent()
         return View(
             task=self._maybe(Seen(None) if self.prepared else Absent()),
             networks={
                 n: self._maybe(Seen(NetworkSeen(served=True)) if n in self.networks else Absent())
-                for n in names
+                for n in task.sandboxes
             },
             containers={
                 n: self._maybe(Seen(self.containers[n]) if n in self.containers else Absent())
                 for n in names
             },
+            interface=self._maybe(held) if task.awsvpc else Absent(),
         )
+
+    @property
+    def present(self) -> bool:
+        """Whether the device of the interface is on the host, and not inside a sandbox."""
+        if self.acquired_at is None or self.device.appears_after is None or self.networks:
+            return False
+        age, leaves = self.now() - self.acquired_at, self.device.vanishes_after
+        return self.device.appears_after <= age and (leaves is None or age < leaves)
 
     async def act(self, task: Task, progress: Progress, action: actions.Action) -> actions.Result:
         self.acted += 1
@@ -72,45 +110,81 @@ class FakeHost:
         if self.rude and self.rng.random() < 0.1:
             return actions.Again("the world is against it")
         self._age()
-        result = self._do(action)
+        result = self._do(task, action)
         await self._suspend()  # a crash here loses the answer, not the effect
         if self.rude and self.rng.random() < 0.05:
             return actions.Again("done, but the answer got lost")
         return result
 
     def gone(self) -> bool:
-        return not (self.prepared or self.networks or self.containers)
+        held = self.acquired_at is not None
+        return not (self.prepared or self.networks or self.containers or held)
 
-    def _do(self, action: actions.Action) -> actions.Result:
+    def reboot(self) -> None:
+        """Nothing outlives it."""
+        self.prepared, self.acquired_at = False, None
+        self.networks.clear()
+        self.containers.clear()
+
+    def _do(self, task: Task, action: actions.Action) -> actions.Result:
         match action:
             case actions.FindImage():
                 return actions.Done(Image("image", "sha256:1", "sha256:2"))
-            case actions.AttachNetwork(name):
-                self.networks.add(name)
-                return actions.Done(Attachment("bridge", "10.0.0.2", 24))
+            case actions.AcquireInterface():
+                assert task.awsvpc
+                return self._acquire()
+            case actions.AttachNetwork(sandbox):
+                return self._attach(task, sandbox)
             case actions.Probe(name):
                 return actions.Done(actions.Probed(0 if self._behaviour(name).healthy else 1, ""))
             case actions.CreateContainer(name):
                 self.prepared = True
-                assert name in self.networks
+                assert task.sandbox(name) in self.networks
                 self.containers.setdefault(name, ContainerSeen(Running.CREATED))
             case actions.StartContainer(name):
                 self._start(name)
             case actions.Signal(name, number):
                 self._signal(name, number)
             case _:
-                self._remove(action)
+                self._remove(task, action)
         return actions.Done()
 
-    def _remove(self, action: actions.Action) -> None:
+    def _acquire(self) -> actions.Result:
+        if self.device.refused:
+            return actions.Never("ResourceInitializationError", "no interface is left")
+        if self.device.refusals:
+            self.device.refusals -= 1
+            return actions.Again("no interface is free")
+        if self.acquired_at is None:
+            self.acquired_at = self.now()
+            if self.device.appears_after is not None and self.on_change is not None:
+                asyncio.get_running_loop().call_later(self.device.appears_after, self.on_change)
+        return actions.Done(ENI)
+
+    def _attach(self, task: Task, sandbox: str) -> actions.Result:
+        if not task.awsvpc:
+            self.networks.add(sandbox)
+            return actions.Done(ATTACHED)
+        assert self.acquired_at is not None
+        if not self.present and sandbox not in self.networks:
+            return actions.Again("its device is gone")
+        self.networks.add(sandbox)
+        return actions.Done(IN_AWSVPC)
+
+    def _remove(self, task: Task, action: actions.Action) -> None:
         match action:
             case actions.DeleteContainer(name):
                 assert name not in self.containers or name not in self.starts or name in self.exits
                 self.containers.pop(name, None)
-            case actions.DetachNetwork(name):
-                assert name not in self.containers, "detached under a container"
-                self.networks.discard(name)
+            case actions.DetachNetwork(sandbox):
+                under = set(task.members(sandbox)) & self.containers.keys()
+                assert not under, "detached under a container"
+                self.networks.discard(sandbox)
+            case actions.ReleaseInterface():
+                assert not self.networks, "released while attached"
+                self.acquired_at = None
             case actions.ReleaseTask():
+                assert self.acquired_at is None
                 assert not self.networks
                 assert not self.containers
                 self.prepared = False
@@ -124,7 +198,7 @@ class FakeHost:
             self.born[name] = self.now()
             self.containers[name] = ContainerSeen(Running.RUNNING, pid=1)
             after = self._behaviour(name).exits_after
-            if after is not None and self.on_exit is not None:
+            if after is not None and self.on_change is not None:
                 asyncio.get_running_loop().call_later(after, self._age)
 
     def _signal(self, name: str, number: int) -> None:
@@ -147,8 +221,8 @@ class FakeHost:
     def _exit(self, name: str, code: int) -> None:
         self.exits[name] = (code, self.now())
         self.containers[name] = ContainerSeen(Running.STOPPED, exit_code=code, exited_at=self.now())
-        if self.on_exit is not None:
-            self.on_exit()
+        if self.on_change is not None:
+            self.on_change()
 
     def _behaviour(self, name: str) -> Behaviour:
         return self.behaviours.setdefault(name, Behaviour())
@@ -168,6 +242,7 @@ class FakeHosts:
     exits_after: float | None = None
     exit_code: int = 0
     ignores_term: bool = False
+    device: Device = field(default_factory=Device)
     clock: Callable[[], float] | None = None
     faulty: set[TaskId] = field(default_factory=set)
     looks: list[TaskId] = field(default_factory=list)
@@ -179,7 +254,9 @@ class FakeHosts:
             behaviour = Behaviour(self.exits_after, self.exit_code, self.ignores_term)
             behaviours = {each.name: behaviour for each in task.containers}
             rng = random.Random(1)
-            self._of[task.id] = FakeHost(rng, behaviours, rude=False, clock=self.clock)
+            self._of[task.id] = FakeHost(
+                rng, behaviours, rude=False, device=replace(self.device), clock=self.clock
+            )
         return self._of[task.id]
 
     def runs(self, task: Task) -> bool:

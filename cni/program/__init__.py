@@ -1,0 +1,1 @@
+"""A plugin as a program: its process, and the agent's end when that does the work."""
