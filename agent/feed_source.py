@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_interface
 
 from agent.engine.feed import Feed, Picture
-from agent.host.sandbox import HOST_OWNER
+from agent.host.metadata_sockets import HOST_OWNER
 from agent.task import names, status
-from agent.task.model import Attachment, ContainerProgress, Health, TaskId
+from agent.task.definition import ContainerDefinition
+from agent.task.model import Attachment, ContainerProgress, TaskId
 from agent.task.names import Names
+from agent.task.ports import own_ports
+from agent.task.records import Health
 from agent.task.view import ContainerSeen, Seen
 from metadata.source import (
     CgroupFacts,
     ContainerFacts,
     HealthFacts,
     Instant,
+    InterfaceFacts,
     LimitsFacts,
     NetworkFacts,
     Owner,
@@ -87,13 +92,15 @@ class FeedSource:
         )
 
     def _container(self, picture: Picture, name: str, facts: ContainerProgress) -> ContainerFacts:
-        task = picture.intent.task
+        task, progress = picture.intent.task, picture.progress
         definition, log = task.container(name), task.container(name).log_configuration
-        made = facts.created_at is not None or facts.network is not None
+        network = progress.networks[task.sandbox(name)].attachment
+        prepared = facts.image is not None and network is not None
+        made = facts.created_at is not None or prepared
         return ContainerFacts(
             name=name,
             image=definition.image,
-            desired_status=status.desired(picture.intent, picture.progress),
+            desired_status=status.desired(picture.intent, progress),
             known_status=status.container_known(facts),
             endpoint_id=task.identity(name).endpoint_id,
             docker_id=names.container_id(task.id, name) if made else "",
@@ -102,8 +109,8 @@ class FeedSource:
             arn=names.container_arn(task, name),
             labels={**definition.docker_labels, **names.labels(task, name)},
             limits=LimitsFacts(max(definition.cpu, _LEAST_CPU_UNITS), definition.memory or 0),
-            ports=_ports(facts.network),
-            networks=_networks(facts),
+            ports=_ports(definition, network),
+            networks=None if network is None else (_network(network, ended=facts.ended),),
             volumes=tuple(
                 VolumeFacts(destination=each.container_path, name=each.source_volume)
                 for each in definition.mount_points
@@ -136,18 +143,52 @@ def _has(picture: Picture, endpoint_id: str) -> bool:
     return any(each.endpoint_id == endpoint_id for each in picture.intent.task.containers)
 
 
-def _ports(network: Attachment | None) -> tuple[PortFacts, ...]:
+def _ports(container: ContainerDefinition, network: Attachment | None) -> tuple[PortFacts, ...]:
+    """Each port on its own. With an interface of the task's own none is bound to the host's."""
+    if network is None:
+        return ()
+    awsvpc = network.mode == "awsvpc"
     return tuple(
-        PortFacts(each.container_port, each.protocol, each.host_port, each.host_ip)
-        for each in (network.ports if network else ())
+        PortFacts(
+            container_port=each.container_port + number,
+            protocol=each.protocol,
+            host_port=each.host_port + number,
+            host_ip="" if awsvpc else each.host_ip,
+        )
+        for each in (own_ports(container) if awsvpc else network.ports)
+        for number in range(each.count)
     )
 
 
-def _networks(facts: ContainerProgress) -> tuple[NetworkFacts, ...] | None:
-    if facts.network is None:
-        return None
-    address = "" if facts.ended else facts.network.ipv4
-    return (NetworkFacts(mode=facts.network.mode, ipv4=(address,)),)
+def _network(network: Attachment, *, ended: bool) -> NetworkFacts:
+    """The task keeps its interface to the end; any other container that ended has no address."""
+    if network.mode != "awsvpc":
+        ipv4, ipv6 = ("", "") if ended else (network.ipv4, network.ipv6)
+        return NetworkFacts(mode=network.mode, ipv4=(ipv4,), ipv6=(ipv6,) if ipv6 else ())
+    every = [each for each in (network.ipv4, network.ipv6, *network.secondary) if each]
+    return NetworkFacts(
+        mode=network.mode,
+        ipv4=tuple(each for each in every if ip_address(each).version == 4),
+        ipv6=tuple(each for each in every if ip_address(each).version == 6),
+        interface=InterfaceFacts(
+            mac=network.mac,
+            ipv4_subnet=_subnet(network.ipv4, network.prefix),
+            ipv6_subnet=_subnet(network.ipv6, network.prefix6),
+            dns_servers=network.dns_servers,
+            dns_search=network.dns_search,
+            private_dns_name=network.hostname,
+            ipv4_gateway=_with_prefix(network.gateway, network.prefix),
+            ipv6_gateway="" if network.ipv4 else _with_prefix(network.gateway6, network.prefix6),
+        ),
+    )
+
+
+def _subnet(address: str, prefix: int) -> str:
+    return str(ip_interface(f"{address}/{prefix}").network) if address else ""
+
+
+def _with_prefix(address: str, prefix: int) -> str:
+    return f"{address}/{prefix}" if address else ""
 
 
 def _health(facts: ContainerProgress) -> HealthFacts:

@@ -1,17 +1,19 @@
-"""What RunTask needs to know before it accepts tasks: is it a repeat, and does the host have room.
+"""What RunTask needs to know before it accepts tasks: is it a repeat, does the host have room, does
+it have the networks.
 
 Pure, over the feed's pictures. RunTask itself is in ``operations``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 
-from agent.doors.errors import Conflict
+from agent.doors.errors import Conflict, InvalidParameter
 from agent.doors.requests import RunTask
 from agent.engine.feed import Picture
 from agent.task.definition import TaskDefinition
+from agent.task.model import GROUPS_TAG, Task
 
 Port = tuple[str, int]
 """Protocol and number of a port of the host."""
@@ -19,10 +21,35 @@ Port = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What this host has: memory in MiB, CPU in units of 1/1024 core."""
+    """What this host has: memory in MiB, CPU in units of 1/1024 core.
+
+    ``interfaces`` are those for tasks in awsvpc mode, None without a limit.
+    """
 
     memory_mib: int
     cpu_units: int
+    interfaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRules:
+    """What may be named for a task's network. None: any name is taken, somebody else knows them."""
+
+    known_subnets: Collection[str] | None = None
+    known_groups: Collection[str] | None = ()
+
+
+@dataclass(slots=True)
+class Taken:
+    """What tasks have of the host: static ports, and interfaces in awsvpc mode."""
+
+    ports: set[Port] = field(default_factory=set)
+    interfaces: int = 0
+
+    def add(self, definition: TaskDefinition) -> None:
+        """One more task of this definition."""
+        self.ports.update(static_ports(definition))
+        self.interfaces += definition.network_mode == "awsvpc"
 
 
 def repeated(asked: RunTask, pictures: Iterable[Picture]) -> list[Picture]:
@@ -41,7 +68,7 @@ def repeated(asked: RunTask, pictures: Iterable[Picture]) -> list[Picture]:
     return made
 
 
-def lacking(definition: TaskDefinition, capacity: Capacity, taken: set[Port]) -> str:
+def lacking(definition: TaskDefinition, capacity: Capacity, taken: Taken) -> str:
     """The resource of which there is too little for the task, in ECS's words, or nothing."""
     containers = definition.container_definitions
     memory = definition.memory or sum(
@@ -51,17 +78,46 @@ def lacking(definition: TaskDefinition, capacity: Capacity, taken: set[Port]) ->
         return "MEMORY"
     if (definition.cpu or sum(each.cpu for each in containers)) > capacity.cpu_units:
         return "CPU"
-    return "PORTS" if taken & set(static_ports(definition)) else ""
+    if taken.ports & set(static_ports(definition)):
+        return "PORTS"
+    limit = capacity.interfaces if definition.network_mode == "awsvpc" else None
+    return "ENI" if limit is not None and taken.interfaces >= limit else ""
 
 
-def taken_ports(pictures: Iterable[Picture]) -> set[Port]:
-    """The static ports of all tasks of which something is left on the host."""
-    return {
-        port
-        for each in pictures
-        if not each.progress.closed
-        for port in static_ports(each.intent.task.definition)
-    }
+def taken(pictures: Iterable[Picture]) -> Taken:
+    """What all tasks have of which something is left on the host."""
+    everything = Taken()
+    for each in pictures:
+        if not each.progress.closed:
+            everything.add(each.intent.task.definition)
+    return everything
+
+
+def check_network(asked: RunTask, task: Task, rules: NetworkRules) -> None:
+    """Raises InvalidParameter if the network that is asked for ``task`` can't be had here."""
+    mode, groups = task.definition.network_mode, task.groups
+    if asked.network_configuration.awsvpc_configuration is not None and not task.awsvpc:
+        raise InvalidParameter(
+            "Network Configuration is not valid for the given networkMode of this task definition."
+        )
+    if asked.awsvpc.assign_public_ip == "ENABLED":
+        raise InvalidParameter(
+            "assignPublicIp: ENABLED is not supported: an interface has the addresses that this"
+            " host's administrator gave it; use DISABLED"
+        )
+    if mode == "host" and groups:
+        raise InvalidParameter(
+            f"tag {GROUPS_TAG}: tasks in network mode host have no network of their own to guard"
+        )
+    _check_known("subnet", task.subnets, rules.known_subnets)
+    _check_known("security group", groups, rules.known_groups)
+
+
+def _check_known(what: str, named: Iterable[str], known: Collection[str] | None) -> None:
+    for each in named:
+        if known is not None and each not in known:
+            have = f"it has {', '.join(sorted(known))}" if known else "it has none"
+            raise InvalidParameter(f"The {what} '{each}' does not exist on this host: {have}.")
 
 
 def static_ports(definition: TaskDefinition) -> Iterator[Port]:
@@ -81,4 +137,6 @@ def _same(asked: RunTask, picture: Picture) -> bool:
         asked.task_definition.rpartition("/")[2].partition(":")[0] == task.definition.family
         and asked.overrides == task.overrides
         and asked.started_by == task.started_by
+        and tuple(asked.awsvpc.subnets) == task.subnets
+        and tuple(asked.awsvpc.security_groups) == task.security_groups
     )

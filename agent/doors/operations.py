@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from agent.config import Settings
 from agent.doors import admission, requests, shapes
-from agent.doors.admission import Capacity
+from agent.doors.admission import Capacity, NetworkRules
 from agent.doors.errors import ApiError, ClusterNotFound, InvalidParameter
 from agent.doors.requests import Request, read
 from agent.engine.feed import Feed, Picture
@@ -40,6 +40,7 @@ class Desk:
     feed: Feed
     clock: Callable[[], float]
     capacity: Capacity
+    networks: NetworkRules = field(default_factory=NetworkRules)
     admitting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -209,15 +210,17 @@ def _admitted(desk: Desk, asked: requests.RunTask) -> tuple[list[Task], list[Bod
         raise InvalidParameter(str(error)) from error
     tasks: list[Task] = []
     failures: list[Body] = []
-    taken = admission.taken_ports(desk.feed)
+    taken = admission.taken(desk.feed)
     for _ in range(asked.count):
+        made = _new_task(desk, asked, registered, definition)
+        admission.check_network(asked, made, desk.networks)
         short = admission.lacking(definition, desk.capacity, taken)
         if short:
             arn = shapes.container_instance_arn(desk.cluster_arn)
             failures.append({"arn": arn, "reason": f"RESOURCE:{short}"})
         else:
-            tasks.append(_new_task(desk, asked, registered, definition))
-            taken.update(admission.static_ports(definition))
+            tasks.append(made)
+            taken.add(definition)
     return tasks, failures
 
 
@@ -242,6 +245,8 @@ def _new_task(
         overrides=asked.overrides,
         tags=_task_tags(asked, registered),
         client_token=asked.client_token,
+        subnets=tuple(asked.awsvpc.subnets),
+        security_groups=tuple(asked.awsvpc.security_groups),
     )
 
 

@@ -12,7 +12,7 @@ from agent.engine.feed import Picture
 from agent.engine.store import Registered
 from agent.task import names, status
 from agent.task.definition import to_api
-from agent.task.model import ContainerProgress, PortBinding, Task
+from agent.task.model import TASK_SANDBOX, Attachment, PortBinding, Progress, Task
 
 LAUNCH_TYPE = "EXTERNAL"
 """What ECS calls a host that is none of its own."""
@@ -35,12 +35,11 @@ def task(picture: Picture, *, tags: bool) -> dict[str, Any]:
     made, definition, stop = intent.task, intent.task.definition, progress.stop
     return _without_none(
         {
-            "attachments": [],
+            "attachments": [_attachment(made, progress)] if made.awsvpc else [],
             "attributes": [],
             "clusterArn": made.cluster_arn,
             "containers": [
-                _container(made, each.name, progress.containers[each.name])
-                for each in definition.container_definitions
+                _container(made, each.name, progress) for each in definition.container_definitions
             ],
             "connectivity": "CONNECTED",
             "connectivityAt": made.accepted_at,
@@ -118,10 +117,31 @@ def container_instance_arn(cluster_arn: str) -> str:
     return f"{head}:container-instance/{name}/{'0' * 32}"
 
 
-def _container(made: Task, name: str, facts: ContainerProgress) -> dict[str, Any]:
-    definition = made.container(name)
+def _attachment(made: Task, progress: Progress) -> dict[str, Any]:
+    """The network interface of a task in awsvpc mode; a detail without a value is left out."""
+    interface = progress.interface
+    asked = made.subnets[0] if len(made.subnets) == 1 else ""
+    network = progress.networks[TASK_SANDBOX].attachment or Attachment("awsvpc")
+    details = {
+        "subnetId": interface.subnet if interface else asked,
+        "networkInterfaceId": interface.id if interface else "",
+        "macAddress": network.mac or (interface.mac if interface else ""),
+        "privateDnsName": network.hostname or (interface.hostname if interface else ""),
+        "privateIPv4Address": network.ipv4,
+        "ipv6Address": network.ipv6,
+    }
+    return {
+        "id": names.attachment_id(made.id),
+        "type": "ElasticNetworkInterface",
+        "status": status.interface(progress),
+        "details": [{"name": name, "value": value} for name, value in details.items() if value],
+    }
+
+
+def _container(made: Task, name: str, progress: Progress) -> dict[str, Any]:
+    definition, facts = made.container(name), progress.containers[name]
     created = facts.created_at is not None
-    ports = facts.network.ports if facts.network else ()
+    network = progress.networks[made.sandbox(name)].attachment
     reservation = definition.memory_reservation
     return _without_none(
         {
@@ -134,14 +154,27 @@ def _container(made: Task, name: str, facts: ContainerProgress) -> dict[str, Any
             "lastStatus": status.container_last(facts),
             "exitCode": facts.exit_code,
             "reason": facts.reason or None,
-            "networkBindings": [_binding(each) for each in ports],
-            "networkInterfaces": [],
+            "networkBindings": _bindings(made, network),
+            "networkInterfaces": _interfaces(made, network),
             "healthStatus": facts.health.status.value,
             "cpu": str(definition.cpu),
             "memory": None if definition.memory is None else str(definition.memory),
             "memoryReservation": None if reservation is None else str(reservation),
         }
     )
+
+
+def _bindings(made: Task, network: Attachment | None) -> list[dict[str, Any]]:
+    """An interface of the task's own has no bindings: its ports are the containers'."""
+    return [_binding(each) for each in network.ports] if network and not made.awsvpc else []
+
+
+def _interfaces(made: Task, network: Attachment | None) -> list[dict[str, str]]:
+    if network is None or not made.awsvpc:
+        return []
+    addresses = {"privateIpv4Address": network.ipv4, "ipv6Address": network.ipv6}
+    shown = {key: address for key, address in addresses.items() if address}
+    return [{"attachmentId": names.attachment_id(made.id), **shown}]
 
 
 def _binding(port: PortBinding) -> dict[str, Any]:

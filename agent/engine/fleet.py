@@ -14,7 +14,7 @@ from agent.engine.bell import Clock
 from agent.engine.feed import Feed, Picture
 from agent.engine.store import Store
 from agent.engine.supervisor import Host, Supervisor
-from agent.task import names
+from agent.task import names, status
 from agent.task.actions import Done, ForgetTask
 from agent.task.model import Progress, StopRequest, Task, TaskId
 from agent.task.stopping import Rules
@@ -79,6 +79,12 @@ class Fleet:
         task_id = self._task_of.get(container_id)
         if task_id in self._supervisors:
             self._supervisors[task_id].ring()
+
+    def ring_waiting(self) -> None:
+        """A device appeared on this host: tasks whose network interface it may be have a look."""
+        for task_id, each in self._supervisors.items():
+            if status.interface(self._store.progress(task_id)) == "ATTACHING":
+                each.ring()
 
     def ring_all(self) -> None:
         """Anything may have happened to any task."""

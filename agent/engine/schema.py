@@ -18,5 +18,21 @@ MIGRATIONS: tuple[str, ...] = (
         body    TEXT NOT NULL
     ) STRICT;
     """,
+    # A sandbox can be that of a whole task, so what is known of it is no longer its container's.
+    """
+    UPDATE progress SET body = json_set(
+        body,
+        '$.networks', json((
+            SELECT json_group_object(key, json_object(
+                'attachment', json(coalesce(json_extract(value, '$.network'), 'null')),
+                'detached', json(iif(json_extract(value, '$.detached'), 'true', 'false'))
+            )) FROM json_each(body, '$.containers')
+        )),
+        '$.containers', json((
+            SELECT json_group_object(key, json_remove(value, '$.network', '$.detached'))
+            FROM json_each(body, '$.containers')
+        ))
+    );
+    """,
 )
 """Migration N brings ``PRAGMA user_version`` from N to N + 1."""

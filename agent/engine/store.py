@@ -81,6 +81,11 @@ class Store:
         """Every task that is not forgotten, oldest first."""
         return MappingProxyType(self._intents)
 
+    @property
+    def open_tasks(self) -> list[TaskId]:
+        """The tasks of which something may be left on the host."""
+        return [each for each in self._intents if not self._progress[each].closed]
+
     def progress(self, task_id: TaskId) -> Progress:
         """What is known of a task. Raises KeyError if it was forgotten."""
         return self._progress[task_id]

@@ -1,48 +1,102 @@
-"""The directory of a container: hosts, resolv.conf and hostname, bound over those of its image."""
+"""The files that a container gets from its host: hosts, resolv.conf and hostname, over its image's.
+
+Containers that share a sandbox share one set of them, as with the ECS agent: what one of them
+writes there the others see.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 
-from agent.oci.files import hostname_file, hosts_file, resolv_conf, without_loopback
+from agent.oci.files import (
+    address_hostname,
+    hostname_file,
+    hosts_file,
+    resolv_conf,
+    without_loopback,
+)
 from agent.oci.inputs import BindMount
 from agent.task import names
-from agent.task.model import Attachment, Task
+from agent.task.model import TASK_SANDBOX, Attachment, Task
 
 _ID_DIGITS = 12
 
 
-def hostname(task: Task, name: str) -> str:
-    """The container's host name: its own, the host's in host mode, or the short runtime id."""
+def hostname(task: Task, name: str, network: Attachment) -> str:
+    """The container's host name.
+
+    In awsvpc mode that of the network interface: its private DNS name, or one made of its address.
+    Else its own, the host's in host mode, or the short runtime id.
+    """
     wanted = task.container(name).hostname
     if wanted:
         return wanted
     if task.definition.network_mode == "host":
         return os.uname().nodename
+    address = network.ipv4 or network.ipv6
+    if task.awsvpc and (network.hostname or address):
+        return network.hostname or address_hostname(address)
     return names.container_id(task.id, name)[:_ID_DIGITS]
 
 
 def write(task: Task, name: str, network: Attachment, directory: Path) -> tuple[BindMount, ...]:
-    """The three files are in the existing ``directory``; gives their mounts.
+    """The three files are in ``directory``, which is made; gives their mounts.
 
     Blocking. Raises OSError.
     """
-    definition, host = task.container(name), hostname(task, name)
-    resolver = Path("/etc/resolv.conf").read_text() if Path("/etc/resolv.conf").exists() else ""
-    if network.mode != "host":
-        resolver = without_loopback(resolver)
-    addresses = [network.ipv4] if network.ipv4 else []
-    texts = {
-        "hosts": hosts_file(host, addresses, definition.extra_hosts),
-        "resolv.conf": resolv_conf(resolver, definition.dns_servers, definition.dns_search_domains),
-        "hostname": hostname_file(host),
-    }
+    directory.mkdir(exist_ok=True, mode=0o711)
+    shared = task.sandbox(name) == TASK_SANDBOX
+    texts = _texts(task, name, network)
     for file, text in texts.items():
-        (directory / file).write_text(text)
-    taken = {point.container_path for point in definition.mount_points}
+        if shared:
+            _write_once(directory / file, text, mark=names.container_id(task.id, name))
+        else:
+            (directory / file).write_text(text)
+    taken = {point.container_path for point in task.container(name).mount_points}
     return tuple(
         BindMount(str(directory / file), f"/etc/{file}")
         for file in texts
         if f"/etc/{file}" not in taken
     )
+
+
+def _texts(task: Task, name: str, network: Attachment) -> Mapping[str, str]:
+    definition, host = task.container(name), hostname(task, name, network)
+    servers = definition.dns_servers or network.dns_servers
+    search = definition.dns_search_domains or network.dns_search
+    resolver = _resolver(network)
+    return {
+        "hosts": hosts_file(host, _addresses(network), definition.extra_hosts),
+        "resolv.conf": resolv_conf(resolver, servers, search),
+        "hostname": hostname_file(host),
+    }
+
+
+def _resolver(network: Attachment) -> str:
+    """What resolv.conf is made from: nothing of the host where the network has servers itself."""
+    path = Path("/etc/resolv.conf")
+    if network.dns_servers or not path.exists():
+        return ""
+    text = path.read_text()
+    return text if network.mode == "host" else without_loopback(text)
+
+
+def _addresses(network: Attachment) -> list[str]:
+    """Those that the host name stands for: of IPv6 only where there is no IPv4, as ECS has it."""
+    every = [each for each in (network.ipv4, network.ipv6, *network.secondary) if each]
+    return [each for each in every if ip_address(each).version == (4 if network.ipv4 else 6)]
+
+
+def _write_once(path: Path, text: str, mark: str) -> None:
+    """The file is there, whole; whoever comes first writes it. ``mark``: no other writer has it."""
+    if path.exists():
+        return
+    draft = path.with_name(f"{path.name}.{mark}")
+    draft.write_text(text)
+    with suppress(FileExistsError):
+        path.hardlink_to(draft)
+    draft.unlink()

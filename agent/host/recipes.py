@@ -33,7 +33,7 @@ class Recipes:
 
         Blocking. Raises OSError, VolumeError.
         """
-        directory = self._names.container_dir(task.id, name)
+        directory = self._names.files_dir(task.id, task.sandbox(name))
         written = files.write(task, name, network, directory)
         return written + volumes.mounts(task, task.container(name), self._names)
 
@@ -41,6 +41,8 @@ class Recipes:
         self,
         task: Task,
         name: str,
+        network: Attachment,
+        *,
         unpacked: Unpacked,
         root: tuple[Mount, ...],
         mounts: tuple[BindMount, ...],
@@ -50,14 +52,16 @@ class Recipes:
         Raises SpecError for an unknown user, OSError for a missing device.
         """
         definition, whole = task.container(name), task.definition
+        netns = self._names.netns(task.id, task.sandbox(name))
         return SpecInputs(
             container=definition,
             image=unpacked.config,
             user=await self._user(task, name, unpacked, root),
             host=self._host,
             rootfs="rootfs",
-            hostname=files.hostname(task, name),
-            netns=None if whole.network_mode == "host" else str(self._names.netns(task.id, name)),
+            hostname=files.hostname(task, name, network),
+            netns=None if whole.network_mode == "host" else str(netns),
+            others_controls=_others_controls(task, name),
             cgroup_path=self._names.container_cgroup(task.id, name),
             pid_mode="host" if whole.pid_mode == "host" else None,
             ipc_mode=whole.ipc_mode if whole.ipc_mode != "task" else None,
@@ -82,6 +86,16 @@ class Recipes:
             accounts = await asyncio.to_thread(rootfs.read_files, root, paths, scratch)
             self._accounts[unpacked.chain_id] = accounts
         return resolve_user(wanted, accounts[_PASSWD], accounts[_GROUP])
+
+
+def _others_controls(task: Task, name: str) -> frozenset[str]:
+    """The system controls that containers set with which ``name`` shares its sandbox."""
+    return frozenset(
+        control.namespace
+        for each in task.members(task.sandbox(name))
+        if each != name
+        for control in task.container(each).system_controls
+    )
 
 
 def _injected(task: Task, name: str) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
 """Text of the three files that a container gets from its host: hosts, resolv.conf, hostname."""
 
 from collections.abc import Iterable
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from agent.task.definition import HostEntry
 
@@ -20,6 +20,15 @@ def hosts_file(hostname: str, addresses: Iterable[str], extra_hosts: Iterable[Ho
     extra = "".join(f"{entry.ip_address}\t{entry.hostname}\n" for entry in extra_hosts)
     own = "".join(f"{address}\t{hostname}\n" for address in addresses)
     return _LOCAL + extra + own
+
+
+def address_hostname(address: str) -> str:
+    """A host name made of an address, as EC2 makes private DNS names: ``ip-10-0-1-7``."""
+    parsed = ip_address(address)
+    if isinstance(parsed, IPv6Address):
+        groups = (f"{int(each, 16):x}" for each in parsed.exploded.split(":"))
+        return f"ip-{'-'.join(groups)}"
+    return f"ip-{address.replace('.', '-')}"
 
 
 def hostname_file(hostname: str) -> str:

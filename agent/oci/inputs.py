@@ -59,7 +59,8 @@ class HostFacts:
 class SpecInputs:
     """One container, ready to be described.
 
-    ``netns`` is the path of its network namespace, None for the host's. ``mounts`` are its volumes
+    ``netns`` is the path of its network namespace, None for the host's; ``others_controls`` are the
+    system controls that other containers of that namespace ask for. ``mounts`` are its volumes
     and the files from ``files``. ``devices`` are the nodes behind linuxParameters.devices.
     ``injected`` are the agent's own environment variables, which win. ``init_path`` is the static
     init of the host, needed for initProcessEnabled.
@@ -73,6 +74,7 @@ class SpecInputs:
     hostname: str
     netns: str | None
     cgroup_path: str
+    others_controls: frozenset[str] = frozenset()
     pid_mode: Literal["host"] | None = None
     ipc_mode: Literal["host", "none"] | None = None
     injected: Mapping[str, str] = field(default_factory=dict)

@@ -68,6 +68,11 @@ def _namespaces(inputs: SpecInputs) -> list[dict[str, str]]:
 
 
 def _sysctl(inputs: SpecInputs) -> dict[str, str]:
-    controls = {} if inputs.netns is None else dict(_NETWORK_CONTROLS)
+    """Defaults don't undo what another container of the same network namespace asked for."""
+    controls = {
+        name: value
+        for name, value in _NETWORK_CONTROLS.items()
+        if inputs.netns is not None and name not in inputs.others_controls
+    }
     controls.update((each.namespace, each.value) for each in inputs.container.system_controls)
     return controls

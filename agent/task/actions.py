@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.task.model import Attachment, Image, Progress
+from agent.task.model import Attachment, Image, NetworkInterface, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +35,44 @@ class FindImage(_OfImage):
 
 
 @dataclass(frozen=True, slots=True)
+class _OfInterface:
+    @property
+    def key(self) -> str:
+        return "interface"
+
+
+@dataclass(frozen=True, slots=True)
+class AcquireInterface(_OfInterface):
+    """The task holds a network interface of its own (awsvpc). Gives a NetworkInterface."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseInterface(_OfInterface):
+    """The task holds none any more. Only when none of its sandboxes is attached."""
+
+
+@dataclass(frozen=True, slots=True)
 class _OfNetwork:
-    container: str
+    sandbox: str
 
     @property
     def key(self) -> str:
-        return f"network/{self.container}"
+        return f"network/{self.sandbox}"
 
 
 @dataclass(frozen=True, slots=True)
 class AttachNetwork(_OfNetwork):
-    """The container's namespace exists, is connected and served metadata. Gives an Attachment."""
+    """The sandbox exists, is connected and served metadata. Gives an Attachment."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServeMetadata(_OfNetwork):
-    """The metadata socket of an attached container is open (again, after a restart)."""
+    """The metadata socket of an attached sandbox is open (again, after a restart)."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetachNetwork(_OfNetwork):
-    """Namespace, interfaces, addresses and published ports of the container are gone."""
+    """Namespace, interfaces, addresses and published ports of the sandbox are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +130,8 @@ Action = (
     ReleaseTask
     | ForgetTask
     | FindImage
+    | AcquireInterface
+    | ReleaseInterface
     | AttachNetwork
     | ServeMetadata
     | DetachNetwork
@@ -132,11 +151,14 @@ class Probed:
     output: str
 
 
+Gift = Image | NetworkInterface | Attachment | Probed | None
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """The action took effect. ``gave`` is what only the action could know."""
 
-    gave: Image | Attachment | Probed | None = None
+    gave: Gift = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from agent.task.actions import Probed
 from agent.task.definition import HealthCheck
-from agent.task.model import Health, HealthRecord
+from agent.task.records import Health, HealthRecord
 
 START_INTERVAL_S = 1.0
 OUTPUT_LIMIT = 1024

@@ -6,11 +6,13 @@ shows is learned from the look, so that news lost in a crash costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from signal import SIGKILL, Signals
 
-from agent.task import health
+from agent.task import connecting, health
 from agent.task.actions import (
+    AcquireInterface,
     Action,
     Again,
     AttachNetwork,
@@ -19,14 +21,28 @@ from agent.task.actions import (
     DetachNetwork,
     Done,
     FindImage,
+    Gift,
     Never,
     News,
     Probe,
     Probed,
+    ReleaseInterface,
+    ServeMetadata,
     Signal,
     StartContainer,
 )
-from agent.task.model import Attachment, Held, Image, Intent, Progress, Step, Stop, StopCode, Task
+from agent.task.model import (
+    Attachment,
+    Image,
+    Intent,
+    NetworkInterface,
+    PortBinding,
+    Progress,
+    Stop,
+    StopCode,
+    Task,
+)
+from agent.task.records import Held, Step
 from agent.task.view import Absent, ContainerSeen, Running, Seen, View
 
 REASON_LIMIT = 1024
@@ -60,6 +76,14 @@ def give_up(progress: Progress, name: str, reason: str, now: float, **facts: obj
     return progress.noting(Step(at=now, what="gave up", container=name, detail=kept))
 
 
+def give_up_all(progress: Progress, containers: Iterable[str], reason: str, now: float) -> Progress:
+    """Of these containers those that never ran end without running."""
+    for name in containers:
+        if progress.containers[name].started_at is None:
+            progress = give_up(progress, name, reason, now)
+    return progress
+
+
 def _hear(task: Task, progress: Progress, news: News) -> Progress:
     match news.result:
         case Done(gave):
@@ -68,7 +92,7 @@ def _hear(task: Task, progress: Progress, news: News) -> Progress:
         case Again(why):
             return _hold(progress, news, why)
         case Never(error, why):
-            return _failed(progress, news, f"{error}: {why}")
+            return _failed(task, progress, news, f"{error}: {why}")
 
 
 def _hold(progress: Progress, news: News, why: str) -> Progress:
@@ -79,27 +103,26 @@ def _hold(progress: Progress, news: News, why: str) -> Progress:
     return progress.noting(_step(news, "retrying", detail=why))
 
 
-def _failed(progress: Progress, news: News, reason: str) -> Progress:
-    """A step towards RUNNING that can't succeed ends its container; any other is tried again."""
+def _failed(task: Task, progress: Progress, news: News, reason: str) -> Progress:
+    """A step towards RUNNING that can't succeed ends whoever needs it; any other is tried again."""
     match news.action:
-        case FindImage(name) | AttachNetwork(name) | CreateContainer(name) | StartContainer(name):
+        case FindImage(name) | CreateContainer(name) | StartContainer(name):
             return give_up(progress, name, reason, news.at)
+        case AttachNetwork(sandbox):
+            return give_up_all(progress, task.members(sandbox), reason, news.at)
+        case AcquireInterface():
+            return give_up_all(progress, progress.containers, reason, news.at)
         case _:
             return _hold(progress, news, reason)
 
 
-def _took_effect(
-    task: Task, progress: Progress, news: News, gave: Image | Attachment | Probed | None
-) -> Progress:
+def _took_effect(task: Task, progress: Progress, news: News, gave: Gift) -> Progress:
     match news.action, gave:
         case FindImage(name), Image():
             began = progress.pull_started_at
             began = news.began_at if began is None else began
             progress = replace(progress, pull_started_at=began, pull_stopped_at=news.at)
             return progress.having(name, image=gave).noting(_step(news, "image", gave.name))
-        case AttachNetwork(name), Attachment():
-            step = _step(news, "network", _shown(gave))
-            return progress.having(name, network=gave, detached=False).noting(step)
         case Probe(name), Probed():
             return _probed(task, progress, name, gave, news.at)
         case Signal(name, number), _:
@@ -110,10 +133,24 @@ def _took_effect(
             return progress.having(name, created_at=news.at).noting(_step(news, "created"))
         case StartContainer(name), _:
             return _started(progress, name, news.at).noting(_step(news, "started"))
-        case DetachNetwork(name), _:
-            return progress.having(name, detached=True).noting(_step(news, "detached"))
         case DeleteContainer(), _:
             return progress.noting(_step(news, "removed"))
+        case _:
+            return _took_effect_on_network(progress, news, gave)
+
+
+def _took_effect_on_network(progress: Progress, news: News, gave: Gift) -> Progress:
+    match news.action, gave:
+        case AcquireInterface(), NetworkInterface():
+            progress = replace(progress, interface=gave, interface_at=news.at)
+            return progress.noting(_step(news, "interface", connecting.shown(gave)))
+        case ReleaseInterface(), _:
+            return progress.noting(_step(news, "released"))
+        case AttachNetwork(sandbox), Attachment():
+            step = _step(news, "network", _shown(gave))
+            return progress.having_network(sandbox, attachment=gave, detached=False).noting(step)
+        case DetachNetwork(sandbox), _:
+            return progress.having_network(sandbox, detached=True).noting(_step(news, "detached"))
         case _:
             return progress
 
@@ -211,9 +248,19 @@ def _signal_name(number: int) -> str:
 
 
 def _container(action: Action) -> str:
-    return getattr(action, "container", "")
+    """The container that the action is about; none where it is about the whole task."""
+    match action:
+        case AttachNetwork(sandbox) | ServeMetadata(sandbox) | DetachNetwork(sandbox):
+            return sandbox
+        case _:
+            return getattr(action, "container", "")
 
 
 def _shown(attachment: Attachment) -> str:
-    ports = " ".join(f"{p.host_port}->{p.container_port}/{p.protocol}" for p in attachment.ports)
-    return f"{attachment.ipv4 or attachment.mode} {ports}".strip()
+    ports = " ".join(map(_shown_port, attachment.ports))
+    return f"{attachment.ipv4 or attachment.ipv6 or attachment.mode} {ports}".strip()
+
+
+def _shown_port(port: PortBinding) -> str:
+    last = "" if port.count == 1 else f" ({port.count} ports)"
+    return f"{port.host_port}->{port.container_port}/{port.protocol}{last}"

@@ -10,12 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, Literal, NewType
 
 from agent.task.definition import ContainerDefinition, TaskDefinition
+from agent.task.records import TIMELINE_LIMIT, HealthRecord, Held, Step
 
 TaskId = NewType("TaskId", str)
 """32 lower-case hexadecimal digits."""
+
+TASK_SANDBOX = ""
+"""The sandbox of a whole task, where one is shared; no container has this name."""
+
+GROUPS_TAG = "hostler:security-groups"
+"""Tag of a task that names its security groups, separated by commas or spaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,10 @@ class ContainerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as it was accepted. ``definition`` has the overrides applied already."""
+    """A task as it was accepted. ``definition`` has the overrides applied already.
+
+    ``subnets`` and ``security_groups`` are those of RunTask's ``awsvpcConfiguration``.
+    """
 
     id: TaskId
     arn: str
@@ -47,6 +57,36 @@ class Task:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[Mapping[str, str], ...] = ()
     client_token: str = ""
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+
+    @property
+    def awsvpc(self) -> bool:
+        """Whether the task has a network interface of its own, which its containers share."""
+        return self.definition.network_mode == "awsvpc"
+
+    @property
+    def sandboxes(self) -> tuple[str, ...]:
+        """The task's sandboxes: network namespaces with their interfaces, or a share in the host's.
+
+        One for all containers in awsvpc mode, else one for each, which has the container's name.
+        """
+        return (TASK_SANDBOX,) if self.awsvpc else tuple(each.name for each in self.containers)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of all security groups that were asked for, each once."""
+        tags = [each["value"] for each in self.tags if each["key"] == GROUPS_TAG]
+        tagged = [name for value in tags for name in value.replace(",", " ").split()]
+        return tuple(dict.fromkeys((*self.security_groups, *tagged)))
+
+    def sandbox(self, name: str) -> str:
+        """The sandbox of container ``name``."""
+        return TASK_SANDBOX if self.awsvpc else name
+
+    def members(self, sandbox: str) -> tuple[str, ...]:
+        """The containers in ``sandbox``, which must be one of the task's."""
+        return tuple(each.name for each in self.containers if self.sandbox(each.name) == sandbox)
 
     def identity(self, name: str) -> ContainerIdentity:
         """The identity of container ``name``, which must be one of the task's."""
@@ -101,6 +141,9 @@ class Image:
     stop_signal: int | None = None
 
 
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - an address that is shown, nothing listens on it
+
+
 @dataclass(frozen=True, slots=True)
 class PortBinding:
     """One published port, or a contiguous range of ``count`` ports beginning with these."""
@@ -108,13 +151,43 @@ class PortBinding:
     protocol: str
     container_port: int
     host_port: int
-    host_ip: str = "0.0.0.0"  # noqa: S104 - an address that is shown, nothing listens on it
+    host_ip: str = ANY_ADDRESS
     count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkInterface:
+    """A network interface for a task in awsvpc mode: an ENI as ECS has it.
+
+    A ``nic`` is a device of the host that is moved into the task, found by ``mac`` or else by
+    ``name``. A ``vlan`` (with the number ``vlan``, on a trunk) and a ``macvlan`` are made on
+    ``parent``, which is the name or the MAC of a device. ``addresses`` have a prefix length; if
+    there are none, the network's IPAM gives one. ``mtu`` 0 is that of the device. ``hostname`` is
+    the private DNS name, ``subnet`` an id.
+    """
+
+    id: str
+    kind: Literal["nic", "vlan", "macvlan"]
+    mac: str = ""
+    name: str = ""
+    parent: str = ""
+    vlan: int = 0
+    mtu: int = 0
+    addresses: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    dns_servers: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    hostname: str = ""
+    subnet: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Attachment:
-    """What attaching a container to its network gave. Empty strings where there is none."""
+    """What attaching a sandbox to its network gave. Empty where there is none.
+
+    ``ipv4`` and ``ipv6`` are the primary addresses, ``secondary`` any others of both families, all
+    without prefix length. ``hostname`` is the private DNS name of ``interface_id``.
+    """
 
     mode: str
     ipv4: str = ""
@@ -122,26 +195,14 @@ class Attachment:
     gateway: str = ""
     mac: str = ""
     ports: tuple[PortBinding, ...] = ()
-
-
-class Health(StrEnum):
-    """Health of a container as ECS names it."""
-
-    UNKNOWN = "UNKNOWN"
-    HEALTHY = "HEALTHY"
-    UNHEALTHY = "UNHEALTHY"
-
-
-@dataclass(frozen=True, slots=True)
-class HealthRecord:
-    """What the health probes have said so far. ``streak`` counts failures in a row."""
-
-    status: Health = Health.UNKNOWN
-    since: float | None = None
-    streak: int = 0
-    probed_at: float | None = None
-    exit_code: int | None = None
-    output: str = ""
+    ipv6: str = ""
+    prefix6: int = 0
+    gateway6: str = ""
+    secondary: tuple[str, ...] = ()
+    dns_servers: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    hostname: str = ""
+    interface_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +210,6 @@ class ContainerProgress:
     """The facts about one container. ``ended`` is ECS's STOPPED: nothing of it will run again."""
 
     image: Image | None = None
-    network: Attachment | None = None
-    detached: bool = False
     created_at: float | None = None
     started_at: float | None = None
     ended: bool = False
@@ -159,38 +218,33 @@ class ContainerProgress:
     reason: str = ""
     stop_sent_at: float | None = None
     kill_sent_at: float | None = None
-    health: HealthRecord = HealthRecord()
+    health: HealthRecord = field(default_factory=HealthRecord)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """An action that failed and waits for its next try."""
+class NetworkProgress:
+    """The facts about one sandbox. ``attachment`` stays when it is ``detached``."""
 
-    until: float
-    tries: int
-    why: str
+    attachment: Attachment | None = None
+    detached: bool = False
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of the task's timeline. ``took_s`` is how long the action ran, if it was one."""
-
-    at: float
-    what: str
-    container: str = ""
-    took_s: float | None = None
-    detail: str = ""
-
-
-TIMELINE_LIMIT = 400
-"""Steps that are kept for a task; a definition of ten containers needs about a hundred."""
+    @property
+    def attached(self) -> bool:
+        """Whether it is attached, as far as is known."""
+        return self.attachment is not None and not self.detached
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The facts about one task that can't be looked up again. Written by its supervisor only."""
+    """The facts about one task that can't be looked up again. Written by its supervisor only.
+
+    ``networks`` are by sandbox. ``interface`` was acquired at ``interface_at``, and stays.
+    """
 
     containers: Mapping[str, ContainerProgress]
+    networks: Mapping[str, NetworkProgress] = field(default_factory=dict)
+    interface: NetworkInterface | None = None
+    interface_at: float | None = None
     stop: Stop | None = None
     pull_started_at: float | None = None
     pull_stopped_at: float | None = None
@@ -205,6 +259,11 @@ class Progress:
         """The same with ``facts`` (fields of ContainerProgress) set for container ``name``."""
         changed = replace(self.containers[name], **facts)
         return replace(self, containers={**self.containers, name: changed})
+
+    def having_network(self, sandbox: str, **facts: Any) -> Progress:
+        """The same with ``facts`` (fields of NetworkProgress) set for ``sandbox``."""
+        changed = replace(self.networks[sandbox], **facts)
+        return replace(self, networks={**self.networks, sandbox: changed})
 
     def noting(self, step: Step) -> Progress:
         """The same with ``step`` at the end of the timeline, unless that is full."""
@@ -229,5 +288,6 @@ def first_progress(task: Task) -> Progress:
         containers={
             each.name: ContainerProgress() for each in task.definition.container_definitions
         },
+        networks={each: NetworkProgress() for each in task.sandboxes},
         timeline=(Step(at=task.accepted_at, what="accepted"),),
     )

@@ -15,13 +15,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the settings need names, and the command line needs those at once
     from agent.task.model import Task, TaskId
 
-_INTERFACE_LIMIT = 15
-"""IFNAMSIZ less the final zero byte (netdevice(7))."""
-
 
 def container_id(task_id: TaskId, name: str) -> str:
-    """The runtime's id of a container: 64 hexadecimal digits, as Docker's are."""
+    """The runtime's id of a container: 64 hexadecimal digits, as Docker's are.
+
+    A sandbox has one too, which CNI plugins are told; it is that of its container if it has one.
+    """
     return sha256(f"{task_id}/{name}".encode()).hexdigest()
+
+
+def attachment_id(task_id: TaskId) -> str:
+    """The API's id of the attachment of a task's network interface, in the form of a UUID."""
+    digits = sha256(f"{task_id}//attachment".encode()).hexdigest()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
 
 
 def docker_name(task: Task, name: str) -> str:
@@ -80,16 +86,25 @@ class Names:
         return self.run_dir / "tasks" / task_id
 
     def container_dir(self, task_id: TaskId, name: str) -> Path:
-        """Directory of a container's hosts, resolv.conf, hostname and log pipes."""
+        """Directory of a container's log pipes and other files."""
         return self.task_dir(task_id) / name
 
-    def netns(self, task_id: TaskId, name: str) -> Path:
-        """File that the network namespace of a container is mounted on."""
-        return self.run_dir / "netns" / container_id(task_id, name)[:32]
+    def files_dir(self, task_id: TaskId, sandbox: str) -> Path:
+        """Directory of hosts, resolv.conf and hostname of a sandbox's containers."""
+        return self.task_dir(task_id) / (sandbox or ".task")
 
-    def veth(self, task_id: TaskId, name: str) -> str:
-        """Host end of a container's veth pair."""
-        return (self.veth_prefix + container_id(task_id, name))[:_INTERFACE_LIMIT]
+    def netns(self, task_id: TaskId, sandbox: str) -> Path:
+        """File that the network namespace of a sandbox is mounted on."""
+        return self.netns_of(container_id(task_id, sandbox))
+
+    @property
+    def netns_dir(self) -> Path:
+        """Directory of all network namespaces, and of nothing else."""
+        return self.run_dir / "netns"
+
+    def netns_of(self, sandbox_id: str) -> Path:
+        """The same by the sandbox's id (``container_id``)."""
+        return self.netns_dir / sandbox_id[:32]
 
     def task_cgroup(self, task_id: TaskId) -> str:
         """Cgroup of a task, as a path below the cgroup mount."""

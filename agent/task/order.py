@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.task.definition import ContainerDefinition, Dependency
-from agent.task.model import ContainerProgress, Health, Progress, Task
+from agent.task.model import ContainerProgress, Progress, Task
+from agent.task.records import Health
 
 
 @dataclass(frozen=True, slots=True)

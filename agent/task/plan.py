@@ -4,19 +4,20 @@ Pure, and run from scratch at every turn, whether the task was accepted a second
 there is no other code for starting, for stopping, or for taking up work after a restart.
 
     learn      facts from news and looks, and whether there is a cause to stop   (learn.py)
-    run        every container one step up, if its dependencies allow          (order.py, health.py)
+    run        every container one step up, if its dependencies allow
+                                                            (order.py, connecting.py, health.py)
     wind_down  every container one step down, dependents first                   (stopping.py)
     tidy       what is left of ended containers, and of an ended task, goes
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from agent.task import health, order, stopping
+from agent.task import connecting, health, order, stopping
 from agent.task.actions import (
     Action,
-    AttachNetwork,
     CreateContainer,
     Decision,
     DeleteContainer,
@@ -24,14 +25,16 @@ from agent.task.actions import (
     FindImage,
     News,
     Probe,
+    ReleaseInterface,
     ReleaseTask,
     ServeMetadata,
     StartContainer,
 )
-from agent.task.learn import give_up, learn
-from agent.task.model import Intent, Progress, Step
+from agent.task.learn import give_up, give_up_all, learn
+from agent.task.model import Intent, Progress, Task
+from agent.task.records import Step
 from agent.task.stopping import Rules
-from agent.task.view import Absent, ContainerSeen, Running, Seen, Unknown, View
+from agent.task.view import Absent, ContainerSeen, Running, Seen, View
 
 LOOK_AGAIN_S = 5.0
 """A piece that could not be looked at is looked at again after this time, if nothing rings."""
@@ -49,8 +52,9 @@ class Turn:
     wakes: tuple[float, ...] = ()
 
     def wanting(self, *actions: Action) -> Turn:
-        """The same with ``actions`` added."""
-        return replace(self, actions=(*self.actions, *actions))
+        """The same with those of ``actions`` added that are not wanted yet."""
+        new = (each for each in actions if each not in self.actions)
+        return replace(self, actions=(*self.actions, *new))
 
     def waking(self, at: float | None) -> Turn:
         """The same, to be looked at again at ``at`` the latest."""
@@ -81,13 +85,13 @@ def plan(
 def _pass(intent: Intent, progress: Progress, view: View, now: float, rules: Rules) -> Turn:
     turn = Turn(progress)
     if progress.stop is None:
-        turn = _run(intent, turn, view, now)
+        turn = _run(intent, turn, view, now, rules)
     else:
         turn = _wind_down(intent, turn, view, now, rules)
-    return _mark(_tidy(turn, view, now), now)
+    return _mark(_tidy(intent.task, turn, view, now), now)
 
 
-def _run(intent: Intent, turn: Turn, view: View, now: float) -> Turn:
+def _run(intent: Intent, turn: Turn, view: View, now: float, rules: Rules) -> Turn:
     for definition in intent.task.definition.container_definitions:
         name = definition.name
         if turn.progress.containers[name].ended:
@@ -97,7 +101,7 @@ def _run(intent: Intent, turn: Turn, view: View, now: float) -> Turn:
             continue
         match order.may_start(intent.task, turn.progress, name, now):
             case order.Ready():
-                turn = _raise(turn, view, name)
+                turn = _raise(intent.task, turn, view, name, now, rules)
             case order.NotYet(_, until):
                 turn = turn.waking(until)
             case order.Hopeless(why):
@@ -109,17 +113,36 @@ def _run(intent: Intent, turn: Turn, view: View, now: float) -> Turn:
     return turn
 
 
-def _raise(turn: Turn, view: View, name: str) -> Turn:
+def _raise(task: Task, turn: Turn, view: View, name: str, now: float, rules: Rules) -> Turn:
     """The next steps of a container towards RUNNING; those that don't need each other, together."""
-    facts = turn.progress.containers[name]
-    needs: list[Action] = []
-    if facts.image is None:
-        needs.append(FindImage(name))
-    network = view.networks[name]
-    if isinstance(network, Absent) or (facts.network is None and isinstance(network, Seen)):
-        needs.append(AttachNetwork(name))
-    if needs or isinstance(network, Unknown):
-        return turn.wanting(*needs)
+    lacks_image = turn.progress.containers[name].image is None
+    if lacks_image:
+        turn = turn.wanting(FindImage(name))
+    sandbox = task.sandbox(name)
+    match connecting.connection(task, turn.progress, view, sandbox, now, rules):
+        case connecting.Missing(action):
+            return turn.wanting(action)
+        case connecting.Awaited(why, until):
+            return _await(turn, why, now).waking(until)
+        case connecting.Failed(reason):
+            progress = give_up_all(turn.progress, task.members(sandbox), reason, now)
+            return replace(turn, progress=progress)
+        case connecting.Connected() if not lacks_image:
+            return _build(turn, view, name)
+        case connecting.Connected():
+            return turn
+
+
+def _await(turn: Turn, why: str, now: float) -> Turn:
+    """Waiting for something outside is told once."""
+    told = any(each.what == "waiting" and each.detail == why for each in turn.progress.timeline)
+    if not why or told:
+        return turn
+    return replace(turn, progress=turn.progress.noting(Step(now, "waiting", detail=why)))
+
+
+def _build(turn: Turn, view: View, name: str) -> Turn:
+    """The next step of a container that has its image and its network."""
     match view.containers[name]:
         case Absent() | Seen(ContainerSeen(Running.UNSTARTED)):
             return turn.wanting(CreateContainer(name))
@@ -131,10 +154,10 @@ def _raise(turn: Turn, view: View, name: str) -> Turn:
 
 def _watch(intent: Intent, turn: Turn, view: View, name: str, now: float) -> Turn:
     """A running container keeps its metadata endpoint and is probed when that is due."""
-    facts = turn.progress.containers[name]
-    network, check = view.networks[name], intent.task.container(name).health_check
+    facts, sandbox = turn.progress.containers[name], intent.task.sandbox(name)
+    network, check = view.networks[sandbox], intent.task.container(name).health_check
     if isinstance(network, Seen) and not network.state.served:
-        turn = turn.wanting(ServeMetadata(name))
+        turn = turn.wanting(ServeMetadata(sandbox))
     if check is None or facts.started_at is None:
         return turn
     due = health.next_probe_at(check, facts.health, facts.started_at)
@@ -154,28 +177,44 @@ def _wind_down(intent: Intent, turn: Turn, view: View, now: float, rules: Rules)
     return turn
 
 
-def _tidy(turn: Turn, view: View, now: float) -> Turn:
-    """Ended containers are deleted, then detached; then the task is released, then closed."""
-    bare = True
-    for name, facts in turn.progress.containers.items():
-        container, network = view.containers[name], view.networks[name]
-        attached = isinstance(network, Seen) or (facts.network is not None and not facts.detached)
-        if not isinstance(container, Absent) or attached or not isinstance(network, Absent):
-            bare = False
-        if not facts.ended:
-            continue
-        if isinstance(container, Seen):
+def _tidy(task: Task, turn: Turn, view: View, now: float) -> Turn:
+    """Ended containers are deleted, then sandboxes without any are detached; then the rest goes."""
+    progress = turn.progress
+    for name, facts in progress.containers.items():
+        if facts.ended and isinstance(view.containers[name], Seen):
             turn = turn.wanting(DeleteContainer(name))
-        elif isinstance(container, Absent) and attached and not isinstance(network, Unknown):
-            turn = turn.wanting(DetachNetwork(name))
-    if not turn.progress.stopped or not bare:
-        return turn
-    if isinstance(view.task, Seen):
-        return turn.wanting(ReleaseTask())
-    if isinstance(view.task, Absent) and not turn.progress.closed:
-        progress = replace(turn.progress, closed_at=now).noting(Step(now, "closed"))
-        return replace(turn, progress=progress)
-    return turn
+    for sandbox, known in progress.networks.items():
+        there = isinstance(view.networks[sandbox], Seen)
+        left = there or (known.attached and isinstance(view.networks[sandbox], Absent))
+        if left and _empty(progress, view, task.members(sandbox)):
+            turn = turn.wanting(DetachNetwork(sandbox))
+    bare = _empty(progress, view, progress.containers) and not any(
+        known.attached or not isinstance(view.networks[sandbox], Absent)
+        for sandbox, known in progress.networks.items()
+    )
+    return _close(turn, view, now) if bare else turn
+
+
+def _empty(progress: Progress, view: View, containers: Iterable[str]) -> bool:
+    """Whether nothing is left of these containers, nor will be again."""
+    return all(
+        progress.containers[each].ended and isinstance(view.containers[each], Absent)
+        for each in containers
+    )
+
+
+def _close(turn: Turn, view: View, now: float) -> Turn:
+    """What a task still has that has neither containers nor sandboxes: its interface, its own."""
+    match view.interface, view.task:
+        case Seen(), _:
+            return turn.wanting(ReleaseInterface())
+        case Absent(), Seen():
+            return turn.wanting(ReleaseTask())
+        case Absent(), Absent() if not turn.progress.closed:
+            progress = replace(turn.progress, closed_at=now).noting(Step(now, "closed"))
+            return replace(turn, progress=progress)
+        case _:
+            return turn
 
 
 def _mark(turn: Turn, now: float) -> Turn:
@@ -197,8 +236,7 @@ def _decide(turn: Turn, view: View, now: float) -> Decision:
         each for each in turn.actions if each.key not in held or now >= held[each.key].until
     )
     later = [held[each.key].until for each in turn.actions if each not in due]
-    unseen = [view.task, *view.containers.values(), *view.networks.values()]
-    if any(isinstance(each, Unknown) for each in unseen):
+    if view.unknown:
         later.append(now + LOOK_AGAIN_S)
     return Decision(
         turn.progress, due, min((*turn.wakes, *later), default=None), _droppable(turn.progress)

@@ -6,7 +6,8 @@ STOPPED), and those of the ECS API (PENDING, RUNNING, STOPPING, STOPPED).
 
 from __future__ import annotations
 
-from agent.task.model import ContainerProgress, Health, Intent, Progress, Task
+from agent.task.model import ContainerProgress, Intent, Progress, Task
+from agent.task.records import Health
 
 _ORDER = ("NONE", "PULLED", "CREATED", "RUNNING", "STOPPED")
 
@@ -51,6 +52,18 @@ def task_last(intent: Intent, progress: Progress) -> str:
     if desired(intent, progress) == "STOPPED":
         return "STOPPING"
     return "PENDING" if progress.started_at is None else "RUNNING"
+
+
+def interface(progress: Progress) -> str:
+    """``status`` of the attachment of an awsvpc task's network interface in the ECS API."""
+    if progress.closed:
+        return "DELETED"
+    if progress.interface is None:
+        return "PRECREATED"
+    if progress.stopped:
+        return "DETACHING"
+    attached = any(each.attached for each in progress.networks.values())
+    return "ATTACHED" if attached else "ATTACHING"
 
 
 def task_health(task: Task, progress: Progress) -> Health:

@@ -21,9 +21,14 @@ KILL_AGAIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Settings that the plan obeys. ``stop_timeout_s`` is ECS_CONTAINER_STOP_TIMEOUT."""
+    """Settings that the plan obeys. ``stop_timeout_s`` is ECS_CONTAINER_STOP_TIMEOUT.
+
+    ``interface_timeout_s`` is how long a network interface may take to appear once it is acquired;
+    ECS sends the time with each (``waitTimeoutMs``).
+    """
 
     stop_timeout_s: float = 30.0
+    interface_timeout_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

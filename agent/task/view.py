@@ -58,18 +58,38 @@ class ContainerSeen:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSeen:
-    """A network attachment; ``served`` says whether its metadata socket is open."""
+    """An attached sandbox; ``served`` says whether its metadata socket is open."""
 
     served: bool
 
 
 @dataclass(frozen=True, slots=True)
+class InterfaceSeen:
+    """A network interface that the task holds; ``present``: its device is there to be attached.
+
+    None is for a look that did not know yet which device that is.
+    """
+
+    present: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class View:
-    """One look at everything on the host that belongs to a task."""
+    """One look at everything on the host that belongs to a task; ``networks`` are by sandbox.
+
+    ``interface`` is Absent where the task holds none, as in all modes but awsvpc.
+    """
 
     task: Look[None]
     networks: Mapping[str, Look[NetworkSeen]]
     containers: Mapping[str, Look[ContainerSeen]]
+    interface: Look[InterfaceSeen] = Absent()
+
+    @property
+    def unknown(self) -> bool:
+        """Whether any piece is Unknown."""
+        pieces = (self.task, self.interface, *self.networks.values(), *self.containers.values())
+        return any(isinstance(each, Unknown) for each in pieces)
 
     def hiding(self, busy: frozenset[str]) -> View:
         """The same with every piece whose key is in ``busy`` unknown: it is being changed."""
@@ -84,4 +104,5 @@ class View:
             task=changing if "task" in busy else self.task,
             networks=hide("network", self.networks),
             containers=hide("container", self.containers),
+            interface=changing if "interface" in busy else self.interface,
         )

@@ -9,12 +9,10 @@ import pytest
 
 from agent.engine.feed import Feed, Picture
 from agent.feed_source import FeedSource
-from agent.host.sandbox import HOST_OWNER
+from agent.host.metadata_sockets import HOST_OWNER
 from agent.task import names
 from agent.task.model import (
     Attachment,
-    Health,
-    HealthRecord,
     Intent,
     PortBinding,
     Progress,
@@ -23,19 +21,21 @@ from agent.task.model import (
     first_progress,
 )
 from agent.task.names import Names
+from agent.task.records import Health, HealthRecord
 from agent.task.view import View
 from metadata import render
 from metadata.source import (
     ContainerFacts,
     HealthFacts,
     Instant,
+    InterfaceFacts,
     LimitsFacts,
     NetworkFacts,
     Owner,
     PortFacts,
     TaskFacts,
 )
-from tests.worlds import CLUSTER, IMAGE, UP, container, exited, running, task, view
+from tests.worlds import CLUSTER, IMAGE, IN_AWSVPC, UP, container, exited, running, task, view
 
 OF = Names(Path("/run/x"), Path("/var/x"), "/hostler", "hv")
 WEB = task(container("web", cpu=128), task_id="a" * 32, at=1.0)
@@ -69,7 +69,7 @@ def on_host(made: Task) -> Task:
 
 def test_a_running_container_in_bridge_mode() -> None:
     network = Attachment("bridge", ipv4="10.0.0.2", ports=(PortBinding("tcp", 80, 32768),))
-    progress = running(Intent(WEB), at=2.0).having("web", network=network)
+    progress = running(Intent(WEB), at=2.0).having_network("web", attachment=network)
     whole, web = facts(picture(progress=progress, looked=view(WEB, {"web": UP})))
     assert (whole.arn, whole.cluster, whole.family, whole.revision) == (
         WEB.arn,
@@ -94,7 +94,7 @@ def test_a_running_container_in_bridge_mode() -> None:
 
 def test_a_container_in_host_mode_has_an_empty_address_and_no_network_of_its_own() -> None:
     made = on_host(WEB)
-    progress = running(Intent(made), at=2.0).having("web", network=Attachment("host"))
+    progress = running(Intent(made), at=2.0).having_network("web", attachment=Attachment("host"))
     _, web = facts(picture(made, progress, view(made, {"web": UP})))
     assert web.networks == (NetworkFacts("host", ("",)),)
     assert web.cgroup is not None
@@ -177,7 +177,11 @@ def test_containers_appear_as_the_agent_begins_to_work_on_them() -> None:
 
 
 def test_a_container_can_be_asked_about_before_its_process_starts() -> None:
-    progress = first_progress(WEB).having("web", image=IMAGE, network=Attachment("bridge"))
+    progress = (
+        first_progress(WEB)
+        .having("web", image=IMAGE)
+        .having_network("web", attachment=Attachment("bridge"))
+    )
     whole = source(picture(progress=progress)).task(Owner(WEB.id), "endpoint-web")
     assert whole is not None
     assert whole.container("endpoint-web") is not None
@@ -231,3 +235,95 @@ def test_a_forgotten_task_is_unknown_and_kept_nowhere() -> None:
     assert asked.task(Owner(WEB.id), "endpoint-web") is None
     asked.task(Owner(other.id), "endpoint-db")
     assert set(asked._kept) == {other.id}
+
+
+def in_awsvpc() -> Task:
+    ports = [
+        {"containerPort": 80},
+        {"containerPortRange": "6000-6001", "protocol": "udp"},
+    ]
+    return task(container("web", portMappings=ports), container("db"), mode="awsvpc")
+
+
+def test_in_awsvpc_mode_every_container_shows_the_tasks_interface() -> None:
+    made = in_awsvpc()
+    network = replace(
+        IN_AWSVPC,
+        ipv6="fd00::7",
+        prefix6=64,
+        gateway6="fd00::1",
+        secondary=("10.0.1.8",),
+        dns_servers=("10.0.0.2",),
+        dns_search=("lab.example",),
+    )
+    progress = running(Intent(made)).having_network("", attachment=network)
+    shown = picture(made, progress, view(made, {"web": UP, "db": UP}))
+    _, web = facts(shown)
+    _, db = facts(shown, "db")
+    assert web.networks == db.networks
+    assert web.networks == (
+        NetworkFacts(
+            "awsvpc",
+            ("10.0.1.7", "10.0.1.8"),
+            ("fd00::7",),
+            InterfaceFacts(
+                mac="02:00:00:00:00:07",
+                ipv4_subnet="10.0.1.0/24",
+                ipv6_subnet="fd00::/64",
+                dns_servers=("10.0.0.2",),
+                dns_search=("lab.example",),
+                private_dns_name="ip-10-0-1-7.lab.example",
+                ipv4_gateway="10.0.1.1/24",
+            ),
+        ),
+    )
+    assert web.cgroup is not None
+    assert web.cgroup.network_pid == UP.pid, "any process of the task sees the shared namespace"
+
+
+def test_in_awsvpc_mode_a_port_is_the_containers_own() -> None:
+    made = in_awsvpc()
+    _, web = facts(picture(made))
+    assert web.ports == (
+        PortFacts(80, "tcp", 80),
+        PortFacts(6000, "udp", 6000),
+        PortFacts(6001, "udp", 6001),
+    )
+    assert facts(picture(made), "db")[1].ports == ()
+
+
+def test_a_gateway_of_ipv6_is_shown_only_without_ipv4() -> None:
+    made = in_awsvpc()
+    network = Attachment("awsvpc", ipv6="fd00::7", prefix6=64, gateway6="fd00::1")
+    progress = running(Intent(made)).having_network("", attachment=network)
+    (shown,) = facts(picture(made, progress))[1].networks or ()
+    assert shown.ipv4 == ()
+    assert shown.interface == InterfaceFacts(ipv6_subnet="fd00::/64", ipv6_gateway="fd00::1/64")
+
+
+def test_a_task_keeps_its_interface_when_a_container_has_ended() -> None:
+    made = in_awsvpc()
+    progress = running(Intent(made)).having("web", ended=True, exit_code=0, finished_at=9.0)
+    (shown,) = facts(picture(made, progress))[1].networks or ()
+    assert shown.ipv4 == ("10.0.1.7",)
+
+
+def test_in_awsvpc_mode_a_container_without_an_image_does_not_exist_yet() -> None:
+    made = in_awsvpc()
+    progress = running(Intent(made), "web")
+    whole, _ = facts(picture(made, progress))
+    assert [each.name for each in whole.containers] == ["web"]
+    given_up = progress.having("db", ended=True, finished_at=9.0)
+    assert facts(picture(made, given_up), "db")[1].docker_id == ""
+
+
+def test_a_published_range_is_shown_port_by_port() -> None:
+    network = Attachment(
+        "bridge", "10.0.0.2", ipv6="fd00::2", ports=(PortBinding("tcp", 80, 9000, count=2),)
+    )
+    _, web = facts(picture(progress=running(Intent(WEB)).having_network("web", attachment=network)))
+    assert web.ports == (
+        PortFacts(80, "tcp", 9000, "0.0.0.0"),
+        PortFacts(81, "tcp", 9001, "0.0.0.0"),
+    )
+    assert web.networks == (NetworkFacts("bridge", ("10.0.0.2",), ("fd00::2",)),)

@@ -31,6 +31,7 @@ from agent.task.definition.container import (
     Ulimit,
     VolumeFrom,
 )
+from agent.task.definition.container_rules import port_range
 from agent.task.definition.overrides import apply_overrides
 from agent.task.definition.problems import DefinitionError, Problem
 from agent.task.definition.reading import Reading, read_task_definition, to_api
@@ -70,6 +71,7 @@ __all__ = [
     "Volume",
     "VolumeFrom",
     "apply_overrides",
+    "port_range",
     "read_task_definition",
     "to_api",
     "unsupported",

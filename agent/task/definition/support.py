@@ -33,8 +33,6 @@ def _unsupported(definition: TaskDefinition) -> Iterator[Problem]:
 def _of_task(task: TaskDefinition) -> Iterator[Problem]:
     platform, sandbox = task.runtime_platform, task.trusted_execution_configuration
     system = platform.operating_system_family if platform else None
-    if task.network_mode == "awsvpc":
-        yield _not_yet("networkMode", "awsvpc", "use bridge, host or none")
     if task.pid_mode == "task":
         yield _not_yet("pidMode", "task", "use host or leave it out")
     if task.ipc_mode == "task":
@@ -74,10 +72,6 @@ def _of_container(container: ContainerDefinition) -> Iterator[Problem]:
         resourceRequirements=container.resource_requirements,
         restartPolicy=container.restart_policy and container.restart_policy.enabled,
     )
-    for index, mapping in enumerate(container.port_mappings):
-        if mapping.container_port_range is not None:
-            path = f"portMappings[{index}].containerPortRange"
-            yield _not_yet(path, mapping.container_port_range, "map each port on its own")
     for index, option in enumerate(container.docker_security_options):
         if option.startswith(("label:", "credentialspec:")):
             yield _not_yet(f"dockerSecurityOptions[{index}]", option)

@@ -16,7 +16,7 @@ from agent.engine.fleet import SWEEP_S, Fleet
 from agent.task import names
 from agent.task.model import StopRequest, Task, TaskId
 from agent.task.stopping import Rules
-from tests.fakes.host import FakeHosts
+from tests.fakes.host import Device, FakeHosts
 from tests.fakes.store import MemoryStore
 from tests.worlds import container, task
 
@@ -261,5 +261,28 @@ def test_a_task_that_was_closed_before_is_shown_but_not_supervised(
             await asyncio.wait_for(after.fleet.run(1000.0), 5)
         assert before.hosts.looks == []
         assert after.feed.pictures[ONE.id].progress.closed
+
+    simulated.run_until_complete(scenario())
+
+
+def test_a_new_device_wakes_only_the_tasks_that_wait_for_one(
+    simulated: asyncio.AbstractEventLoop,
+) -> None:
+    waiting = task(container("web"), task_id="3" * 32, mode="awsvpc")
+
+    async def scenario() -> None:
+        hosts = FakeHosts(device=Device(appears_after=30.0))
+        async with running(ONE, waiting, hosts=hosts) as it:
+            await asyncio.sleep(30)
+            assert not it.hosts.runs(waiting)
+            it.hosts.looks.clear()
+            it.fleet.ring_waiting()
+            await asyncio.sleep(1)
+            assert set(it.hosts.looks) == {waiting.id}
+            assert it.hosts.runs(waiting)
+            it.hosts.looks.clear()
+            it.fleet.ring_waiting()
+            await asyncio.sleep(1)
+            assert it.hosts.looks == []
 
     simulated.run_until_complete(scenario())

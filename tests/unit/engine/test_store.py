@@ -24,18 +24,17 @@ from agent.task.definition import TaskDefinition, read_task_definition
 from agent.task.model import (
     Attachment,
     ContainerProgress,
-    Health,
-    HealthRecord,
-    Held,
     Image,
+    NetworkInterface,
+    NetworkProgress,
     PortBinding,
     Progress,
-    Step,
     Stop,
     StopCode,
     StopRequest,
     TaskId,
 )
+from agent.task.records import Health, HealthRecord, Held, Step
 from tests.worlds import container, task
 
 
@@ -100,6 +99,22 @@ async def test_what_was_forgotten_is_gone(path: Path) -> None:
             store.progress(made.id)
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT count(*) FROM progress").fetchone() == (0,)
+
+
+async def test_a_task_is_open_from_acceptance_until_it_is_closed(path: Path) -> None:
+    first, second = (task(container("web"), task_id=each * 32) for each in "ba")
+    async with opened(path) as store:
+        assert store.open_tasks == []
+        await store.accept(first, second)
+        assert store.open_tasks == [first.id, second.id]
+        await store.save(first.id, replace(store.progress(first.id), stopped_at=1.0))
+        assert store.open_tasks == [first.id, second.id]
+        await store.save(first.id, replace(store.progress(first.id), closed_at=2.0))
+        assert store.open_tasks == [second.id]
+    async with opened(path) as store:
+        assert store.open_tasks == [second.id]
+        await store.forget(second.id)
+        assert store.open_tasks == []
 
 
 async def test_revisions_count_up_by_family_and_go_on_after_reopening(path: Path) -> None:
@@ -231,6 +246,7 @@ def limit_pages(store: Store, pages: int) -> None:
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 times = st.none() | numbers
+texts = st.lists(st.text(), max_size=2).map(tuple)
 images = st.builds(Image, st.text(), st.text(), st.text(), st.none() | st.integers(1, 64))
 ports = st.builds(PortBinding, st.text(), st.integers(), st.integers(), st.text(), st.integers())
 attachments = st.builds(
@@ -239,6 +255,19 @@ attachments = st.builds(
     ipv4=st.text(),
     prefix=st.integers(),
     ports=st.lists(ports, max_size=2).map(tuple),
+    ipv6=st.text(),
+    secondary=texts,
+    dns_servers=texts,
+)
+networks = st.builds(NetworkProgress, st.none() | attachments, st.booleans())
+interfaces = st.builds(
+    NetworkInterface,
+    id=st.text(),
+    kind=st.sampled_from(["nic", "vlan", "macvlan"]),
+    vlan=st.integers(),
+    addresses=texts,
+    dns_search=texts,
+    subnet=st.text(),
 )
 records = st.builds(
     HealthRecord,
@@ -252,8 +281,6 @@ records = st.builds(
 facts = st.builds(
     ContainerProgress,
     image=st.none() | images,
-    network=st.none() | attachments,
-    detached=st.booleans(),
     created_at=times,
     started_at=times,
     ended=st.booleans(),
@@ -267,6 +294,9 @@ facts = st.builds(
 progresses = st.builds(
     Progress,
     containers=st.dictionaries(st.text(), facts, max_size=3),
+    networks=st.dictionaries(st.text(), networks, max_size=3),
+    interface=st.none() | interfaces,
+    interface_at=times,
     stop=st.none() | st.builds(Stop, st.sampled_from(StopCode), st.text(), numbers),
     pull_started_at=times,
     pull_stopped_at=times,

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import looptime
 import pytest
@@ -15,14 +15,15 @@ from agent.engine.feed import Feed
 from agent.engine.store import Store
 from agent.engine.supervisor import Supervisor
 from agent.task.actions import Action, Result
-from agent.task.model import Progress, StopRequest, Task
+from agent.task.definition import NetworkMode
+from agent.task.model import Progress, StopCode, StopRequest, Task
 from agent.task.stopping import Rules
 from agent.task.view import View
-from tests.fakes.host import Behaviour, FakeHost
+from tests.fakes.host import Behaviour, Device, FakeHost
 from tests.fakes.store import MemoryStore
 from tests.worlds import container, task
 
-RULES = Rules(stop_timeout_s=5.0)
+RULES = Rules(stop_timeout_s=5.0, interface_timeout_s=10.0)
 LONGEST_LIFE_S = {False: 31 + 13 + 5, True: 290}
 """Last stop, three timeouts in a row, some turns; a rude host makes actions fail and wait.
 
@@ -37,15 +38,18 @@ class World:
     behaviours: dict[str, Behaviour]
     stop_at: float
     crashes: tuple[float, ...]
+    mode: NetworkMode
+    device: Device
 
 
-def three() -> Task:
+def three(mode: NetworkMode) -> Task:
     needs = [{"containerName": "init", "condition": "COMPLETE"}]
     also = [{"containerName": "web", "condition": "START"}]
     return task(
         container("init", essential=False),
         container("web", dependsOn=needs, stopTimeout=3),
         container("side", dependsOn=also, essential=False),
+        mode=mode,
     )
 
 
@@ -55,6 +59,13 @@ behaviour = st.builds(
     exit_code=st.sampled_from([0, 1, 42]),
     ignores_term=st.booleans(),
 )
+devices = st.builds(
+    Device,
+    appears_after=st.none() | st.floats(0, 15),
+    vanishes_after=st.none() | st.floats(0, 15),
+    refusals=st.integers(0, 4),
+    refused=st.booleans(),
+)
 worlds_ = st.builds(
     World,
     seed=st.integers(0, 2**32),
@@ -62,6 +73,8 @@ worlds_ = st.builds(
     behaviours=st.fixed_dictionaries({"init": behaviour, "web": behaviour, "side": behaviour}),
     stop_at=st.floats(0, 30),
     crashes=st.lists(st.floats(0.01, 10), max_size=4).map(tuple),
+    mode=st.sampled_from(["bridge", "awsvpc"]),
+    device=devices,
 )
 
 
@@ -75,7 +88,8 @@ def new_loop() -> Iterator[asyncio.AbstractEventLoop]:
 async def live(made: Task, host: FakeHost, world: World, store: Store) -> float:
     """The task's whole life, the agent crashing now and then; gives when it was closed.
 
-    Exits and stop requests ring the bell as they do on a real host; nothing else wakes the loop.
+    Exits, devices that appear and stop requests ring the bell as they do on a real host; nothing
+    else wakes the loop.
     """
     clock = asyncio.get_running_loop().time
     agents: list[Supervisor] = []
@@ -92,7 +106,7 @@ async def live(made: Task, host: FakeHost, world: World, store: Store) -> float:
         await store.ask_to_stop(made.id, StopRequest(clock(), "asked"))
         ring()
 
-    host.on_exit = ring
+    host.on_change = ring
     async with asyncio.TaskGroup() as group:
         stopping = group.create_task(operator(world.stop_at))
         for crash_after in world.crashes:
@@ -108,12 +122,15 @@ async def live(made: Task, host: FakeHost, world: World, store: Store) -> float:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(world=worlds_)
 def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World) -> None:
-    made, store = three(), None
+    made, store = three(world.mode), None
     loop = looptime.new_event_loop()
     try:
         store = MemoryStore(made)
         host = FakeHost(
-            random.Random(world.seed), behaviours=dict(world.behaviours), rude=world.rude
+            random.Random(world.seed),
+            behaviours=dict(world.behaviours),
+            rude=world.rude,
+            device=replace(world.device),
         )
         closed_at = loop.run_until_complete(live(made, host, world, store))
         progress = store.progress(made.id)
@@ -128,6 +145,8 @@ def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World)
     assert host.acted < 200
     assert closed_at < LONGEST_LIFE_S[world.rude], "the loop waited for nothing"
     _kills_came_in_time(host)
+    if world.mode == "awsvpc" and (world.device.appears_after is None or world.device.refused):
+        assert not host.starts, "started without an interface"
     if "web" in host.starts:
         assert host.exits["init"][1] <= host.born["web"], "web started before init was COMPLETE"
 
@@ -209,3 +228,78 @@ def test_cancelling_the_supervisor_leaves_the_container_running(
     new_loop.run_until_complete(drive(host, store, made, 5))
     assert host.containers["web"].running.value == "RUNNING"
     assert host.signals == []
+
+
+async def drive_rung(host: FakeHost, store: MemoryStore, made: Task, seconds: float) -> float:
+    """As ``drive``, with a host that rings; gives when the supervisor ended."""
+    clock = asyncio.get_running_loop().time
+    supervisor = Supervisor(made.id, host, store, Feed())
+    host.on_change = supervisor.ring
+    with suppress(TimeoutError):
+        await asyncio.wait_for(supervisor.run(clock, RULES), seconds)
+    return clock()
+
+
+def test_a_device_that_comes_late_is_attached_when_it_comes(
+    new_loop: asyncio.AbstractEventLoop,
+) -> None:
+    made = three("awsvpc")
+    store = MemoryStore(made)
+    behaviours = {"init": Behaviour(exits_after=1)}
+    host = FakeHost(random.Random(1), behaviours, rude=False, device=Device(appears_after=7.0))
+    new_loop.run_until_complete(drive_rung(host, store, made, 20))
+    assert host.starts == ["init", "web", "side"]
+    assert 7.0 <= host.born["init"] < 7.1
+    assert host.networks == {""}, "one for all"
+    told = [each.detail for each in store.progress(made.id).timeline if each.what == "waiting"]
+    assert told == ["for network interface eni-1 (02:00:00:00:00:07) to appear on this host"]
+
+
+def test_a_device_that_never_comes_ends_the_task(new_loop: asyncio.AbstractEventLoop) -> None:
+    made = three("awsvpc")
+    store = MemoryStore(made)
+    host = FakeHost(random.Random(1), rude=False, device=Device(appears_after=None))
+    ended_at = new_loop.run_until_complete(drive_rung(host, store, made, 60))
+    progress = store.progress(made.id)
+    assert host.gone()
+    assert 10.0 <= ended_at < 10.2
+    assert progress.closed
+    assert progress.stop is not None
+    assert progress.stop.code is StopCode.FAILED_TO_START
+    reason = (
+        "ResourceInitializationError: network interface eni-1 (02:00:00:00:00:07) did not appear "
+        "within 10 s: no device of this host has MAC address 02:00:00:00:00:07"
+    )
+    assert progress.stop.reason == reason
+    assert {each.reason for each in progress.containers.values()} == {reason}
+
+
+def test_after_a_reboot_a_task_in_awsvpc_mode_closes(
+    new_loop: asyncio.AbstractEventLoop,
+) -> None:
+    made = three("awsvpc")
+    store, host = MemoryStore(made), FakeHost(random.Random(1), rude=False)
+    host.behaviours["init"] = Behaviour(exits_after=1)
+    new_loop.run_until_complete(drive_rung(host, store, made, 5))
+    assert host.starts == ["init", "web", "side"]
+    host.reboot()
+    new_loop.run_until_complete(drive_rung(host, store, made, 5))
+    progress = store.progress(made.id)
+    assert progress.closed
+    assert host.gone()
+    assert progress.containers["web"].reason.startswith("ContainerVanishedError: ")
+    assert progress.stop is not None
+    assert progress.stop.code is StopCode.ESSENTIAL_EXITED
+
+
+def test_after_a_reboot_a_task_that_never_started_acquires_an_interface_anew(
+    new_loop: asyncio.AbstractEventLoop,
+) -> None:
+    made = task(container("web"), mode="awsvpc")
+    store = MemoryStore(made)
+    host = FakeHost(random.Random(1), rude=False, device=Device(appears_after=None))
+    new_loop.run_until_complete(drive_rung(host, store, made, 5))
+    host.reboot()
+    host.device = Device(appears_after=8.0)
+    new_loop.run_until_complete(drive_rung(host, store, made, 9))
+    assert host.starts == ["web"], "its time began anew"

@@ -1,6 +1,16 @@
 """The text of hosts, resolv.conf and hostname."""
 
-from agent.oci.files import hostname_file, hosts_file, resolv_conf, without_loopback
+import re
+
+import pytest
+
+from agent.oci.files import (
+    address_hostname,
+    hostname_file,
+    hosts_file,
+    resolv_conf,
+    without_loopback,
+)
 from agent.task.definition import HostEntry
 
 HOST = "# from the host\nnameserver 10.0.0.2\nsearch corp.example\noptions ndots:2\n"
@@ -40,3 +50,16 @@ def test_servers_on_the_loopback_of_the_host_are_left_out() -> None:
 def test_no_server_is_invented_when_none_is_left() -> None:
     host = "nameserver 127.0.0.53\noptions edns0\n"
     assert without_loopback(host) == host
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("10.0.1.7", "ip-10-0-1-7"),
+        ("fd00::7", "ip-fd00-0-0-0-0-0-0-7"),
+        ("fd00:ec2::", "ip-fd00-ec2-0-0-0-0-0-0"),
+    ],
+)
+def test_a_host_name_made_of_an_address_is_a_valid_one(address: str, name: str) -> None:
+    assert address_hostname(address) == name
+    assert re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name)

@@ -83,6 +83,20 @@ def test_a_spec_is_the_golden_one(name: str) -> None:
     assert json.loads(text(CASES[name])) == golden
 
 
+def test_defaults_do_not_undo_what_another_container_of_the_namespace_asked_for() -> None:
+    start, ping = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"
+    of_others = frozenset({start, "net.core.somaxconn"})
+
+    def controls(**fields: Any) -> dict[str, str]:
+        spec = build_spec(inputs(fields, others_controls=of_others))
+        sysctl: dict[str, str] = spec["linux"]["sysctl"]
+        return sysctl
+
+    assert controls() == {ping: "0 2147483647"}
+    mine = [{"namespace": start, "value": "1024"}]
+    assert controls(systemControls=mine)[start] == "1024"
+
+
 if __name__ == "__main__":
     for name, case in CASES.items():
         (GOLDEN / f"{name}.json").write_text(text(case))

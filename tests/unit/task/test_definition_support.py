@@ -21,10 +21,6 @@ ROWS: list[tuple[dict[str, Any], str]] = [
         f"{ONE}.resourceRequirements",
     ),
     (task(web(firelensConfiguration={"type": "fluentbit"})), f"{ONE}.firelensConfiguration"),
-    (
-        task(web(portMappings=[{"containerPortRange": "1-2"}])),
-        f"{ONE}.portMappings[0].containerPortRange",
-    ),
     (task(web(dockerSecurityOptions=["label:x"])), f"{ONE}.dockerSecurityOptions[0]"),
     (task(web(interactive=True)), f"{ONE}.interactive"),
     (task(web(disableNetworking=True)), f"{ONE}.disableNetworking"),
@@ -32,7 +28,6 @@ ROWS: list[tuple[dict[str, Any], str]] = [
         task(web(repositoryCredentials={"credentialsParameter": "arn"})),
         f"{ONE}.repositoryCredentials",
     ),
-    (task(networkMode="awsvpc"), "networkMode"),
     (task(pidMode="task"), "pidMode"),
     (task(ipcMode="task"), "ipcMode"),
     (task(enableFaultInjection=True), "enableFaultInjection"),
@@ -72,4 +67,19 @@ def test_fields_of_the_scheduler_are_no_obstacle() -> None:
         ephemeralStorage={"sizeInGiB": 30},
         volumes=[{"name": "v", "host": {}}, {"name": "w", "host": {"sourcePath": "/srv"}}],
     )
+    assert unsupported(read_task_definition(data).definition) == ()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        task(networkMode="awsvpc"),
+        task(web(portMappings=[{"containerPortRange": "1-2"}])),
+        task(
+            web(systemControls=[{"namespace": "net.core.somaxconn", "value": "512"}]),
+            networkMode="awsvpc",
+        ),
+    ],
+)
+def test_what_takes_effect_is_not_refused(data: dict[str, Any]) -> None:
     assert unsupported(read_task_definition(data).definition) == ()

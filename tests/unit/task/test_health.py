@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agent.task.actions import Probed
 from agent.task.definition import HealthCheck
 from agent.task.health import OUTPUT_LIMIT, START_INTERVAL_S, after_probe, next_probe_at
-from agent.task.model import Health, HealthRecord
+from agent.task.records import Health, HealthRecord
 
 CHECK = HealthCheck(command=("CMD", "true"), interval=10, retries=3, start_period=0)
 GRACE = HealthCheck(command=("CMD", "true"), interval=10, retries=1, start_period=60)

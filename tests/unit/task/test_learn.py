@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.task.actions import (
+    AcquireInterface,
     Action,
     Again,
     AttachNetwork,
@@ -28,9 +29,18 @@ from agent.task.actions import (
     StartContainer,
 )
 from agent.task.learn import REASON_LIMIT, give_up, learn
-from agent.task.model import Health, Intent, Progress, StopCode, StopRequest, first_progress
+from agent.task.model import (
+    Attachment,
+    Intent,
+    PortBinding,
+    Progress,
+    StopCode,
+    StopRequest,
+    first_progress,
+)
+from agent.task.records import Health
 from agent.task.view import ContainerSeen, Running, Unknown, View
-from tests.worlds import ATTACHED, IMAGE, UP, container, exited, running, task, view
+from tests.worlds import ATTACHED, ENI, IMAGE, UP, container, exited, running, task, view
 
 TASK = task(container("web"), container("side", essential=False))
 INTENT = Intent(TASK)
@@ -63,8 +73,8 @@ def test_an_attachment_is_kept_until_it_is_detached() -> None:
     attached = heard(AttachNetwork("web"), Done(ATTACHED))
     gone = heard(DetachNetwork("web"), Done(), attached)
     again = heard(AttachNetwork("web"), Done(ATTACHED), gone)
-    assert attached.containers["web"].network == ATTACHED
-    assert [each.containers["web"].detached for each in (attached, gone, again)] == [
+    assert attached.networks["web"].attachment == ATTACHED
+    assert [each.networks["web"].detached for each in (attached, gone, again)] == [
         False,
         True,
         False,
@@ -204,3 +214,30 @@ def test_facts_once_known_never_change(
     assert after.stop == before.stop
     assert after.timeline[: len(before.timeline)] == before.timeline
     assert replace(after, timeline=(), containers={}) == replace(before, timeline=(), containers={})
+
+
+def test_an_interface_is_kept_with_the_time_of_its_acquisition() -> None:
+    made = task(container("web"), mode="awsvpc")
+    dark = View(Unknown("dark"), {"": Unknown("dark")}, {"web": Unknown("dark")}, Unknown("dark"))
+    news = News(AcquireInterface(), 1.0, 2.0, Done(ENI))
+    progress = learn(Intent(made), first_progress(made), dark, (news,), 2.5)
+    assert (progress.interface, progress.interface_at) == (ENI, 2.0)
+    step = progress.timeline[-1]
+    assert (step.what, step.container, step.detail) == (
+        "interface",
+        "",
+        "eni-1 (02:00:00:00:00:07)",
+    )
+
+
+def test_the_timeline_shows_addresses_and_ports() -> None:
+    ports = (PortBinding("tcp", 80, 8080), PortBinding("udp", 6000, 7000, count=3))
+    shown = [
+        heard(AttachNetwork("web"), Done(each)).timeline[-1]
+        for each in (replace(ATTACHED, ports=ports), Attachment("awsvpc", ipv6="fd00::7"))
+    ]
+    assert {each.container for each in shown} == {"web"}
+    assert [each.detail for each in shown] == [
+        "172.30.0.2 8080->80/tcp 7000->6000/udp (3 ports)",
+        "fd00::7",
+    ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.task.model import ContainerProgress, Health, HealthRecord, Progress, Task, first_progress
+from agent.task.model import ContainerProgress, Progress, Task, first_progress
 from agent.task.order import Hopeless, NotYet, Ready, Verdict, may_start, may_stop
+from agent.task.records import Health, HealthRecord
 from tests.worlds import container, task
 
 CHECK = {"command": ["CMD", "true"]}

@@ -21,7 +21,8 @@ from agent.task.actions import (
     StartContainer,
 )
 from agent.task.definition import ContainerDefinition
-from agent.task.model import Health, Intent, StopCode
+from agent.task.model import Intent, StopCode
+from agent.task.records import Health
 from agent.task.view import Absent, NetworkSeen, Seen, Unknown, View
 from tests.script import Script
 from tests.worlds import ATTACHED, IMAGE, MADE, UP, container, exited, running, task
@@ -178,7 +179,8 @@ def test_a_vanished_container_ends_with_its_reason() -> None:
 
 def test_a_failed_start_ends_the_task_as_failed_to_start() -> None:
     s = Script(task(container("web")), seen={"web": MADE})
-    s.progress = s.progress.having("web", image=IMAGE, network=ATTACHED)
+    s.progress = s.progress.having("web", image=IMAGE)
+    s.progress = s.progress.having_network("web", attachment=ATTACHED)
     assert s.turn() == [StartContainer("web")]
     s.result(StartContainer("web"), Never("CannotStartContainerError", "no such file: x"))
     assert s.turn(at=1) == [DeleteContainer("web")]

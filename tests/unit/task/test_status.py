@@ -9,8 +9,6 @@ import pytest
 from agent.task import status
 from agent.task.model import (
     ContainerProgress,
-    Health,
-    HealthRecord,
     Intent,
     Progress,
     Stop,
@@ -18,7 +16,8 @@ from agent.task.model import (
     StopRequest,
     first_progress,
 )
-from tests.worlds import IMAGE, container, running, task
+from agent.task.records import Health, HealthRecord
+from tests.worlds import ENI, IMAGE, IN_AWSVPC, container, running, task
 
 NONE = ContainerProgress()
 PULLED = ContainerProgress(image=IMAGE)
@@ -112,3 +111,19 @@ def test_a_tasks_health_is_the_worst_of_its_essential_checked_containers(
 def test_a_task_without_checks_has_unknown_health() -> None:
     made = task(container("a"))
     assert status.task_health(made, first_progress(made)) is U
+
+
+def test_the_attachment_of_an_interface_goes_through_ecss_states() -> None:
+    made = task(container("a"), mode="awsvpc")
+    fresh = first_progress(made)
+    acquired = replace(fresh, interface=ENI, interface_at=1.0)
+    attached = acquired.having_network("", attachment=IN_AWSVPC)
+    over = attached.having("a", ended=True)
+    steps = (fresh, acquired, attached, over, replace(over, closed_at=9.0))
+    assert [status.interface(each) for each in steps] == [
+        "PRECREATED",
+        "ATTACHING",
+        "ATTACHED",
+        "DETACHING",
+        "DELETED",
+    ]

@@ -1,0 +1,50 @@
+"""What Progress keeps besides facts: health so far, failed actions that wait, the timeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Health(StrEnum):
+    """Health of a container as ECS names it."""
+
+    UNKNOWN = "UNKNOWN"
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthRecord:
+    """What the health probes have said so far. ``streak`` counts failures in a row."""
+
+    status: Health = Health.UNKNOWN
+    since: float | None = None
+    streak: int = 0
+    probed_at: float | None = None
+    exit_code: int | None = None
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An action that failed and waits for its next try."""
+
+    until: float
+    tries: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the task's timeline. ``took_s`` is how long the action ran, if it was one."""
+
+    at: float
+    what: str
+    container: str = ""
+    took_s: float | None = None
+    detail: str = ""
+
+
+TIMELINE_LIMIT = 400
+"""Steps that are kept for a task; a definition of ten containers needs about a hundred."""
