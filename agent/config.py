@@ -7,22 +7,24 @@ Every name on the host can be set, so that two agents with different settings ne
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
+from agent import values
 from agent.task.names import Names
+from agent.values import Address, Network, Range
 
 OUR_FILE = Path("/etc/hostler/hostler.config")
 FILES = (Path("/etc/ecs/ecs.config"), OUR_FILE)
 """Later files beat earlier ones."""
 
-_SUBNET = ipaddress.IPv4Network("10.213.0.0/16")
-_LONGEST_S = 2**63 / 1e9
-"""Go's durations are 64-bit nanoseconds."""
+_SUBNET = IPv4Network("10.213.0.0/16")
+
+LOCAL_REGION = "local"
+"""The region of a host that is in none of AWS's."""
 
 
 class ConfigError(Exception):
@@ -37,14 +39,14 @@ class Settings:
     run_dir: Path = Path("/run/hostler")
     api_listen: tuple[str, int] | None = ("127.0.0.1", 51680)
     cluster: str = "default"
-    region: str = "local"
+    region: str = LOCAL_REGION
     account: str = "000000000000"
     containerd: str = "auto"
     containerd_namespace: str = "hostler"
     snapshotter: str = "overlayfs"
     runtime: str = "runc"
     bridge: str = "hostler0"
-    bridge_subnet: ipaddress.IPv4Network = _SUBNET
+    bridge_subnet: IPv4Network = _SUBNET
     nft_table: str = "hostler"
     cgroup_parent: str = "/hostler"
     veth_prefix: str = "hv"
@@ -54,6 +56,24 @@ class Settings:
     keep_stopped_s: float = 3 * 3600.0
     port_range: tuple[int, int] | None = None
     log_level: str = "info"
+    bridge_subnet6: IPv6Network | None = None
+    bridge_block_imds: bool = True
+    security_groups: Path | None = None
+    cni_conf_dir: Path = Path("/etc/hostler/cni")
+    cni_plugin_path: tuple[Path, ...] = (Path("/opt/cni/bin"), Path("/usr/lib/cni"))
+    awsvpc: bool = True
+    awsvpc_block_imds: bool = True
+    eni_provider: str = "none"
+    eni_timeout_s: float = 300.0
+    eni_limit: int | None = None
+    enis: Path | None = None
+    eni_parent: str = ""
+    eni_subnets: tuple[Network, ...] = ()
+    eni_gateways: tuple[Address, ...] = ()
+    eni_ranges: tuple[Range, ...] = ()
+    ec2_instance_id: str = ""
+    ec2_subnets: tuple[str, ...] = ()
+    ec2_security_groups: tuple[str, ...] = ()
 
     @property
     def names(self) -> Names:
@@ -92,16 +112,60 @@ def load(
     for source in sources:
         _refuse_unknown(source)
         found.update({name: setting for name, setting in source.items() if setting[0] != ""})
-    values: dict[str, Any] = {}
+    settings = _parsed(found)
+    if "HOSTLER_ENI_PROVIDER" not in found:
+        settings = replace(settings, eni_provider=_eni_provider(settings))
+    _refuse_contradictions(settings)
+    return settings
+
+
+def _parsed(found: Mapping[str, tuple[str, str]]) -> Settings:
+    fields_set: dict[str, Any] = {}
     for name, (field, parse) in _SETTINGS.items():
         if name not in found:
             continue
         text, where = found[name]
         try:
-            values[field] = parse(text)
+            fields_set[field] = parse(text)
         except ValueError as error:
             raise ConfigError(f"{name}={text} ({where}): {error}") from error
-    return Settings(**values)
+    return Settings(**fields_set)
+
+
+def _eni_provider(given: Settings) -> str:
+    """The provider that the other settings speak of, when none is named."""
+    if given.enis and given.eni_parent:
+        raise ConfigError(
+            "HOSTLER_ENIS and HOSTLER_ENI_PARENT are both set: "
+            "say with HOSTLER_ENI_PROVIDER=pool or =macvlan which of them it shall be"
+        )
+    if given.eni_parent:
+        return "macvlan"
+    return "pool" if given.enis else "none"
+
+
+def _refuse_contradictions(given: Settings) -> None:
+    """What no setting alone shows."""
+    if given.eni_provider == "pool" and not given.enis:
+        raise ConfigError("HOSTLER_ENI_PROVIDER=pool needs HOSTLER_ENIS, the file of interfaces")
+    if given.eni_provider == "macvlan" and not (given.eni_parent and given.eni_subnets):
+        raise ConfigError(
+            "macvlan interfaces need both HOSTLER_ENI_PARENT, the interface they are children of, "
+            "and HOSTLER_ENI_SUBNET, the network whose addresses they get"
+        )
+    if given.eni_provider == "none" and given.eni_subnets:
+        raise ConfigError("HOSTLER_ENI_SUBNET is of no use without HOSTLER_ENI_PARENT")
+    for gateway in given.eni_gateways:
+        _refuse_outside("HOSTLER_ENI_GATEWAY", gateway, given.eni_subnets)
+    for ends in given.eni_ranges:
+        for end in ends:
+            _refuse_outside("HOSTLER_ENI_RANGE", end, given.eni_subnets)
+
+
+def _refuse_outside(name: str, address: Address, subnets: tuple[Network, ...]) -> None:
+    if not any(address in each for each in subnets):
+        listed = ",".join(map(str, subnets)) or "unset"
+        raise ConfigError(f"{name}: {address} is not in HOSTLER_ENI_SUBNET, which is {listed}")
 
 
 def _read(path: Path) -> dict[str, tuple[str, str]]:
@@ -129,115 +193,78 @@ def _refuse_unknown(found: Mapping[str, tuple[str, str]]) -> None:
         if name.startswith("HOSTLER_") and name not in _SETTINGS:
             known = ", ".join(each for each in _SETTINGS if each.startswith("HOSTLER_"))
             raise ConfigError(f"{name} ({where}) is no setting of Hostler; there are {known}")
+    routes, where = found.get("ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES", ("", ""))
+    if routes not in ("", "[]"):
+        raise ConfigError(
+            f"ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES={routes} ({where}): a task in awsvpc mode has no "
+            "way to the host beside its own interface, these routes would lead nowhere: remove it"
+        )
 
-
-def _directory(text: str) -> Path:
-    path = Path(text)
-    if not path.is_absolute():
-        raise ValueError("must be an absolute path")
-    return path
-
-
-def _matching(pattern: str, what: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if re.fullmatch(pattern, text) is None:
-            raise ValueError(f"must be {what}")
-        return text
-
-    return parse
-
-
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_TERM = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(h|ms|us|µs|ns|m|s)")
-
-
-def duration(text: str) -> float:
-    """Seconds of a duration in Go's syntax: ``90s``, ``10m``, ``1h30m``, ``0``; not negative."""
-    if text == "0":
-        return 0.0
-    parts = _TERM.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError("must be a duration such as 90s, 10m or 1h30m")
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if seconds >= _LONGEST_S:
-        raise ValueError("is longer than 292 years")
-    return seconds
-
-
-def _at_least(lowest: float, otherwise: float, *, unset: float) -> Callable[[str], float]:
-    """A duration with the ECS agent's bound: below ``lowest`` it is ``otherwise``; 0 is unset."""
-
-    def parse(text: str) -> float:
-        seconds = duration(text)
-        if seconds == 0:
-            return unset
-        return seconds if seconds >= lowest else otherwise
-
-    return parse
-
-
-def _port_range(text: str) -> tuple[int, int]:
-    ends = re.fullmatch("([0-9]{1,5})-([0-9]{1,5})", text)
-    low, high = (int(ends[1]), int(ends[2])) if ends else (0, 0)
-    if not 1 <= low <= high <= 65535:
-        raise ValueError("must be a range of ports such as 32768-60999")
-    return low, high
-
-
-def _listen(text: str) -> tuple[str, int] | None:
-    if text == "off":
-        return None
-    found = re.fullmatch(r"([0-9.]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", text)
-    port = int(found[2]) if found else 0
-    if found is None or not 1 <= port <= 65535:
-        raise ValueError("must be off, or an address and port such as 127.0.0.1:51680")
-    return str(ipaddress.ip_address(found[1].strip("[]"))), port
-
-
-def _subnet(text: str) -> ipaddress.IPv4Network:
-    network = ipaddress.IPv4Network(text)
-    if network.prefixlen > 29:
-        raise ValueError("must have room for containers: /29 or wider")
-    return network
-
-
-_INTERFACE = _matching(r"[A-Za-z0-9_.-]{1,15}", "an interface name of at most 15 characters")
-_WORD = _matching(r"[A-Za-z0-9_-]{1,255}", "letters, digits, - and _")
 
 _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "HOSTLER_STATE_DIR": ("state_dir", _directory),
-    "HOSTLER_RUN_DIR": ("run_dir", _directory),
-    "HOSTLER_API_LISTEN": ("api_listen", _listen),
-    "HOSTLER_ACCOUNT": ("account", _matching(r"[0-9]{12}", "an account number of 12 digits")),
+    "HOSTLER_STATE_DIR": ("state_dir", values.absolute),
+    "HOSTLER_RUN_DIR": ("run_dir", values.absolute),
+    "HOSTLER_API_LISTEN": ("api_listen", values.listen),
+    "HOSTLER_ACCOUNT": ("account", values.matching(r"[0-9]{12}", "an account number of 12 digits")),
     "HOSTLER_CONTAINERD": (
         "containerd",
-        _matching(r"auto|embedded|/.+", "auto, embedded, or the path of a containerd socket"),
+        values.matching(r"auto|embedded|/.+", "auto, embedded, or the path of a containerd socket"),
     ),
-    "HOSTLER_CONTAINERD_NAMESPACE": ("containerd_namespace", _WORD),
-    "HOSTLER_SNAPSHOTTER": ("snapshotter", _WORD),
-    "HOSTLER_RUNTIME": ("runtime", _matching(r"\S+", "the name or path of an OCI runtime")),
-    "HOSTLER_BRIDGE": ("bridge", _INTERFACE),
-    "HOSTLER_BRIDGE_SUBNET": ("bridge_subnet", _subnet),
-    "HOSTLER_NFT_TABLE": ("nft_table", _matching(r"[A-Za-z][A-Za-z0-9_-]{0,30}", "a table name")),
+    "HOSTLER_CONTAINERD_NAMESPACE": ("containerd_namespace", values.WORD),
+    "HOSTLER_SNAPSHOTTER": ("snapshotter", values.WORD),
+    "HOSTLER_RUNTIME": ("runtime", values.matching(r"\S+", "the name or path of an OCI runtime")),
+    "HOSTLER_BRIDGE": ("bridge", values.INTERFACE),
+    "HOSTLER_BRIDGE_SUBNET": ("bridge_subnet", values.subnet),
+    "HOSTLER_NFT_TABLE": (
+        "nft_table",
+        values.matching(r"[A-Za-z][A-Za-z0-9_-]{0,30}", "a table name"),
+    ),
     "HOSTLER_CGROUP_PARENT": (
         "cgroup_parent",
-        _matching(r"(/[A-Za-z0-9_.-]+)+", "a path below the cgroup mount such as /hostler"),
+        values.matching(r"(/[A-Za-z0-9_.-]+)+", "a path below the cgroup mount such as /hostler"),
     ),
-    "HOSTLER_VETH_PREFIX": ("veth_prefix", _matching(r"[a-z][a-z0-9]{0,3}", "1 to 4 letters")),
-    "ECS_CLUSTER": ("cluster", _WORD),
-    "AWS_DEFAULT_REGION": ("region", _matching(r"[a-z0-9-]+", "a region such as eu-west-1")),
-    "ECS_CONTAINER_STOP_TIMEOUT": ("stop_timeout_s", _at_least(1.0, 1.0, unset=30.0)),
-    "ECS_CONTAINER_CREATE_TIMEOUT": ("create_timeout_s", _at_least(60.0, 60.0, unset=240.0)),
-    "ECS_CONTAINER_START_TIMEOUT": ("start_timeout_s", _at_least(45.0, 45.0, unset=180.0)),
+    "HOSTLER_VETH_PREFIX": (
+        "veth_prefix",
+        values.matching(r"[a-z][a-z0-9]{0,3}", "1 to 4 letters"),
+    ),
+    "ECS_CLUSTER": ("cluster", values.WORD),
+    "AWS_DEFAULT_REGION": ("region", values.matching(r"[a-z0-9-]+", "a region such as eu-west-1")),
+    "ECS_CONTAINER_STOP_TIMEOUT": ("stop_timeout_s", values.at_least(1.0, 1.0, unset=30.0)),
+    "ECS_CONTAINER_CREATE_TIMEOUT": ("create_timeout_s", values.at_least(60.0, 60.0, unset=240.0)),
+    "ECS_CONTAINER_START_TIMEOUT": ("start_timeout_s", values.at_least(45.0, 45.0, unset=180.0)),
     "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION": (
         "keep_stopped_s",
-        _at_least(1.0, 3 * 3600.0, unset=3 * 3600.0),
+        values.at_least(1.0, 3 * 3600.0, unset=3 * 3600.0),
     ),
-    "ECS_DYNAMIC_HOST_PORT_RANGE": ("port_range", _port_range),
+    "ECS_DYNAMIC_HOST_PORT_RANGE": ("port_range", values.port_range),
     "ECS_LOGLEVEL": (
         "log_level",
-        _matching(r"crit|error|warn|info|debug", "crit, error, warn, info or debug"),
+        values.matching(r"crit|error|warn|info|debug", "crit, error, warn, info or debug"),
     ),
+    "HOSTLER_BRIDGE_SUBNET6": ("bridge_subnet6", values.subnet6),
+    "HOSTLER_BRIDGE_BLOCK_IMDS": ("bridge_block_imds", values.boolean),
+    "HOSTLER_SECURITY_GROUPS": ("security_groups", values.absolute),
+    "HOSTLER_CNI_CONF_DIR": ("cni_conf_dir", values.absolute),
+    "ECS_CNI_PLUGINS_PATH": ("cni_plugin_path", values.search_path),
+    "ECS_ENABLE_TASK_ENI": ("awsvpc", values.boolean),
+    "ECS_AWSVPC_BLOCK_IMDS": ("awsvpc_block_imds", values.boolean),
+    "HOSTLER_ENI_PROVIDER": (
+        "eni_provider",
+        values.matching(r"pool|macvlan|ec2|none", "pool, macvlan, ec2 or none"),
+    ),
+    "HOSTLER_ENI_TIMEOUT": ("eni_timeout_s", values.duration),
+    "HOSTLER_ENI_LIMIT": ("eni_limit", values.at_least_one),
+    "HOSTLER_ENIS": ("enis", values.absolute),
+    "HOSTLER_ENI_PARENT": ("eni_parent", values.INTERFACE),
+    "HOSTLER_ENI_SUBNET": ("eni_subnets", values.networks),
+    "HOSTLER_ENI_GATEWAY": ("eni_gateways", values.addresses),
+    "HOSTLER_ENI_RANGE": ("eni_ranges", values.address_ranges),
+    "HOSTLER_EC2_INSTANCE_ID": (
+        "ec2_instance_id",
+        values.matching(r"i-[0-9a-f]{8,17}", "an id such as i-0123456789abcdef0"),
+    ),
+    "HOSTLER_EC2_SUBNETS": ("ec2_subnets", values.ids("subnet")),
+    "HOSTLER_EC2_SECURITY_GROUPS": ("ec2_security_groups", values.ids("sg")),
 }
 
 assert {field for field, _ in _SETTINGS.values()} == {each.name for each in fields(Settings)}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from agent.config import ConfigError, Settings, duration, load
+from agent.config import ConfigError, Settings, load
 
 
 def written(folder: Path, text: str, name: str = "hostler.config") -> Path:
@@ -96,43 +95,6 @@ def test_what_is_not_ours_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("0", 0),
-        ("90s", 90),
-        ("10m", 600),
-        ("1h30m", 5400),
-        ("1.5h", 5400),
-        (".5s", 0.5),
-        ("1500ms", 1.5),
-        ("1s500ms", 1.5),
-        ("10us", 1e-5),
-        ("10µs", 1e-5),
-        ("10ns", 1e-8),
-    ],
-)
-def test_durations_are_written_as_in_go(text: str, seconds: float) -> None:
-    assert duration(text) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "30", "s", "1d", "-5s", "1h 30m", "1h30", "1..5s", ".s", "٣s", "1e3s", "9" * 400 + "h"],
-)
-def test_anything_else_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be a duration|longer than 292 years"):
-        duration(text)
-
-
-@given(text=st.text("0123456789.hmsuµn-+ e", max_size=12))
-def test_a_duration_is_a_time_or_an_error(text: str) -> None:
-    try:
-        assert 0 <= duration(text) < 2**63
-    except ValueError:
-        assert text != "0"
-
-
-@pytest.mark.parametrize(
     ("text", "stop", "create", "start", "keep"),
     [
         ("0s", 30, 240, 180, 10800),
@@ -207,6 +169,22 @@ def test_without_being_told_the_api_listens_on_loopback() -> None:
         ("HOSTLER_NFT_TABLE", "1st"),
         ("ECS_CLUSTER", "a b"),
         ("ECS_CONTAINER_STOP_TIMEOUT", "30"),
+        ("HOSTLER_BRIDGE_SUBNET6", "fd00::/125"),
+        ("HOSTLER_BRIDGE_SUBNET6", "10.0.0.0/16"),
+        ("HOSTLER_BRIDGE_BLOCK_IMDS", "yes"),
+        ("ECS_CNI_PLUGINS_PATH", "/a:b"),
+        ("HOSTLER_ENI_PROVIDER", "dhcp"),
+        ("HOSTLER_ENI_LIMIT", "0"),
+        ("HOSTLER_ENI_LIMIT", "-1"),
+        ("HOSTLER_ENI_SUBNET", "10.0.0.0/24,10.0.1.0/24"),
+        ("HOSTLER_ENI_SUBNET", "10.0.0.1/24"),
+        ("HOSTLER_ENI_GATEWAY", "10.0.0.0/24"),
+        ("HOSTLER_ENI_RANGE", "10.0.0.1"),
+        ("HOSTLER_ENI_RANGE", "10.0.0.9-10.0.0.1"),
+        ("HOSTLER_ENI_RANGE", "10.0.0.9-fd00::1"),
+        ("HOSTLER_ENI_RANGE", "10.0.0.1-10.0.0.2,10.0.0.5-10.0.0.6"),
+        ("HOSTLER_EC2_SUBNETS", "subnet-1"),
+        ("HOSTLER_EC2_INSTANCE_ID", "sg-0123abcd"),
     ],
 )
 def test_a_value_that_can_not_be_meant_is_refused(name: str, text: str) -> None:
@@ -220,3 +198,83 @@ def test_paths_follow_from_the_settings() -> None:
     assert settings.credentials == Path("/var/x/credentials")
     assert settings.names.run_dir == Path("/run/x")
     assert settings.names.state_dir == Path("/var/x")
+
+
+def test_tasks_get_no_interfaces_unless_some_are_set() -> None:
+    assert set_to().eni_provider == "none"
+    assert set_to(HOSTLER_ENIS="/etc/hostler/enis.json").eni_provider == "pool"
+    macvlan = set_to(HOSTLER_ENI_PARENT="eth1", HOSTLER_ENI_SUBNET="10.0.5.0/24")
+    assert macvlan.eni_provider == "macvlan"
+    assert set_to(HOSTLER_ENIS="/f", HOSTLER_ENI_PROVIDER="none").eni_provider == "none"
+
+
+def test_two_sources_of_interfaces_need_a_choice() -> None:
+    both = {"HOSTLER_ENIS": "/f", "HOSTLER_ENI_PARENT": "eth1", "HOSTLER_ENI_SUBNET": "10.0.5.0/24"}
+    with pytest.raises(ConfigError, match=r"HOSTLER_ENIS and HOSTLER_ENI_PARENT are both set"):
+        set_to(**both)
+    assert set_to(**both, HOSTLER_ENI_PROVIDER="pool").eni_provider == "pool"
+
+
+ON_ETH1 = {"HOSTLER_ENI_PARENT": "eth1", "HOSTLER_ENI_SUBNET": "10.0.5.0/24,fd00:5::/64"}
+
+
+def test_a_parent_has_networks_gateways_and_ranges_of_both_families() -> None:
+    settings = set_to(
+        **ON_ETH1,
+        HOSTLER_ENI_GATEWAY="fd00:5::1, 10.0.5.254",
+        HOSTLER_ENI_RANGE="10.0.5.64-10.0.5.127",
+    )
+    assert settings.eni_subnets == (IPv4Network("10.0.5.0/24"), IPv6Network("fd00:5::/64"))
+    assert settings.eni_gateways == (IPv6Address("fd00:5::1"), IPv4Address("10.0.5.254"))
+    assert settings.eni_ranges == ((IPv4Address("10.0.5.64"), IPv4Address("10.0.5.127")),)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"HOSTLER_ENI_PROVIDER": "pool"}, "HOSTLER_ENI_PROVIDER=pool needs HOSTLER_ENIS"),
+        ({"HOSTLER_ENI_PARENT": "eth1"}, "need both HOSTLER_ENI_PARENT.* and HOSTLER_ENI_SUBNET"),
+        ({"HOSTLER_ENI_PROVIDER": "macvlan"}, "need both HOSTLER_ENI_PARENT"),
+        ({"HOSTLER_ENI_SUBNET": "10.0.5.0/24"}, "HOSTLER_ENI_SUBNET is of no use without"),
+        ({"HOSTLER_ENI_GATEWAY": "10.0.5.1"}, r"GATEWAY: 10\.0\.5\.1 is not in .*, which is unset"),
+        (
+            {**ON_ETH1, "HOSTLER_ENI_GATEWAY": "10.0.6.1"},
+            r"HOSTLER_ENI_GATEWAY: 10\.0\.6\.1 is not in HOSTLER_ENI_SUBNET, which is 10\.0\.5\.0",
+        ),
+        (
+            {**ON_ETH1, "HOSTLER_ENI_RANGE": "10.0.5.200-10.0.6.10"},
+            r"HOSTLER_ENI_RANGE: 10\.0\.6\.10 is not in HOSTLER_ENI_SUBNET",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_named(given: dict[str, str], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        set_to(**given)
+
+
+def test_routes_past_the_interface_of_a_task_are_refused() -> None:
+    assert set_to(ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES="[]") == Settings()
+    with pytest.raises(ConfigError, match=r"^ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES=\[\"10\.0\.0\.0"):
+        set_to(ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES='["10.0.0.0/8"]')
+
+
+def test_plugins_are_looked_for_where_the_ecs_agent_or_a_search_path_says() -> None:
+    assert set_to(ECS_CNI_PLUGINS_PATH="/a").cni_plugin_path == (Path("/a"),)
+    assert set_to(ECS_CNI_PLUGINS_PATH="/a:/b/c").cni_plugin_path == (Path("/a"), Path("/b/c"))
+
+
+def test_instance_metadata_is_hidden_unless_asked_for() -> None:
+    assert Settings().bridge_block_imds
+    assert Settings().awsvpc_block_imds
+    shown = set_to(HOSTLER_BRIDGE_BLOCK_IMDS="false", ECS_AWSVPC_BLOCK_IMDS="0")
+    assert not shown.bridge_block_imds
+    assert not shown.awsvpc_block_imds
+
+
+def test_awsvpc_can_be_switched_off() -> None:
+    assert not set_to(ECS_ENABLE_TASK_ENI="False").awsvpc
+
+
+def test_aws_ids_are_lists_with_commas() -> None:
+    settings = set_to(HOSTLER_EC2_SUBNETS="subnet-0123abcd, subnet-4567cdef")
+    assert settings.ec2_subnets == ("subnet-0123abcd", "subnet-4567cdef")

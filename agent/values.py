@@ -1,0 +1,178 @@
+"""What the text of a setting may be, and the value that it stands for.
+
+Each function takes the text and raises ValueError that ends the sentence "NAME=text (where): ...".
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+from typing import TypeVar
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Range = tuple[Address, Address]
+"""First and last address, both of it."""
+
+_T = TypeVar("_T")
+
+_LONGEST_S = 2**63 / 1e9
+"""Go's durations are 64-bit nanoseconds."""
+
+
+def absolute(text: str) -> Path:
+    """An absolute path."""
+    path = Path(text)
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
+def search_path(text: str) -> tuple[Path, ...]:
+    """Absolute paths with colons between them."""
+    return tuple(absolute(each) for each in text.split(":") if each)
+
+
+def boolean(text: str) -> bool:
+    """What Go's strconv.ParseBool takes, and so the ECS agent."""
+    if text in ("1", "t", "T", "TRUE", "true", "True"):
+        return True
+    if text in ("0", "f", "F", "FALSE", "false", "False"):
+        return False
+    raise ValueError("must be true or false")
+
+
+def matching(pattern: str, what: str) -> Callable[[str], str]:
+    """Text that the pattern matches as a whole; ``what`` says it in words."""
+
+    def parse(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(f"must be {what}")
+        return text
+
+    return parse
+
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_TERM = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(h|ms|us|µs|ns|m|s)")
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration in Go's syntax: ``90s``, ``10m``, ``1h30m``, ``0``; not negative."""
+    if text == "0":
+        return 0.0
+    parts = _TERM.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError("must be a duration such as 90s, 10m or 1h30m")
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds >= _LONGEST_S:
+        raise ValueError("is longer than 292 years")
+    return seconds
+
+
+def at_least(lowest: float, otherwise: float, *, unset: float) -> Callable[[str], float]:
+    """A duration with the ECS agent's bound: below ``lowest`` it is ``otherwise``; 0 is unset."""
+
+    def parse(text: str) -> float:
+        seconds = duration(text)
+        if seconds == 0:
+            return unset
+        return seconds if seconds >= lowest else otherwise
+
+    return parse
+
+
+def port_range(text: str) -> tuple[int, int]:
+    """First and last port."""
+    ends = re.fullmatch("([0-9]{1,5})-([0-9]{1,5})", text)
+    low, high = (int(ends[1]), int(ends[2])) if ends else (0, 0)
+    if not 1 <= low <= high <= 65535:
+        raise ValueError("must be a range of ports such as 32768-60999")
+    return low, high
+
+
+def listen(text: str) -> tuple[str, int] | None:
+    """Address and port to listen on; None for ``off``."""
+    if text == "off":
+        return None
+    found = re.fullmatch(r"([0-9.]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", text)
+    port = int(found[2]) if found else 0
+    if found is None or not 1 <= port <= 65535:
+        raise ValueError("must be off, or an address and port such as 127.0.0.1:51680")
+    return str(ipaddress.ip_address(found[1].strip("[]"))), port
+
+
+def subnet(text: str) -> IPv4Network:
+    """The IPv4 network of a bridge."""
+    network = IPv4Network(text)
+    if network.prefixlen > 29:
+        raise ValueError("must have room for containers: /29 or wider")
+    return network
+
+
+def subnet6(text: str) -> IPv6Network:
+    """The IPv6 network of a bridge."""
+    network = IPv6Network(text)
+    if network.prefixlen > 124:
+        raise ValueError("must have room for containers: /124 or wider")
+    return network
+
+
+def at_least_one(text: str) -> int:
+    """A whole number that is not zero."""
+    if re.fullmatch("[0-9]{1,6}", text) is None or int(text) == 0:
+        raise ValueError("must be a whole number from 1 on")
+    return int(text)
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """A network, or one of each family."""
+    return _one_per_family([ipaddress.ip_network(each) for each in _listed(text)])
+
+
+def addresses(text: str) -> tuple[Address, ...]:
+    """An address, or one of each family."""
+    return _one_per_family([ipaddress.ip_address(each) for each in _listed(text)])
+
+
+def address_ranges(text: str) -> tuple[Range, ...]:
+    """A range of addresses ``FIRST-LAST``, or one of each family."""
+    ranges = [_address_range(each) for each in _listed(text)]
+    _one_per_family([first for first, _ in ranges])
+    return tuple(ranges)
+
+
+def ids(prefix: str) -> Callable[[str], tuple[str, ...]]:
+    """AWS's ids of one kind, such as ``subnet-0123abcd``."""
+    one = matching(f"{prefix}-[0-9a-f]{{8,17}}", f"ids such as {prefix}-0123456789abcdef0")
+
+    def parse(text: str) -> tuple[str, ...]:
+        return tuple(one(each) for each in _listed(text))
+
+    return parse
+
+
+def _address_range(text: str) -> Range:
+    first, dash, last = text.partition("-")
+    ends = ipaddress.ip_address(first.strip()), ipaddress.ip_address((last if dash else "").strip())
+    if ends[0].version != ends[1].version or int(ends[0]) > int(ends[1]):
+        raise ValueError("must be a range of addresses such as 10.0.5.64-10.0.5.127")
+    return ends
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",")]
+
+
+def _one_per_family(found: Iterable[_T]) -> tuple[_T, ...]:
+    kept = tuple(found)
+    if len({type(each) for each in kept}) < len(kept):
+        raise ValueError("must be one, or one of IPv4 and one of IPv6 with a comma between them")
+    return kept
+
+
+INTERFACE = matching(r"[A-Za-z0-9_.-]{1,15}", "an interface name of at most 15 characters")
+WORD = matching(r"[A-Za-z0-9_-]{1,255}", "letters, digits, - and _")

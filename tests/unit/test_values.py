@@ -1,0 +1,46 @@
+"""What the text of a setting may be."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.values import duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("90s", 90),
+        ("10m", 600),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        (".5s", 0.5),
+        ("1500ms", 1.5),
+        ("1s500ms", 1.5),
+        ("10us", 1e-5),
+        ("10µs", 1e-5),
+        ("10ns", 1e-8),
+    ],
+)
+def test_durations_are_written_as_in_go(text: str, seconds: float) -> None:
+    assert duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "30", "s", "1d", "-5s", "1h 30m", "1h30", "1..5s", ".s", "٣s", "1e3s", "9" * 400 + "h"],
+)
+def test_anything_else_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must be a duration|longer than 292 years"):
+        duration(text)
+
+
+@given(text=st.text("0123456789.hmsuµn-+ e", max_size=12))
+def test_a_duration_is_a_time_or_an_error(text: str) -> None:
+    try:
+        assert 0 <= duration(text) < 2**63
+    except ValueError:
+        assert text != "0"
