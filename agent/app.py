@@ -11,8 +11,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,22 +25,25 @@ from agent.containerd.embedded import EmbeddedContainerd
 from agent.containerd.events import Gap
 from agent.containerd.payloads import TaskExit
 from agent.doors import keys
-from agent.doors.admission import Capacity
+from agent.doors.admission import Capacity, NetworkRules
 from agent.doors.api import Api, Door
+from agent.doors.cni import PluginServer
 from agent.doors.extensions import Office
 from agent.doors.operations import Desk
 from agent.doors.tcp import TcpDoor
 from agent.doors.unix import UnixDoor
+from agent.engine.bell import Bell
 from agent.engine.feed import Feed
 from agent.engine.fleet import Fleet
 from agent.engine.store import Store
 from agent.feed_source import FeedSource
 from agent.host.cgroups import Cgroups
+from agent.host.checks import Doctor
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.host import RealHost
 from agent.host.images import Images
 from agent.host.logrouter import LogRouter
-from agent.host.sandbox import NetworkSettings, Sandboxes
+from agent.host.networking import Networking, open_networking
 from agent.notify import notify
 from agent.task import names
 from agent.task.stopping import Rules
@@ -61,6 +64,8 @@ class Parts:
     fleet: Fleet
     client: Containerd
     embedded: EmbeddedContainerd | None
+    networking: Networking
+    links: Bell
     api: Api
     doors: tuple[Door, ...]
 
@@ -101,13 +106,18 @@ async def _assembled(settings: Settings, stack: AsyncExitStack) -> Parts:
     listeners = await stack.enter_async_context(
         _metadata(FeedSource(feed, settings.names, cluster_arn))
     )
-    sandboxes = await stack.enter_async_context(_sandboxes(settings, store, listeners))
+    links = Bell()
+    networking = await stack.enter_async_context(
+        _networking(settings, store, listeners, links.ring)
+    )
     images = Images(client, settings.state_dir / "spool")
-    host = _host(settings, client, images, router, sandboxes)
-    fleet = Fleet(host, store, feed, time.time, Rules(settings.stop_timeout_s))
-    desk = Desk(settings, store, fleet, feed, time.time, _capacity())
-    api = Api(desk, Office(settings.names, images))
-    return Parts(fleet, client, embedded, api, (UnixDoor(settings.api_socket), *remote))
+    host = _host(settings, client, images, router, networking)
+    rules = Rules(settings.stop_timeout_s, settings.eni_timeout_s)
+    fleet = Fleet(host, store, feed, time.time, rules)
+    desk = Desk(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking))
+    api = Api(desk, Office(settings.names, images, networking.networks, Doctor(networking)))
+    doors = (UnixDoor(settings.api_socket), *remote)
+    return Parts(fleet, client, embedded, networking, links, api, doors)
 
 
 async def _run(parts: Parts, keep_stopped_s: float, stopping: asyncio.Event) -> None:
@@ -115,10 +125,12 @@ async def _run(parts: Parts, keep_stopped_s: float, stopping: asyncio.Event) -> 
         background = [
             group.create_task(parts.fleet.run(keep_stopped_s), name="fleet"),
             group.create_task(_listen(parts.client, parts.fleet), name="events"),
+            group.create_task(parts.networking.guard(), name="firewall"),
+            group.create_task(_await_links(parts.links, parts.fleet), name="links"),
         ]
         if parts.embedded is not None:
             background.append(group.create_task(parts.embedded.run(), name="containerd"))
-        async with parts.api.serving(*parts.doors):
+        async with parts.api.serving(*parts.doors), _plugins(parts.networking):
             where = " and ".join(map(str, parts.doors))
             log.info("hostler %s serves %s", VERSION, where)
             notify(f"READY=1\nSTATUS=serving {where}")
@@ -128,11 +140,29 @@ async def _run(parts: Parts, keep_stopped_s: float, stopping: asyncio.Event) -> 
             each.cancel()
 
 
-def _capacity() -> Capacity:
+def _plugins(networking: Networking) -> PluginServer:
+    """Where the plugins' executables find an agent that has all loaded already."""
+    thread = networking.thread
+    return PluginServer(
+        networking.settings.run_dir / "cni.sock",
+        lambda work: thread.run(lambda _: work()),
+        lambda: nullcontext(thread.context),
+    )
+
+
+def _capacity(networking: Networking) -> Capacity:
     return Capacity(
         memory_mib=psutil.virtual_memory().total // 2**20,
         cpu_units=(os.cpu_count() or 1) * 1024,
+        interfaces=networking.interfaces.provider.limit,
     )
+
+
+def _rules(networking: Networking) -> NetworkRules:
+    """What RunTask may name. EC2 knows its own security groups."""
+    subnets = networking.interfaces.provider.subnets
+    ec2 = networking.settings.eni_provider == "ec2"
+    return NetworkRules(subnets or None, None if ec2 else networking.groups.names)
 
 
 def _remote_door(settings: Settings) -> tuple[Door, ...]:
@@ -170,33 +200,26 @@ async def _metadata(source: FeedSource) -> AsyncIterator[Listeners]:
 
 
 @asynccontextmanager
-async def _sandboxes(
-    settings: Settings, store: Store, listeners: Listeners
-) -> AsyncIterator[Sandboxes]:
-    network = NetworkSettings(
-        bridge=settings.bridge,
-        subnet=settings.bridge_subnet,
-        table=settings.nft_table,
-        port_range=settings.port_range,
-    )
-    sandboxes = Sandboxes(network, settings.names, listeners)
-    try:
-        await sandboxes.open(list(_alive(store)))
+async def _networking(
+    settings: Settings, store: Store, listeners: Listeners, ring: Callable[[], None]
+) -> AsyncIterator[Networking]:
+    async with open_networking(settings, listeners, ring) as networking:
+        for orphan in await networking.remove_orphans(list(_alive(store)), store.open_tasks):
+            log.warning("removed what a task that is gone had left: %s", orphan)
+        await networking.open_firewall()
         try:
-            yield sandboxes
+            yield networking
         finally:
             if not any(_alive(store)):
-                await sandboxes.remove_network()
+                await networking.remove()
                 Cgroups().remove_if_empty(settings.cgroup_parent)
-    finally:
-        await sandboxes.close()
 
 
 def _alive(store: Store) -> Iterator[str]:
-    """The runtime's ids of all containers of which something may be left on the host."""
-    for task_id, intent in store.intents.items():
-        if not store.progress(task_id).closed:
-            yield from (names.container_id(task_id, each.name) for each in intent.task.containers)
+    """The ids of all sandboxes of which something may be left on the host."""
+    for task_id in store.open_tasks:
+        task = store.intents[task_id].task
+        yield from (names.container_id(task_id, each) for each in task.sandboxes)
 
 
 def _host(
@@ -204,7 +227,7 @@ def _host(
     client: Containerd,
     images: Images,
     router: LogRouter,
-    sandboxes: Sandboxes,
+    networking: Networking,
 ) -> RealHost:
     cgroups = Cgroups()
     runtime = RuntimeSettings(
@@ -213,7 +236,22 @@ def _host(
         start_timeout_s=settings.start_timeout_s,
     )
     containers = Containers(client, images, router, settings.names, cgroups, runtime)
-    return RealHost(client, containers, images, sandboxes, cgroups, settings.names)
+    return RealHost(
+        client,
+        containers,
+        images,
+        networking.sandboxes,
+        networking.interfaces,
+        cgroups,
+        settings.names,
+    )
+
+
+async def _await_links(links: Bell, fleet: Fleet) -> None:
+    """Rings for the tasks that wait for an interface when one of the host comes or goes."""
+    while True:
+        await links.wait(None, time.time)
+        fleet.ring_waiting()
 
 
 async def _listen(client: Containerd, fleet: Fleet) -> None:

@@ -75,12 +75,15 @@ def _serve(flags: dict[str, str]) -> None:
     from agent.containerd.errors import ContainerdError
     from agent.doors.keys import KeysError
     from agent.engine.store import StoreError
+    from agent.host.interfaces.provider import InterfacesExhausted
     from agent.host.logrouter import LogRouterError
+    from agent.host.securitygroups import SecurityGroupError
     from cni.errors import CNIError
 
     expected = (
         *(config.ConfigError, StoreError, EmbeddedError, ContainerdError),
         *(KeysError, LogRouterError, CNIError, OSError),
+        *(InterfacesExhausted, SecurityGroupError),
     )
     try:
         settings = config.load(flags, os.environ)

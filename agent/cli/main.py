@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 import typer
 
-from agent.cli import image, trial
+from agent.cli import image, network, trial
 from agent.cli.agent import agent
+from agent.cli.doctor import doctor
 from agent.cli.errors import FAILED, CommandError
 from agent.cli.inspect import inspect
 from agent.cli.logs import logs
@@ -30,9 +31,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, ps, inspect, logs, stop, version, agent):
+for verb in (run, ps, inspect, logs, stop, doctor, version, agent):
     app.command()(verb)
 app.add_typer(image.app, name="image")
+app.add_typer(network.app, name="network")
 app.command(hidden=True)(trial.trial)
 
 

@@ -25,6 +25,8 @@ WHAT_LACKS = {
     "RESOURCE:MEMORY": "the task asks for more memory than this host has",
     "RESOURCE:CPU": "the task asks for more CPU than this host has",
     "RESOURCE:PORTS": "a host port that the task asks for is taken by another task",
+    "RESOURCE:ENI": "no network interface is left for another task in awsvpc mode: 'hostler network"
+    " ls' shows who has them, HOSTLER_ENIS and HOSTLER_ENI_PARENT say where they come from",
 }
 
 

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -86,8 +86,12 @@ def private_settings(root: Path) -> dict[str, str]:
     }
 
 
-def spawn_agent(settings: dict[str, str], notify: Path) -> subprocess.Popen[bytes]:
+def spawn_agent(
+    settings: dict[str, str], notify: Path, log: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
     """An agent that was just started; it says on the socket ``notify`` when it serves.
+
+    Its words go to ``log``, by default to where ours go.
 
     In a session of its own: a Ctrl-C at the terminal is for the task, not for the agent.
     """
@@ -98,6 +102,7 @@ def spawn_agent(settings: dict[str, str], notify: Path) -> subprocess.Popen[byte
         cwd=Path(agent.__file__).parent.parent,  # where -m finds the package
         env={"ECS_LOGLEVEL": "warn", **os.environ, "NOTIFY_SOCKET": str(notify)},
         start_new_session=True,
+        stderr=log,
     )
 
 

@@ -6,16 +6,34 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from agent.doors import requests, shapes
-from agent.doors.errors import ApiError, InvalidParameter
+from agent.doors import networks, requests, shapes
+from agent.doors.errors import ApiError, InvalidParameter, ServerFailure
 from agent.doors.operations import Body, Desk, find_task
 from agent.doors.requests import read
 from agent.engine.feed import Picture
+from agent.host.checks import Alive, Finding
 from agent.host.images import Images, LoadError
+from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
+from agent.host.networks import Networks
 from agent.logs import reader
+from agent.task import names
 from agent.task.names import Names
+from cni.errors import CNIError
+
+
+class Healer(Protocol):
+    """Who looks what is wrong with the host (``host.checks.Doctor``)."""
+
+    async def find(self, alive: Alive) -> list[Finding]:
+        """Everything that is wrong. Raises CNIError, OSError."""
+
+    async def mend(self, alive: Alive) -> list[str]:
+        """What can be mended is; tells what was done.
+
+        Raises CNIError, OSError, InterfaceError, InterfacesExhausted.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +42,8 @@ class Office:
 
     names: Names
     images: Images
+    networks: Networks
+    doctor: Healer
 
 
 async def watch_task(desk: Desk, office: Office, body: Body) -> Body:
@@ -72,6 +92,24 @@ async def list_images(desk: Desk, office: Office, body: Body) -> Body:
     return {"images": [asdict(each) for each in await office.images.list()]}
 
 
+async def describe_networks(desk: Desk, office: Office, body: Body) -> Body:
+    """The networks of this host's tasks, and who is attached to them how."""
+    read(requests.DescribeNetworks, body)
+    return networks.describe(desk.settings, office.networks, desk.feed)
+
+
+async def diagnose(desk: Desk, office: Office, body: Body) -> Body:
+    """What is wrong with this host; with ``fix`` what can be mended is."""
+    asked = read(requests.Diagnose, body)
+    alive = _alive(desk)
+    try:
+        fixed = await office.doctor.mend(alive) if asked.fix else []
+        found = await office.doctor.find(alive)
+    except (CNIError, InterfaceError, InterfacesExhausted) as error:
+        raise ServerFailure(str(error)) from error
+    return {"findings": [asdict(each) for each in found], "fixed": fixed}
+
+
 async def load_image(office: Office, archive: AsyncIterator[bytes]) -> dict[str, Any]:
     """Loads an OCI or Docker archive; gives the names of its images."""
     try:
@@ -80,8 +118,20 @@ async def load_image(office: Office, archive: AsyncIterator[bytes]) -> dict[str,
         raise ApiError(str(error)) from error
 
 
-CALLS = {"WatchTask": watch_task, "GetLogs": get_logs, "ListImages": list_images}
+CALLS = {
+    "WatchTask": watch_task,
+    "GetLogs": get_logs,
+    "ListImages": list_images,
+    "DescribeNetworks": describe_networks,
+    "Diagnose": diagnose,
+}
 """Hostler's calls, by name."""
+
+
+def _alive(desk: Desk) -> Alive:
+    tasks = [desk.store.intents[each].task for each in desk.store.open_tasks]
+    sandboxes = [names.container_id(task.id, each) for task in tasks for each in task.sandboxes]
+    return Alive(desk.store.open_tasks, sandboxes)
 
 
 def _cursor(text: str) -> reader.Cursor | None:

@@ -41,6 +41,20 @@ class Tag(_Strict):
     value: str = Field("", max_length=256)
 
 
+class AwsvpcConfiguration(_Strict):
+    """What a task in awsvpc mode is connected to. ECS limits the numbers."""
+
+    subnets: list[str] = Field(default_factory=list, max_length=16)
+    security_groups: list[str] = Field(default_factory=list, max_length=5)
+    assign_public_ip: Literal["ENABLED", "DISABLED"] = "DISABLED"
+
+
+class NetworkConfiguration(_Strict):
+    """The network of a task, in awsvpc mode only."""
+
+    awsvpc_configuration: AwsvpcConfiguration | None = None
+
+
 class RunTask(Request):
     """RunTask."""
 
@@ -52,6 +66,12 @@ class RunTask(Request):
     client_token: str = Field("", max_length=64)
     tags: list[Tag] = Field(default_factory=list, max_length=50)
     propagate_tags: Literal["TASK_DEFINITION", "SERVICE", "NONE"] = "NONE"
+    network_configuration: NetworkConfiguration = NetworkConfiguration()
+
+    @property
+    def awsvpc(self) -> AwsvpcConfiguration:
+        """What was asked for in awsvpc mode; nothing, in other modes and by default."""
+        return self.network_configuration.awsvpc_configuration or AwsvpcConfiguration()
 
 
 class StopTask(Request):
@@ -128,6 +148,16 @@ class GetLogs(Request):
 
 class ListImages(Request):
     """Hostler's: the images on this host."""
+
+
+class DescribeNetworks(Request):
+    """Hostler's: the networks of the tasks on this host."""
+
+
+class Diagnose(Request):
+    """Hostler's: what is wrong with the host; ``fix`` mends what can be mended."""
+
+    fix: bool = False
 
 
 R = TypeVar("R", bound=Request)

@@ -138,7 +138,9 @@ class Containers:
             self._prepare_snapshot(key, unpacked),
             self._open_logs(task, name),
         )
-        inputs = await self._recipes.inputs(task, name, unpacked, rootfs_mounts, mounts)
+        inputs = await self._recipes.inputs(
+            task, name, network, unpacked=unpacked, root=rootfs_mounts, mounts=mounts
+        )
         await self._ensure_record(task, name, image, build_spec(inputs))
         try:
             async with self._turns[task.id]:  # two at once would race for the shim

@@ -18,11 +18,15 @@ from agent.host import probes, volumes
 from agent.host.cgroups import CgroupError, Cgroups
 from agent.host.containers import Containers
 from agent.host.images import ImageMissing, Images
+from agent.host.interfaces.desk import Interfaces
+from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.logrouter import LogRouterError
 from agent.host.sandbox import Sandboxes
+from agent.host.securitygroups import SecurityGroupError
 from agent.host.volumes import VolumeError
 from agent.oci.errors import SpecError
 from agent.task.actions import (
+    AcquireInterface,
     Action,
     Again,
     AttachNetwork,
@@ -34,6 +38,7 @@ from agent.task.actions import (
     ForgetTask,
     Never,
     Probe,
+    ReleaseInterface,
     ReleaseTask,
     Result,
     ServeMetadata,
@@ -43,7 +48,7 @@ from agent.task.actions import (
 from agent.task.model import Progress, Task
 from agent.task.names import Names
 from agent.task.view import Absent, ContainerSeen, Look, Seen, Unknown, View
-from cni.errors import CNIError, Code, PortTaken
+from cni.errors import CNIError, PortTaken
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +64,7 @@ class RealHost:
     containers: Containers
     images: Images
     sandboxes: Sandboxes
+    interfaces: Interfaces
     cgroups: Cgroups
     names: Names
 
@@ -69,8 +75,9 @@ class RealHost:
         there = self.names.task_dir(task.id).exists()
         return View(
             task=Seen(None) if there else Absent(),
-            networks={each: self.sandboxes.look(task, progress, each) for each in every},
+            networks={each: self.sandboxes.look(task, progress, each) for each in task.sandboxes},
             containers=dict(zip(every, looks, strict=True)),
+            interface=self.interfaces.look(task, progress),
         )
 
     async def act(self, task: Task, progress: Progress, action: Action) -> Result:
@@ -79,6 +86,10 @@ class RealHost:
             return await self._act(task, progress, action)
         except (*_PASSES, DeadlineExceeded, ContainerdError, CNIError, OSError) as error:
             return _classified(action, error)
+        except InterfacesExhausted as error:
+            return Again(str(error))
+        except (InterfaceError, SecurityGroupError) as error:
+            return Never("ResourceInitializationError", str(error))
         except SpecError as error:
             return Never("CannotCreateContainerError", str(error))
         except VolumeError as error:
@@ -105,12 +116,16 @@ class RealHost:
                 await asyncio.to_thread(self._forget, task)
             case FindImage(name):
                 return Done(await self.images.find(task.container(name).image))
-            case AttachNetwork(name):
-                return Done(await self.sandboxes.attach(task, name))
-            case ServeMetadata(name):
-                await self.sandboxes.serve(task, name)
-            case DetachNetwork(name):
-                await self.sandboxes.detach(task, name)
+            case AcquireInterface():
+                return Done(await self.interfaces.acquire(task))
+            case ReleaseInterface():
+                await self.interfaces.release(task)
+            case AttachNetwork(sandbox):
+                return Done(await self.sandboxes.attach(task, sandbox, progress.interface))
+            case ServeMetadata(sandbox):
+                await self.sandboxes.serve(task, sandbox)
+            case DetachNetwork(sandbox):
+                await self.sandboxes.detach(task, sandbox)
             case Probe(name):
                 return await self._probe(task, name)
             case _:
@@ -125,11 +140,12 @@ class RealHost:
     ) -> None:
         match action:
             case CreateContainer(name):
-                facts = progress.containers[name]
-                if facts.image is None or facts.network is None:
+                image = progress.containers[name].image
+                network = progress.networks[task.sandbox(name)].attachment
+                if image is None or network is None:
                     raise SpecError("it has no image or no network yet")
                 await asyncio.to_thread(self._ensure_task, task)
-                await self.containers.create(task, name, facts.image, facts.network)
+                await self.containers.create(task, name, image, network)
             case StartContainer(name):
                 await self.containers.start(task, name)
             case Signal(name, number):
@@ -169,10 +185,8 @@ def _classified(action: Action, error: Exception) -> Result:
             return Never("CannotPullContainerError", why)
         case (AttachNetwork(), PortTaken()):
             return Never("CannotStartContainerError", why)
-        case (AttachNetwork(), CNIError(code=Code.TRY_AGAIN_LATER)):
+        case (AcquireInterface() | AttachNetwork(), _):
             return Never("ResourceInitializationError", why)
-        case (AttachNetwork(), _):
-            return Never("ContainerNetworkingError", why)
         case (CreateContainer() | StartContainer(), DeadlineExceeded()):
             return Never("DockerTimeoutError", why)
         case (CreateContainer(), OSError()):

@@ -24,7 +24,7 @@ from agent.host.containers import Containers, RuntimeSettings
 from agent.host.host import RealHost
 from agent.host.images import Images
 from agent.host.logrouter import LogRouter
-from agent.host.sandbox import NetworkSettings, Sandboxes
+from agent.host.networking import Networking, open_networking
 from agent.logs.protocol import SOCKET_NAME
 from agent.task.actions import Action, AttachNetwork, Done, FindImage, Result
 from agent.task.model import Attachment, Image, Progress, Task, first_progress
@@ -69,8 +69,8 @@ class World:
         match action, result:
             case FindImage(name), Done(Image() as image):
                 self.progress = self.progress.having(name, image=image)
-            case AttachNetwork(name), Done(Attachment() as network):
-                self.progress = self.progress.having(name, network=network)
+            case AttachNetwork(sandbox), Done(Attachment() as network):
+                self.progress = self.progress.having_network(sandbox, attachment=network)
             case _:
                 pass
         return result
@@ -104,7 +104,9 @@ class Door:
         self._open[key] = sock
 
     async def close(self, key: str) -> None:
-        self._open.pop(key).close()
+        served = self._open.pop(key, None)
+        if served is not None:
+            served.close()
 
     def close_all(self) -> None:
         for each in self._open.values():
@@ -125,12 +127,13 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
         )
         await client.namespaces.ensure(settings.containerd_namespace)
         router = await stack.enter_async_context(_router(settings))
-        sandboxes = await stack.enter_async_context(_sandboxes(settings))
+        networking = await stack.enter_async_context(_networking(settings))
         stack.callback(cgroups.remove_if_empty, settings.cgroup_parent)
         images = Images(client, settings.state_dir / "spool")
         runtime = RuntimeSettings("runc", create_timeout_s=10, start_timeout_s=10)
         containers = Containers(client, images, router, names, cgroups, runtime)
-        host = RealHost(client, containers, images, sandboxes, cgroups, names)
+        sandboxes, interfaces = networking.sandboxes, networking.interfaces
+        host = RealHost(client, containers, images, sandboxes, interfaces, cgroups, names)
         yield World(host, task_of(program))
     assert lasting_links(settings.veth_prefix) == []
     assert str(root) not in Path("/proc/self/mountinfo").read_text()
@@ -150,14 +153,12 @@ async def _router(settings: Settings) -> AsyncIterator[LogRouter]:
 
 
 @asynccontextmanager
-async def _sandboxes(settings: Settings) -> AsyncIterator[Sandboxes]:
-    network = NetworkSettings(settings.bridge, settings.bridge_subnet, settings.nft_table, None)
+async def _networking(settings: Settings) -> AsyncIterator[Networking]:
     door = Door()
-    sandboxes = Sandboxes(network, settings.names, door)
-    await sandboxes.open([])
-    try:
-        yield sandboxes
-    finally:
-        door.close_all()
-        await sandboxes.remove_network()
-        await sandboxes.close()
+    async with open_networking(settings, door, lambda: None) as networking:
+        await networking.open_firewall()
+        try:
+            yield networking
+        finally:
+            door.close_all()
+            await networking.remove()

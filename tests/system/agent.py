@@ -33,6 +33,7 @@ class Agent:
         self.root = root
         self.settings = {**private_settings(root), **settings}
         self.socket = Path(self.settings["HOSTLER_RUN_DIR"]) / "api.sock"
+        self._log = root / "agent.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,10 +46,17 @@ class Agent:
         """It serves."""
         address = self.root / "notify"
         address.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
+            self._log.open("ab") as log,
+        ):
             notify.bind(str(address))
-            self._process = spawn_agent(self.settings, address)
+            self._process = spawn_agent(self.settings, address, log)
             until_ready(self._process, notify)
+
+    def said(self) -> str:
+        """Its log so far, of all its runs: warnings and errors."""
+        return self._log.read_text()
 
     def stop(self) -> int:
         """It has ended after SIGTERM; gives its exit code."""
@@ -86,6 +94,11 @@ class Agent:
 
     def end_all(self) -> None:
         """Every task is closed and the agent has ended. It is started for that if need be."""
+        self.end_tasks()
+        self.stop()
+
+    def end_tasks(self) -> None:
+        """Every task is closed. The agent is started for that if need be."""
         if self._process is None or self._process.poll() is not None:
             self.start()
         client = Client(self.socket)
@@ -94,7 +107,6 @@ class Agent:
             client.call("StopTask", {"task": arn, "force": True})
         for arn in arns:
             until_closed(client, arn)
-        self.stop()
 
     def left_behind(self) -> list[str]:
         """What stays on the host of this agent's, apart from its directories.
@@ -111,7 +123,8 @@ class Agent:
         return [
             *(f"mount {each}" for each in self._mounts()),
             *(f"link {each}" for each in self._links()),
-            *(f"table {each}" for _, each in tables() if each == table),
+            *(f"table {each}" for _, each in tables() if each.startswith(table)),
+            *(f"rule {each}" for each in self._rules()),
             *(f"cgroup {each}" for each in self._cgroups()),
             *(f"process {each.pid} {' '.join(each.cmdline())}" for each in self._processes()),
         ]
@@ -140,6 +153,12 @@ class Agent:
         prefixes = (self.settings["HOSTLER_BRIDGE"], self.settings["HOSTLER_VETH_PREFIX"])
         return [name for _, name in socket.if_nameindex() if name.startswith(prefixes)]
 
+    def _rules(self) -> list[str]:
+        """What is said of its bridge or table in tables of others."""
+        listed = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True)
+        words = (self.settings["HOSTLER_BRIDGE"], self.settings["HOSTLER_NFT_TABLE"])
+        return [line for line in listed.stdout.splitlines() if any(each in line for each in words)]
+
     def _cgroups(self) -> list[Path]:
         name = self.settings["HOSTLER_CGROUP_PARENT"].removeprefix("/")
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
@@ -166,4 +185,5 @@ def running_agent(**settings: str) -> Iterator[Agent]:
         left = agent.left_behind()
         assert not left, "left behind:\n" + "\n".join(left)
     finally:
+        sys.stderr.write(agent.said())
         agent.remove()

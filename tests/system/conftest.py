@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cni import netns
-from cni.netns import NamespaceThread
+from cni.kernel import netns
+from cni.kernel.netns import NamespaceThread
 from tests.system import inventory
 from tests.system.containerd_daemon import DaemonPaths, private_containerd
 

@@ -143,7 +143,7 @@ def busybox_layer() -> bytes:
     return buffer.getvalue()
 
 
-async def busybox_image(client: Containerd) -> str:
+async def busybox_image(client: Containerd, command: tuple[str, ...] = ("/bin/sh",)) -> str:
     """Make and unpack the image ``IMAGE``; gives the committed snapshot's name (its chain id)."""
     tar = busybox_layer()
     chain = digest_of(tar)
@@ -151,7 +151,7 @@ async def busybox_image(client: Containerd) -> str:
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Cmd": ["/bin/sh"]},
+        "config": {"Cmd": list(command)},
         "rootfs": {"type": "layers", "diff_ids": [chain]},
     }
     config_blob = await put(client, json.dumps(config).encode(), _CONFIG_TYPE)

@@ -18,8 +18,9 @@ import psutil
 from agent import config
 from agent.host.cgroups import Cgroups
 from agent.task import names
-from agent.task.model import TaskId
+from agent.task.model import TASK_SANDBOX, TaskId
 from agent.task.names import Names
+from cni.spec import Attachment, host_ifname
 from tests.system.agent import Agent
 
 Json = dict[str, Any]
@@ -186,9 +187,9 @@ class Task:
     def leftovers(self) -> list[str]:
         """All that is on the host under this task's names."""
         of = names_of(self.agent)
-        mine = [each["name"] for each in self.shown()["containers"]]
+        mine = [*(each["name"] for each in self.shown()["containers"]), TASK_SANDBOX]
         keys = [names.container_id(self.id, each) for each in mine]
-        veths = [of.veth(self.id, each) for each in mine]
+        veths = [host_ifname(of.veth_prefix, Attachment(key, "eth0")) for key in keys]
         files = [of.task_dir(self.id), *(of.netns(self.id, each) for each in mine)]
         listings = {
             "record": ctr(self.agent, "containers", "list", "--quiet"),

@@ -26,6 +26,8 @@ from agent.oci.spec import build_spec
 from agent.oci.user import User, resolve_user
 from agent.task.definition import ContainerDefinition
 from agent.task.definition.linux_rules import CAPABILITIES
+from cni.kernel import netns
+from cni.kernel.netns import NamespaceThread
 
 BUSYBOX, INIT = Path("/usr/bin/busybox"), Path("/usr/bin/catatonit")
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1001::/home/web:/bin/sh\n"
@@ -127,7 +129,9 @@ def bundle(tmp_path: Path) -> Iterator[Bundle]:
     name = f"hostler-oci-{uuid.uuid4().hex[:12]}"
     path = tmp_path / name
     install_busybox(path / "rootfs")
-    subprocess.run(["ip", "netns", "add", name], check=True, timeout=10)
+    # Not by ip(8), which leaves a mount at its directory for good.
+    netns_path, threads = tmp_path / "netns", NamespaceThread()
+    threads.create(netns_path)
     made = Bundle(
         path,
         SpecInputs(
@@ -137,7 +141,7 @@ def bundle(tmp_path: Path) -> Iterator[Bundle]:
             host=host_facts(),
             rootfs=str(path / "rootfs"),
             hostname="box",
-            netns=f"/var/run/netns/{name}",
+            netns=str(netns_path),
             cgroup_path=f"/{name}/c",
         ),
     )
@@ -145,7 +149,8 @@ def bundle(tmp_path: Path) -> Iterator[Bundle]:
         yield made
     finally:
         made.runc("delete", "--force", name)
-        subprocess.run(["ip", "netns", "delete", name], check=True, timeout=10)
+        netns.remove(netns_path)
+        threads.stop()
         for left in (*CGROUPS.glob(f"*/{name}"), *CGROUPS.glob(name)):
             left.rmdir()
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from cni.nft import Protocol
+from cni.portmap.mappings import Protocol
 from tests.system.agent import ROOT, Agent, running_agent
 from tests.system.netlab import connected
 from tests.system.tasks import Task, eventually

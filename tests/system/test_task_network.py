@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from cni import netns
-from cni.netns import NamespaceThread
-from cni.nft import Protocol
+from cni.kernel import netns
+from cni.kernel.netns import NamespaceThread
+from cni.portmap.mappings import Protocol
 from tests.system.agent import Agent, running_agent
 from tests.system.netlab import connected, server
 from tests.system.tasks import SERVES, Json, Task, names_of, output, run, shell

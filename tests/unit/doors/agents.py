@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.config import Settings
 from agent.containerd.errors import Unavailable
-from agent.doors.admission import Capacity
+from agent.doors.admission import Capacity, NetworkRules
 from agent.doors.api import Api
 from agent.doors.extensions import Office
 from agent.doors.operations import Desk
@@ -21,6 +21,8 @@ from agent.doors.unix import UnixDoor
 from agent.engine.feed import Feed, Picture
 from agent.engine.fleet import Fleet
 from agent.engine.store import Store
+from agent.host import networks as host_networks
+from agent.host.checks import Alive, Finding
 from agent.host.images import Images, Listed, LoadError
 from agent.task.model import TaskId
 from agent.task.stopping import Rules
@@ -50,6 +52,30 @@ class FakeImages(Images):
         return tuple(self.loaded)
 
 
+class FakeDoctor:
+    """Finds one thing on a host, until it is mended; fails with ``error``."""
+
+    def __init__(self) -> None:
+        self.asked: list[Alive] = []
+        self.error: Exception | None = None
+        self._found = [Finding("orphans", "interface hv0 belongs to no task", "mend it")]
+
+    async def find(self, alive: Alive) -> list[Finding]:
+        self._ask(alive)
+        return list(self._found)
+
+    async def mend(self, alive: Alive) -> list[str]:
+        self._ask(alive)
+        removed = [f"removed {each.what.split(' belongs')[0]}" for each in self._found]
+        self._found.clear()
+        return removed
+
+    def _ask(self, alive: Alive) -> None:
+        self.asked.append(alive)
+        if self.error is not None:
+            raise self.error
+
+
 @dataclass
 class Agent:
     """All parts of an agent whose fleet may run or not."""
@@ -59,6 +85,7 @@ class Agent:
     images: FakeImages
     client: Client
     tcp: TcpDoor
+    doctor: FakeDoctor
 
     @property
     def url(self) -> str:
@@ -80,7 +107,11 @@ class Agent:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *, capacity: Capacity | None = None, hosts: FakeHosts | None = None
+    folder: Path,
+    *,
+    capacity: Capacity | None = None,
+    networks: NetworkRules | None = None,
+    hosts: FakeHosts | None = None,
 ) -> AsyncIterator[Agent]:
     """An agent that answers, and whose tasks do not move: its fleet isn't run."""
     settings = replace(Settings(), state_dir=folder / "state", run_dir=folder / "run")
@@ -90,23 +121,29 @@ async def serving(
     try:
         fleet = Fleet(hosts, store, feed, time.time, Rules())
         room = capacity or Capacity(memory_mib=4096, cpu_units=4096)
-        desk = Desk(settings, store, fleet, feed, time.time, room)
-        api = Api(desk, Office(settings.names, images))
+        desk = Desk(settings, store, fleet, feed, time.time, room, networks or NetworkRules())
+        described = host_networks.load(settings, folder / "leases")
+        doctor = FakeDoctor()
+        api = Api(desk, Office(settings.names, images, described, doctor))
         unix = UnixDoor(settings.api_socket)
         tcp = TcpDoor(("127.0.0.1", 0), {KEY.access_key_id: KEY}, time.time)
         async with api.serving(unix, tcp):
-            yield Agent(desk, hosts, images, Client(settings.api_socket), tcp)
+            yield Agent(desk, hosts, images, Client(settings.api_socket), tcp, doctor)
     finally:
         await store.close()
 
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, capacity: Capacity | None = None, hosts: FakeHosts | None = None
+    folder: Path,
+    *,
+    capacity: Capacity | None = None,
+    networks: NetworkRules | None = None,
+    hosts: FakeHosts | None = None,
 ) -> AsyncIterator[Agent]:
     """An agent whose tasks live and die."""
     async with (
-        serving(folder, capacity=capacity, hosts=hosts) as agent,
+        serving(folder, capacity=capacity, networks=networks, hosts=hosts) as agent,
         asyncio.TaskGroup() as group,
     ):
         run = group.create_task(agent.desk.fleet.run(3600.0))

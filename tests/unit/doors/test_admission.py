@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from agent.doors.admission import Capacity, lacking, static_ports
+from agent.doors.admission import Capacity, Taken, lacking, static_ports
 from agent.task.definition import TaskDefinition
 from tests.worlds import container
 
+AWSVPC = TaskDefinition(family="x", container_definitions=(container("c"),), network_mode="awsvpc")
 ROOM = Capacity(memory_mib=512, cpu_units=1024)
 
 
@@ -53,4 +54,23 @@ def test_static_ports_depend_on_the_network_mode(
     ],
 )
 def test_a_task_needs_its_size_or_that_of_its_containers(made: TaskDefinition, short: str) -> None:
-    assert lacking(made, ROOM, {("tcp", 80)}) == short
+    assert lacking(made, ROOM, Taken({("tcp", 80)})) == short
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "taken", "short"),
+    [(None, 99, ""), (2, 1, ""), (2, 2, "ENI"), (0, 0, "ENI")],
+)
+def test_a_task_in_awsvpc_mode_needs_an_interface(
+    interfaces: int | None, taken: int, short: str
+) -> None:
+    room = Capacity(memory_mib=512, cpu_units=1024, interfaces=interfaces)
+    assert lacking(AWSVPC, room, Taken(interfaces=taken)) == short
+    assert lacking(definition({}), room, Taken(interfaces=taken)) == ""
+
+
+def test_what_tasks_have_is_counted_by_their_definition() -> None:
+    everything = Taken()
+    for each in (AWSVPC, AWSVPC, definition({"portMappings": [{"hostPort": 80}]})):
+        everything.add(each)
+    assert everything == Taken({("tcp", 80)}, interfaces=2)

@@ -221,7 +221,7 @@ values = st.recursive(
         st.lists(each, max_size=3)
         | st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=5), each, max_size=4)
     ),
-    max_leaves=12,
+    max_leaves=6,
 )
 requests = st.dictionaries(st.sampled_from(FIELDS), values, max_size=6)
 valid_parts = st.fixed_dictionaries(
@@ -253,7 +253,7 @@ def test_no_request_at_all_is_answered_by_anything_but_the_protocol(tmp_path: Pa
         runner.run(agent.client.call("RunTask", taskDefinition="web"))
 
         @settings(
-            max_examples=400,
+            max_examples=250,
             deadline=None,
             suppress_health_check=[HealthCheck.function_scoped_fixture],
         )

@@ -33,10 +33,10 @@ async def ecs(agent: Agent, key: Key = KEY) -> AsyncIterator[Any]:
         client.close()
 
 
-def life_of_a_task(client: Any) -> dict[str, Any]:
+def life_of_a_task(client: Any, mode: str = "bridge", **asked: Any) -> dict[str, Any]:
     patience = {"Delay": 0.02, "MaxAttempts": 200}
-    client.register_task_definition(**web())
-    task = client.run_task(taskDefinition="web", count=1)["tasks"][0]["taskArn"]
+    client.register_task_definition(**web(networkMode=mode))
+    task = client.run_task(taskDefinition="web", count=1, **asked)["tasks"][0]["taskArn"]
     client.get_waiter("tasks_running").wait(tasks=[task], WaiterConfig=patience)
     running = client.get_paginator("list_tasks").paginate(PaginationConfig={"PageSize": 1})
     assert list(running.search("taskArns[]")) == [task]
@@ -50,6 +50,19 @@ async def test_boto3_runs_waits_for_and_stops_a_task(agent: Agent) -> None:
     async with ecs(agent) as client:
         shown = await asyncio.to_thread(life_of_a_task, client)
     assert (shown["stopCode"], shown["stoppedReason"]) == ("UserInitiated", "enough")
+
+
+async def test_boto3_runs_a_task_with_a_network_interface(agent: Agent) -> None:
+    asked = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "assignPublicIp": "DISABLED"}}
+    async with ecs(agent) as client:
+        shown = await asyncio.to_thread(
+            life_of_a_task, client, "awsvpc", networkConfiguration=asked
+        )
+    (attachment,) = shown["attachments"]
+    details = {each["name"]: each["value"] for each in attachment["details"]}
+    assert details["privateIPv4Address"] == "10.0.1.7"
+    (interface,) = shown["containers"][0]["networkInterfaces"]
+    assert interface["attachmentId"] == attachment["id"]
 
 
 async def test_boto3_raises_the_exceptions_of_ecs(agent: Agent) -> None:

@@ -1,4 +1,4 @@
-"""Hostler's own calls: watching a task, reading its logs, images."""
+"""Hostler's own calls: watching a task, reading its logs, images, networks, the doctor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
+from agent.host.checks import Alive
+from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
+from agent.task import names
 from agent.task.model import TaskId
+from cni.errors import CNIError, Code
 from tests.unit.doors.agents import Agent
 from tests.unit.doors.client import Refused
 from tests.unit.doors.test_operations_tasks import id_of, over, run, up
@@ -161,3 +165,74 @@ async def test_a_watch_ends_at_once_when_the_task_is_closed(agent: Agent) -> Non
     async with asyncio.timeout(5):
         answer = await agent.client.ours("WatchTask", task=id_of(made), since=1000, waitSeconds=60)
     assert answer["closed"]
+
+
+async def test_a_running_tasks_network_is_described_until_it_is_over(agent: Agent) -> None:
+    made = await run(agent)
+    await up(agent, made)
+    described = await agent.client.ours("DescribeNetworks")
+    (attachment,) = described["attachments"]
+    assert (attachment["taskArn"], attachment["containers"]) == (made["taskArn"], ["web"])
+    assert [each["mode"] for each in described["networks"]] == ["bridge", "awsvpc"]
+    await agent.client.call("StopTask", task=id_of(made))
+    await over(agent, made)
+    assert (await agent.client.ours("DescribeNetworks"))["attachments"] == []
+
+
+async def test_what_is_wrong_with_the_host_is_told_and_stays_so(agent: Agent) -> None:
+    for _ in range(2):
+        told = await agent.client.ours("Diagnose")
+        assert told == {
+            "findings": [
+                {
+                    "check": "orphans",
+                    "what": "interface hv0 belongs to no task",
+                    "cure": "mend it",
+                }
+            ],
+            "fixed": [],
+        }
+
+
+async def test_what_is_wrong_is_mended_when_asked(agent: Agent) -> None:
+    told = await agent.client.ours("Diagnose", fix=True)
+    assert told == {"findings": [], "fixed": ["removed interface hv0"]}
+
+
+async def test_only_what_is_left_of_tasks_that_are_not_over_counts_as_alive(agent: Agent) -> None:
+    first = await run(agent)
+    await up(agent, first)
+    await agent.client.call("StopTask", task=id_of(first))
+    await over(agent, first)
+    second = await run(agent, registered=True)
+    await agent.client.ours("Diagnose")
+    task_id = TaskId(id_of(second))
+    expected = Alive([task_id], [names.container_id(task_id, "web")])
+    assert agent.doctor.asked == [expected]
+    await agent.client.ours("Diagnose", fix=True)
+    assert agent.doctor.asked == [expected] * 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CNIError(Code.IO_FAILURE, "netlink", "is unwell"),
+        OSError("netlink: is unwell"),
+        InterfacesExhausted("netlink: is unwell"),
+        InterfaceError("netlink: is unwell"),
+    ],
+)
+async def test_a_host_that_cant_be_mended_is_the_agents_fault(
+    agent: Agent, error: Exception
+) -> None:
+    agent.doctor.error = error
+    with pytest.raises(Refused, match="netlink: is unwell") as caught:
+        await agent.client.ours("Diagnose", fix=True)
+    assert (caught.value.status, caught.value.code) == (500, "ServerException")
+
+
+async def test_whether_to_mend_is_yes_or_no(agent: Agent) -> None:
+    with pytest.raises(Refused) as caught:
+        await agent.client.ours("Diagnose", fix="maybe")
+    assert caught.value.code == "InvalidParameterException"
+    assert agent.doctor.asked == []

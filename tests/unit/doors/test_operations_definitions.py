@@ -100,8 +100,8 @@ async def test_every_problem_of_a_definition_is_named(agent: Agent) -> None:
 
 
 async def test_a_feature_that_would_be_ignored_is_refused(agent: Agent) -> None:
-    with pytest.raises(Refused, match="networkMode: awsvpc is not supported yet"):
-        await agent.client.call("RegisterTaskDefinition", **web(networkMode="awsvpc"))
+    with pytest.raises(Refused, match="pidMode: task is not supported yet"):
+        await agent.client.call("RegisterTaskDefinition", **web(pidMode="task"))
     assert not agent.desk.store.definitions
 
 

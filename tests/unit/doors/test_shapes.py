@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from agent.doors import shapes
 from agent.engine.feed import Picture
-from agent.task.model import Attachment, Intent, PortBinding, first_progress
+from agent.task import names
+from agent.task.model import Attachment, Intent, PortBinding, Progress, Task, first_progress
 from tests.unit.doors.client import check_shape, service
 from tests.worlds import CLUSTER, container, running, task
 
@@ -27,7 +29,9 @@ def test_bindings_show_single_ports_and_ranges() -> None:
         PortBinding("tcp", 80, 32768),
         PortBinding("udp", 5000, 6000, host_ip="127.0.0.1", count=3),
     )
-    progress = running(Intent(MADE)).having("web", network=Attachment("bridge", ports=ports))
+    progress = running(Intent(MADE)).having_network(
+        "web", attachment=Attachment("bridge", ports=ports)
+    )
     shown = shapes.task(Picture(Intent(MADE), progress), tags=False)
     check_shape({"tasks": [shown]}, service().operation_model("DescribeTasks"))
     assert shown["containers"][0]["networkBindings"] == [
@@ -61,3 +65,53 @@ def test_the_host_is_a_container_instance_of_its_cluster() -> None:
     assert shapes.container_instance_arn(CLUSTER) == (
         f"arn:aws:ecs:xx-test-1:111122223333:container-instance/lab/{'0' * 32}"
     )
+
+
+def shown_in_awsvpc(progress: Progress, made: Task) -> dict[str, Any]:
+    shown = shapes.task(Picture(Intent(made), progress), tags=False)
+    check_shape({"tasks": [shown]}, service().operation_model("DescribeTasks"))
+    return shown
+
+
+def test_the_interface_of_a_task_is_its_attachment() -> None:
+    ports = {"portMappings": [{"containerPort": 80}]}
+    made = task(container("web", **ports), container("db"), mode="awsvpc")
+    shown = shown_in_awsvpc(running(Intent(made)), made)
+    (attachment,) = shown["attachments"]
+    assert attachment["id"] == names.attachment_id(made.id)
+    assert (attachment["type"], attachment["status"]) == ("ElasticNetworkInterface", "ATTACHED")
+    assert attachment["details"] == [
+        {"name": "subnetId", "value": "subnet-1"},
+        {"name": "networkInterfaceId", "value": "eni-1"},
+        {"name": "macAddress", "value": "02:00:00:00:00:07"},
+        {"name": "privateDnsName", "value": "ip-10-0-1-7.lab.example"},
+        {"name": "privateIPv4Address", "value": "10.0.1.7"},
+    ]
+    for each in shown["containers"]:
+        assert each["networkBindings"] == []
+        assert each["networkInterfaces"] == [
+            {"attachmentId": attachment["id"], "privateIpv4Address": "10.0.1.7"}
+        ]
+
+
+def test_before_there_is_an_interface_only_what_was_asked_for_is_known() -> None:
+    made = replace(task(container("web"), mode="awsvpc"), subnets=("subnet-2",))
+    shown = shown_in_awsvpc(first_progress(made), made)
+    (attachment,) = shown["attachments"]
+    assert attachment["status"] == "PRECREATED"
+    assert attachment["details"] == [{"name": "subnetId", "value": "subnet-2"}]
+    assert shown["containers"][0]["networkInterfaces"] == []
+
+
+def test_an_ipv6_address_is_shown_too() -> None:
+    made = task(container("web"), mode="awsvpc")
+    network = Attachment("awsvpc", mac="02::2", ipv6="fd00::7", prefix6=64)
+    progress = running(Intent(made)).having_network("", attachment=network)
+    shown = shown_in_awsvpc(progress, made)
+    details = {each["name"]: each["value"] for each in shown["attachments"][0]["details"]}
+    assert details["ipv6Address"] == "fd00::7"
+    assert details["macAddress"] == "02::2", "a macvlan's is known when it is made"
+    assert "privateIPv4Address" not in details
+    (interface,) = shown["containers"][0]["networkInterfaces"]
+    assert interface["ipv6Address"] == "fd00::7"
+    assert "privateIpv4Address" not in interface

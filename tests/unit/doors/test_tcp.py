@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import pytest
@@ -82,20 +83,23 @@ async def test_errors_of_a_call_are_those_of_the_unix_socket(agent: Agent) -> No
     assert code(reply) == (400, "SerializationException")
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
-@pytest.mark.parametrize("path", ["/", "/images", "/nothing?a=b", "//", "/%2e%2e/"])
-@pytest.mark.parametrize("key", [None, STRANGER], ids=["unsigned", "stranger"])
+METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
+PATHS = ["/", "/images", "/nothing?a=b", "//", "/%2e%2e/"]
+
+
+@pytest.mark.parametrize("signed", [False, True])
 async def test_a_stranger_is_told_the_same_whatever_is_asked_for(
-    agent: Agent, method: str, path: str, key: Key | None
+    agent: Agent, signed: bool
 ) -> None:
     target = f"{ECS_PREFIX}ListTasks"
-    if key is None:
-        head = head_of(method, path, {"Host": "x", "X-Amz-Target": target}, 2)
-        expected = "MissingAuthenticationTokenException"
-    else:
-        head = signed_head(agent, target, b"{}", path=path, key=key, method=method)
-        expected = "UnrecognizedClientException"
-    assert code(await exchanged(agent, head, b"{}")) == (400, expected)
+    for method, path in product(METHODS, PATHS):
+        if signed:
+            head = signed_head(agent, target, b"{}", path=path, key=STRANGER, method=method)
+            expected = "UnrecognizedClientException"
+        else:
+            head = head_of(method, path, {"Host": "x", "X-Amz-Target": target}, 2)
+            expected = "MissingAuthenticationTokenException"
+        assert code(await exchanged(agent, head, b"{}")) == (400, expected), (method, path)
 
 
 async def test_a_strangers_body_is_not_waited_for(agent: Agent) -> None:

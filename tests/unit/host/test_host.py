@@ -13,10 +13,12 @@ from agent.containerd.errors import ContainerdError, DeadlineExceeded, NotFound,
 from agent.host.cgroups import CgroupError
 from agent.host.host import RealHost
 from agent.host.images import ImageMissing
+from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.logrouter import LogRouterError, LogRouterTimeout
 from agent.host.volumes import VolumeError
 from agent.oci.errors import SpecError
 from agent.task.actions import (
+    AcquireInterface,
     Action,
     Again,
     AttachNetwork,
@@ -36,7 +38,9 @@ from tests.unit.host import worlds
 from tests.worlds import ATTACHED, IMAGE, container
 
 TASK = worlds.task(container("web"))
-PROGRESS = first_progress(TASK).having("web", image=IMAGE, network=ATTACHED)
+PROGRESS = (
+    first_progress(TASK).having("web", image=IMAGE).having_network("web", attachment=ATTACHED)
+)
 FIND, ATTACH, DETACH = FindImage("web"), AttachNetwork("web"), DetachNetwork("web")
 CREATE, START, DELETE = CreateContainer("web"), StartContainer("web"), DeleteContainer("web")
 
@@ -56,7 +60,7 @@ class Refusing:
 
 def host(error: Exception, folder: Path) -> RealHost:
     part: Any = Refusing(error)
-    return RealHost(part, part, part, part, part, worlds.names_below(folder))
+    return RealHost(part, part, part, part, part, part, worlds.names_below(folder))
 
 
 @pytest.mark.parametrize(
@@ -117,9 +121,9 @@ async def test_what_brings_a_task_down_is_tried_for_ever(
         (
             ATTACH,
             CNIError(Code.IO_FAILURE, "veth: no"),
-            Never("ContainerNetworkingError", "veth: no"),
+            Never("ResourceInitializationError", "veth: no"),
         ),
-        (ATTACH, OSError("address in use"), Never("ContainerNetworkingError", "address in use")),
+        (ATTACH, OSError("address in use"), Never("ResourceInitializationError", "address in use")),
         (CREATE, CgroupError("no memory"), Never("CgroupError", "no memory")),
     ],
 )
@@ -153,7 +157,22 @@ async def test_a_container_that_cant_be_looked_at_is_unknown(tmp_path: Path) -> 
     network: Any = Looking(away.error)
     names = worlds.names_below(tmp_path)
     names.task_dir(TASK.id).mkdir(parents=True)
-    view = await RealHost(away, away, away, network, away, names).look(TASK, PROGRESS)
+    view = await RealHost(away, away, away, network, network, away, names).look(TASK, PROGRESS)
     assert view.containers == {"web": Unknown("containerd is away")}
     assert view.networks == {"web": Absent()}
     assert view.task == Seen(None)
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (InterfaceError("there are none"), Never("ResourceInitializationError", "there are none")),
+        (InterfacesExhausted("all are held"), Again("all are held")),
+    ],
+)
+async def test_why_there_is_no_interface_is_told(
+    tmp_path: Path, error: Exception, result: Again | Never
+) -> None:
+    made = worlds.task(container("web"), networkMode="awsvpc")
+    got = await host(error, tmp_path).act(made, first_progress(made), AcquireInterface())
+    assert got == result

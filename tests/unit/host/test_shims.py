@@ -44,7 +44,10 @@ def test_the_shim_of_a_container_is_ended(tmp_path: Path) -> None:
     assert shims.end_leftover("ns", address, {"c1", "c2"}) == []
 
 
-def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+def test_one_that_ignores_sigterm_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shims, "_GRACE_MS", 100)
     address = tmp_path / "c.sock"
     stubborn = "trap '' TERM; echo up; read x"
     with running(tmp_path, "ns", str(address), "c1", stubborn) as shim:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+import metadata.sampler
 from metadata.sampler import Sampler
 from metadata.source import CgroupFacts
 from tests.unit.metadata.facts import FULL, MOMENT, SECOND
@@ -90,8 +91,12 @@ async def test_containers_nobody_asks_about_are_forgotten(host: FileHost, sample
 
 
 async def test_a_kernel_that_does_not_answer_delays_nobody_for_long(
-    host: FileHost, sampler: Sampler, caplog: pytest.LogCaptureFixture
+    host: FileHost,
+    sampler: Sampler,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(metadata.sampler, "_SWEEP_TIMEOUT_S", 0.1)
     path = host.cgroups / "web" / "cpu.stat"
     path.unlink()
     os.mkfifo(path)  # opening it waits until somebody writes

@@ -1,0 +1,105 @@
+"""What may be wrong with this host's network, for ``hostler doctor``: each check only finds.
+
+Mending is apart: the agent takes away what its own tasks have left and puts its part of
+the firewall in order; everything else is for the operator, who is told how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+from agent.host.networking import Networking
+from agent.task.model import TaskId
+from cni.errors import CNIError
+from cni.firewall import coexistence, ruleset
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong: ``what`` it is and the ``cure``, in sentences."""
+
+    check: str
+    what: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """What is not over: tasks, and the ids of their sandboxes."""
+
+    tasks: Collection[TaskId]
+    sandboxes: Collection[str]
+
+
+Check = Callable[[Networking, Alive], AsyncIterator[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """Looks at this host's network."""
+
+    networking: Networking
+
+    async def find(self, alive: Alive) -> list[Finding]:
+        """Everything that any check finds, in their order; changes nothing.
+
+        Raises CNIError, OSError.
+        """
+        found: list[Finding] = []
+        for check in CHECKS:
+            found += [each async for each in check(self.networking, alive)]
+        return found
+
+    async def mend(self, alive: Alive) -> list[str]:
+        """What can be mended is; tells what was done.
+
+        Raises CNIError, OSError, InterfaceError, InterfacesExhausted.
+        """
+        removed = await self.networking.remove_orphans(alive.sandboxes, alive.tasks)
+        opened = await self.networking.open_firewall()
+        return [*(f"removed {each}" for each in removed), *opened]
+
+
+async def _orphans(networking: Networking, alive: Alive) -> AsyncIterator[Finding]:
+    for each in await networking.find_orphans(alive.sandboxes):
+        yield Finding("orphans", f"{each} belongs to no task", "run 'hostler doctor --fix'")
+
+
+async def _table(networking: Networking, alive: Alive) -> AsyncIterator[Finding]:
+    table = networking.settings.nft_table
+    if not await networking.thread.run(
+        lambda runtime: ruleset.is_current(table, runtime.context.firewall)
+    ):
+        what = f"nftables table inet {table} is missing or not of this version"
+        yield Finding("firewall", what, "run 'hostler doctor --fix'")
+
+
+async def _forwarding(networking: Networking, alive: Alive) -> AsyncIterator[Finding]:
+    table, bridges = networking.settings.nft_table, [networking.settings.bridge]
+    for each in await networking.thread.run(lambda _: coexistence.blocked_by(table, bridges)):
+        yield Finding(
+            "forwarding",
+            f"{each}; packets of containers may be dropped there",
+            f"let it accept what enters or leaves {networking.settings.bridge}; "
+            "'hostler doctor --fix' does that for iptables and firewalld",
+        )
+
+
+async def _addresses(networking: Networking, alive: Alive) -> AsyncIterator[Finding]:
+    try:
+        await networking.thread.run(lambda runtime: runtime.status(networking.networks.bridge))
+    except CNIError as error:
+        yield Finding("addresses", f"no container can be attached: {error}", "see its cause")
+
+
+async def _interfaces(networking: Networking, alive: Alive) -> AsyncIterator[Finding]:
+    provider = networking.interfaces.provider
+    held = sum(map(provider.held, alive.tasks))
+    if provider.limit and held >= provider.limit:
+        what = f"all {provider.limit} network interfaces for tasks are held"
+        yield Finding("interfaces", what, "stop tasks, or give this host more of them")
+
+
+CHECKS: Final[tuple[Check, ...]] = (_orphans, _table, _forwarding, _addresses, _interfaces)

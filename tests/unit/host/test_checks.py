@@ -1,0 +1,142 @@
+"""What the doctor finds wrong with a network, and what is done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from agent.config import Settings
+from agent.host.checks import Alive, Doctor
+from agent.host.orphans import Orphan
+from agent.task.model import TaskId
+from cni.errors import CNIError, Code
+from cni.firewall import coexistence, ruleset
+
+ALIVE = Alive([TaskId("task-one"), TaskId("task-two")], ["s1", "s2"])
+
+
+class Sick:
+    """A network side of which anything can be wrong; ``told`` is what it was asked to do."""
+
+    settings = Settings()
+    networks = SimpleNamespace(bridge="the bridge")
+
+    def __init__(self) -> None:
+        self.orphans: list[Orphan] = []
+        self.table = True
+        self.blocked: tuple[str, ...] = ()
+        self.unwell: CNIError | None = None
+        self.limit: int | None = 0
+        self.held_by: set[str] = set()
+        self.told: list[tuple[Any, ...]] = []
+
+    @property
+    def thread(self) -> Any:
+        return self
+
+    async def run(self, work: Callable[[Any], Any]) -> Any:
+        return work(self)
+
+    @property
+    def context(self) -> Any:
+        return SimpleNamespace(firewall="firewall")
+
+    def status(self, network: object) -> None:
+        assert network == "the bridge"
+        if self.unwell:
+            raise self.unwell
+
+    @property
+    def interfaces(self) -> Any:
+        return SimpleNamespace(provider=self)
+
+    def held(self, task_id: TaskId) -> bool:
+        return task_id in self.held_by
+
+    async def find_orphans(self, alive: Collection[str]) -> list[Orphan]:
+        assert alive == ALIVE.sandboxes
+        return self.orphans
+
+    async def remove_orphans(self, alive: Collection[str], tasks: Collection[TaskId]) -> list[str]:
+        self.told.append(("remove", alive, tasks))
+        removed, self.orphans = self.orphans, []
+        return list(map(str, removed))
+
+    async def open_firewall(self) -> tuple[str, ...]:
+        self.told.append(("open firewall",))
+        opened = tuple(f"opened {each}" for each in self.blocked)
+        self.table, self.blocked = True, ()
+        return opened
+
+
+@pytest.fixture
+def sick(monkeypatch: pytest.MonkeyPatch) -> Sick:
+    made = Sick()
+
+    def is_current(table: str, firewall: object) -> bool:
+        assert (table, firewall) == ("hostler", "firewall")
+        return made.table
+
+    def blocked_by(table: str, bridges: Collection[str]) -> tuple[str, ...]:
+        assert (table, bridges) == ("hostler", ["hostler0"])
+        return made.blocked
+
+    monkeypatch.setattr(ruleset, "is_current", is_current)
+    monkeypatch.setattr(coexistence, "blocked_by", blocked_by)
+    return made
+
+
+async def found(sick: Sick) -> list[tuple[str, str]]:
+    findings = await Doctor(cast(Any, sick)).find(ALIVE)
+    assert all(each.cure for each in findings)
+    assert sick.told == [], "looking changes nothing"
+    return [(each.check, each.what) for each in findings]
+
+
+async def test_on_a_sound_host_nothing_is_found(sick: Sick) -> None:
+    assert await found(sick) == []
+
+
+async def test_everything_is_found_at_once_in_order(sick: Sick) -> None:
+    sick.orphans = [Orphan("interface", "hv1"), Orphan("lease", "10.213.0.9 of hostler0")]
+    sick.table = False
+    sick.blocked = ("iptables: the chain FORWARD",)
+    sick.unwell = CNIError(Code.PLUGIN_NOT_AVAILABLE, "no address is left")
+    sick.limit, sick.held_by = 1, {"task-one"}
+    assert await found(sick) == [
+        ("orphans", "interface hv1 belongs to no task"),
+        ("orphans", "lease 10.213.0.9 of hostler0 belongs to no task"),
+        ("firewall", "nftables table inet hostler is missing or not of this version"),
+        ("forwarding", "iptables: the chain FORWARD; packets of containers may be dropped there"),
+        ("addresses", "no container can be attached: no address is left"),
+        ("interfaces", "all 1 network interfaces for tasks are held"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "held", "wrong"),
+    [
+        (None, {"task-one", "task-two"}, False),
+        (0, set(), False),
+        (2, {"task-one"}, False),
+        (2, {"task-one", "task-two"}, True),
+        (1, {"task-of-the-past"}, False),
+    ],
+)
+async def test_interfaces_are_short_when_tasks_that_live_hold_all(
+    sick: Sick, limit: int | None, held: set[str], wrong: bool
+) -> None:
+    sick.limit, sick.held_by = limit, held
+    assert [check for check, _ in await found(sick)] == ["interfaces"] * wrong
+
+
+async def test_mending_removes_orphans_and_opens_the_firewall(sick: Sick) -> None:
+    sick.orphans = [Orphan("interface", "hv1")]
+    sick.table, sick.blocked = False, ("iptables",)
+    doctor = Doctor(cast(Any, sick))
+    assert await doctor.mend(ALIVE) == ["removed interface hv1", "opened iptables"]
+    assert sick.told == [("remove", ["s1", "s2"], ["task-one", "task-two"]), ("open firewall",)]
+    assert await doctor.find(ALIVE) == []

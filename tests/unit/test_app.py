@@ -1,0 +1,143 @@
+"""What the composition root makes of the host's networks: what RunTask may name, who is alive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agent import app
+from agent.config import Settings
+from agent.doors.admission import NetworkRules
+from agent.engine.bell import Bell
+from agent.task import names
+from agent.task.model import TASK_SANDBOX, TaskId
+from tests.fakes.store import MemoryStore
+from tests.worlds import container, task
+
+
+def networking(settings: Settings, limit: int | None = 0, subnets: Collection[str] = ()) -> Any:
+    """A network side with such a provider and the security groups web and db."""
+    provider = SimpleNamespace(limit=limit, subnets=subnets)
+    return SimpleNamespace(
+        settings=settings,
+        interfaces=SimpleNamespace(provider=provider),
+        groups=SimpleNamespace(names={"web", "db"}),
+    )
+
+
+@pytest.mark.parametrize("limit", [None, 0, 3])
+def test_the_capacity_has_as_many_interfaces_as_the_provider(limit: int | None) -> None:
+    capacity = app._capacity(networking(Settings(), limit))
+    assert capacity.interfaces == limit
+    assert capacity.memory_mib > 0
+    assert capacity.cpu_units >= 1024
+
+
+def test_tasks_may_name_the_providers_subnets_and_the_hosts_groups() -> None:
+    given = replace(Settings(), eni_provider="pool")
+    rules = app._rules(networking(given, subnets=["subnet-1"]))
+    assert rules == NetworkRules(["subnet-1"], {"web", "db"})
+
+
+def test_where_no_interface_is_in_a_subnet_any_may_be_named() -> None:
+    assert app._rules(networking(Settings())).known_subnets is None
+
+
+def test_security_groups_of_ec2_are_known_to_ec2_alone() -> None:
+    given = replace(Settings(), eni_provider="ec2")
+    rules = app._rules(networking(given, subnets=["subnet-1"]))
+    assert rules == NetworkRules(["subnet-1"], None)
+
+
+async def test_all_sandboxes_of_tasks_that_are_not_closed_are_alive() -> None:
+    bridge = task(container("web"), container("db"), task_id="1" * 32)
+    shared = task(container("web"), container("db"), task_id="2" * 32, mode="awsvpc")
+    over = task(container("web"), task_id="3" * 32)
+    store = MemoryStore(bridge, shared, over)
+    await store.save(over.id, replace(store.progress(over.id), closed_at=1.0))
+    assert list(app._alive(store)) == [
+        names.container_id(bridge.id, "web"),
+        names.container_id(bridge.id, "db"),
+        names.container_id(shared.id, TASK_SANDBOX),
+    ]
+
+
+async def test_each_change_of_the_hosts_links_rings_for_those_that_wait() -> None:
+    rung = asyncio.Semaphore(0)
+    fleet: Any = SimpleNamespace(ring_waiting=rung.release)
+    links = Bell()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        waiting = group.create_task(app._await_links(links, fleet))
+        for _ in range(3):
+            links.ring()
+            await rung.acquire()
+        waiting.cancel()
+
+
+async def test_executables_find_the_agents_own_thread_and_context(tmp_path: Path) -> None:
+    class Thread:
+        context = "the open sockets"
+
+        async def run(self, work: Callable[[object], bytes]) -> bytes:
+            return b"in the thread: " + work("a runtime")
+
+    host: Any = SimpleNamespace(settings=replace(Settings(), run_dir=tmp_path), thread=Thread())
+    server: Any = app._plugins(host)
+    async with server:
+        assert (tmp_path / "cni.sock").is_socket()
+    assert not (tmp_path / "cni.sock").exists()
+    assert await server._call(lambda: b"done") == b"in the thread: done"
+    with server._open_context() as context:
+        assert context == "the open sockets"
+
+
+class Host:
+    """A network side that counts what it is told, with what it finds left of tasks."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    async def __aenter__(self) -> Host:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.told.append(("closed",))
+
+    async def remove_orphans(self, alive: Collection[str], tasks: Collection[TaskId]) -> list[str]:
+        self.told.append(("remove orphans of", list(alive), list(tasks)))
+        return ["interface hv0"]
+
+    async def open_firewall(self) -> None:
+        self.told.append(("open firewall",))
+
+    async def remove(self) -> None:
+        self.told.append(("remove",))
+
+
+@pytest.mark.parametrize("over", [True, False])
+async def test_networks_are_cleaned_at_the_start_and_go_with_the_last_task(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, over: bool
+) -> None:
+    made, host = task(container("web")), Host()
+    store = MemoryStore(made)
+    emptied: list[str] = []
+    cgroups = SimpleNamespace(remove_if_empty=emptied.append)
+    monkeypatch.setattr(app, "open_networking", lambda *_: host)
+    monkeypatch.setattr(app, "Cgroups", lambda: cgroups)
+    unused: Any = None
+    async with app._networking(Settings(), store, unused, unused):
+        assert host.told == [
+            ("remove orphans of", [names.container_id(made.id, "web")], [made.id]),
+            ("open firewall",),
+        ]
+        assert "removed what a task that is gone had left: interface hv0" in caplog.text
+        if over:
+            await store.save(made.id, replace(store.progress(made.id), closed_at=1.0))
+    assert host.told[2:] == [("remove",)] * over + [("closed",)]
+    assert emptied == ["/hostler"] * over
