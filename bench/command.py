@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-NAMES = ("launch", "burst")
-ROUNDS = {"launch": 21, "burst": 3}
+NAMES = ("launch", "burst", "network")
+ROUNDS = {"launch": 21, "burst": 3, "network": 15}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ def parse(arguments: Sequence[str]) -> Options:
     """Reads the arguments; ends the program with a message when they are wrong."""
     parser = argparse.ArgumentParser(prog="bench", description="Measures Hostler beside its peers.")
     parser.add_argument("name", choices=NAMES, help="what to measure")
-    parser.add_argument("--rounds", type=_count, help="turns of each (launch 21, burst 3)")
+    parser.add_argument("--rounds", type=_count, help="turns (launch 21, burst 3, network 15)")
     parser.add_argument(
         "--idle", type=_seconds, default=20.0, help="seconds to watch an idle agent (20)"
     )

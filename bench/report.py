@@ -57,12 +57,12 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def spread(found: Summary) -> str:
+def spread(found: Summary, digits: int = 0) -> str:
     """A summary in milliseconds from one in seconds: median, quartiles and minimum."""
     least, p25, median, p75 = (
         each * 1000 for each in (found.least, found.p25, found.median, found.p75)
     )
-    return f"{median:.0f} ({p25:.0f}-{p75:.0f}, min {least:.0f})"
+    return f"{median:.{digits}f} ({p25:.{digits}f}-{p75:.{digits}f}, min {least:.{digits}f})"
 
 
 def conditions(rounds: int, versions: Mapping[str, str]) -> str:
