@@ -75,9 +75,17 @@ def test_batch_as_aws_prints_it_runs_to_its_end(agent: Agent) -> None:
     assert "total 500500" in ran.stdout
 
 
-@pytest.mark.parametrize(("name", "code"), [("sidecar", 0), ("web", 143)])
-def test_services_as_aws_prints_them_run_until_ctrl_c(agent: Agent, name: str, code: int) -> None:
-    process = following(agent.command("run", str(EXAMPLES / f"taskdefs/{name}.json")), " running")
+SHIPPED = "shipper  | "
+"""Printed once the sidecar's app is in its loop: before its trap is set it is deaf to SIGTERM."""
+
+
+@pytest.mark.parametrize(
+    ("name", "awaited", "code"), [("sidecar", SHIPPED, 0), ("web", " running", 143)]
+)
+def test_services_as_aws_prints_them_run_until_ctrl_c(
+    agent: Agent, name: str, awaited: str, code: int
+) -> None:
+    process = following(agent.command("run", str(EXAMPLES / f"taskdefs/{name}.json")), awaited)
     out = interrupt(process)
     assert process.returncode == code, out
     assert "UserInitiated: Task stopped by user" in out
@@ -223,7 +231,7 @@ def test_a_trial_runs_hello_and_leaves_nothing(short_path: Path) -> None:
 
 
 def test_ctrl_c_ends_a_trial_gracefully(short_path: Path) -> None:
-    process = following(trial(short_path, EXAMPLES / "taskdefs/sidecar.json"), " running")
+    process = following(trial(short_path, EXAMPLES / "taskdefs/sidecar.json"), SHIPPED)
     out = interrupt(process)
     assert process.returncode == 0, out
     assert list(short_path.iterdir()) == []

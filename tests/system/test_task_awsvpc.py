@@ -21,7 +21,7 @@ from tests.system.tasks import SERVES, Json, Task, needs, output, shell
 from tests.system.vpclab import GATEWAY, GATEWAY6, IMDS, IMDS6, Vpc
 
 LIMIT = 3
-NIC = f"n{os.getpid()}"
+NIC = f"v{os.getpid()}"
 PAGE = "Hello from Hostler\n"
 WEB = f"httpd -p 8080 -h /var/www; echo up; {SERVES}"
 

@@ -94,6 +94,14 @@ class Vpc:
             move = partial(subprocess.run, words, check=True, pass_fds=[there.fileno()])
             self.threads.call(self.gateway, move)
 
+    def unplug(self) -> None:
+        """Remove all NICs at once: the end of a namespace removes them in its own time."""
+        for link in json.loads(self.ip(self.gateway, "-j", "link", "show", "type", "veth")):
+            # One whose peer went with a namespace may be gone by now.
+            words = ("ip", "link", "delete", link["ifname"])
+            run = partial(subprocess.run, words, capture_output=True, check=False, timeout=10)
+            self.threads.call(self.gateway, run)
+
     def task(self, name: str, runtime: Mapping[str, Any] | None = None) -> Args:
         """A namespace for a task, and how a plugin is told of it."""
         path = self.root / "netns" / name
@@ -206,6 +214,7 @@ def vpc(root: Path) -> Iterator[Vpc]:
         for host in built.hosts:
             host.call(host.context.close)
             host.thread.shutdown()
+        built.unplug()
         threads.stop()
         for path in [*(root / "netns").glob("*"), *(each.path for each in built.hosts), gateway]:
             netns.remove(path)
