@@ -27,6 +27,7 @@ from cni.kernel.netlink import NetlinkSocket
 from cni.kernel.rtnetlink import Peer
 from cni.portmap.mappings import Protocol
 from cni.spec import Args, Result, host_ifname
+from tests.system.scratchhosts import scratch_hosts
 from tests.system.talking import exchanged
 
 T = TypeVar("T")
@@ -167,22 +168,12 @@ def _kind(protocol: Protocol) -> socket.SocketKind:
 @contextlib.contextmanager
 def lab(root: Path) -> Iterator[Lab]:
     """Build the lab below a temporary directory and take all of it down again."""
-    threads = netns.NamespaceThread()
-    host, outside = root / "host", root / "outside"
-    threads.create(host)
-    threads.create(outside)
-    host_thread = ThreadPoolExecutor(1, "host", initializer=netns.enter, initargs=(host,))
-    built = Lab(root, threads, host_thread, outside, host)
-    try:
+    with scratch_hosts(root) as made:
+        built = Lab(root, made.threads, made.host_thread, made.outside, made.host)
         _join(built)
         built.context = built.on_host(open_context, root / "state")
         yield built
         built.on_host(built.context.close)
-    finally:
-        host_thread.shutdown()
-        threads.stop()
-        for path in [*(root / "netns").glob("*"), host, outside]:
-            netns.remove(path)
 
 
 def _join(built: Lab) -> None:

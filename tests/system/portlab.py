@@ -26,6 +26,7 @@ from cni.portmap.mappings import PortMapping, Protocol
 from cni.portmap.plugin import PortmapConfig
 from cni.portmap.ports import PublishedPort
 from cni.spec import IP, Args, Interface, Result
+from tests.system.scratchhosts import scratch_hosts
 from tests.system.talking import exchanged
 
 T = TypeVar("T")
@@ -183,13 +184,8 @@ def seen(peer: Any) -> Address:
 @contextlib.contextmanager
 def lab(root: Path) -> Iterator[Lab]:
     """Build the lab below a temporary directory and take all of it down again."""
-    threads = netns.NamespaceThread()
-    host, outside = root / "host", root / "outside"
-    threads.create(host)
-    threads.create(outside)
-    host_thread = ThreadPoolExecutor(1, "host", initializer=netns.enter, initargs=(host,))
-    built = Lab(root, threads, host_thread)
-    try:
+    with scratch_hosts(root) as made:
+        built = Lab(root, made.threads, made.host_thread)
         _build(built)
         built.context = built.on_host(open_context, root / "state")
         firewall = built.context.firewall
@@ -197,11 +193,6 @@ def lab(root: Path) -> Iterator[Lab]:
         built.on_host(networks.enlist, firewall, TABLE, NETWORK)
         yield built
         built.on_host(built.context.close)
-    finally:
-        host_thread.shutdown()
-        threads.stop()
-        for path in [*(root / "netns").glob("*"), host, outside]:
-            netns.remove(path)
 
 
 def _build(built: Lab) -> None:
