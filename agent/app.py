@@ -47,8 +47,10 @@ from agent.host.networking import Networking, open_networking
 from agent.notify import notify
 from agent.task import names
 from agent.task.stopping import Rules
-from metadata.listener import Listeners
-from metadata.sampler import Sampler
+from metadata.endpoint import Endpoint
+from metadata.front.limits import Rate
+from metadata.source import InstanceFacts
+from metadata.stats.sampler import Sampler
 
 log = logging.getLogger(__name__)
 
@@ -102,14 +104,11 @@ async def _assembled(settings: Settings, stack: AsyncExitStack) -> Parts:
     feed, router = Feed(), LogRouter(settings.run_dir)
     await router.ensure_running()
     stack.push_async_callback(router.stop_if_idle)
-    cluster_arn = names.cluster_arn(settings.region, settings.account, settings.cluster)
-    listeners = await stack.enter_async_context(
-        _metadata(FeedSource(feed, settings.names, cluster_arn))
+    endpoint = await stack.enter_async_context(
+        _metadata(FeedSource(feed, settings.names, _instance(settings)), settings)
     )
     links = Bell()
-    networking = await stack.enter_async_context(
-        _networking(settings, store, listeners, links.ring)
-    )
+    networking = await stack.enter_async_context(_networking(settings, store, endpoint, links.ring))
     images = Images(client, settings.state_dir / "spool")
     host = _host(settings, client, images, router, networking)
     rules = Rules(settings.stop_timeout_s, settings.eni_timeout_s)
@@ -189,21 +188,31 @@ def _host_socket(settings: Settings) -> Path:
 
 
 @asynccontextmanager
-async def _metadata(source: FeedSource) -> AsyncIterator[Listeners]:
+async def _metadata(source: FeedSource, settings: Settings) -> AsyncIterator[Endpoint]:
     sampler = Sampler()
-    listeners = Listeners(source, sampler)
+    endpoint = Endpoint(source, sampler, Rate(*settings.metadata_rate))
     try:
-        yield listeners
+        yield endpoint
     finally:
-        await listeners.close_all()
+        await endpoint.close_all()
         sampler.close()
+
+
+def _instance(settings: Settings) -> InstanceFacts:
+    cluster_arn = names.cluster_arn(settings.region, settings.account, settings.cluster)
+    return InstanceFacts(
+        cluster=cluster_arn,
+        arn=names.container_instance_arn(cluster_arn),
+        version=VERSION,
+        tags=settings.instance_tags,
+    )
 
 
 @asynccontextmanager
 async def _networking(
-    settings: Settings, store: Store, listeners: Listeners, ring: Callable[[], None]
+    settings: Settings, store: Store, endpoint: Endpoint, ring: Callable[[], None]
 ) -> AsyncIterator[Networking]:
-    async with open_networking(settings, listeners, ring) as networking:
+    async with open_networking(settings, endpoint, ring) as networking:
         for orphan in await networking.remove_orphans(list(_alive(store)), store.open_tasks):
             log.warning("removed what a task that is gone had left: %s", orphan)
         await networking.open_firewall()

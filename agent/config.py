@@ -8,7 +8,7 @@ Every name on the host can be set, so that two agents with different settings ne
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,16 @@ class Settings:
     ec2_instance_id: str = ""
     ec2_subnets: tuple[str, ...] = ()
     ec2_security_groups: tuple[str, ...] = ()
+    metadata_rate: tuple[float, int] = (40.0, 60)
+    instance_tags: Mapping[str, str] = field(default_factory=dict)
+    availability_zone: str = ""
+    metrics_disabled: bool = False
+    metrics_interval_s: float = 10.0
+    metadata_files: bool = False
+    introspection_listen: tuple[str, int] | None = ("127.0.0.1", 51678)
+    task_roles: Path = Path("/etc/hostler/roles")
+    audit_log: Path = Path("/var/log/hostler/audit.log")
+    audit_log_disabled: bool = False
 
     @property
     def names(self) -> Names:
@@ -121,12 +131,12 @@ def load(
 
 def _parsed(found: Mapping[str, tuple[str, str]]) -> Settings:
     fields_set: dict[str, Any] = {}
-    for name, (field, parse) in _SETTINGS.items():
+    for name, (known_as, parse) in _SETTINGS.items():
         if name not in found:
             continue
         text, where = found[name]
         try:
-            fields_set[field] = parse(text)
+            fields_set[known_as] = parse(text)
         except ValueError as error:
             raise ConfigError(f"{name}={text} ({where}): {error}") from error
     return Settings(**fields_set)
@@ -265,6 +275,19 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     ),
     "HOSTLER_EC2_SUBNETS": ("ec2_subnets", values.ids("subnet")),
     "HOSTLER_EC2_SECURITY_GROUPS": ("ec2_security_groups", values.ids("sg")),
+    "ECS_TASK_METADATA_RPS_LIMIT": ("metadata_rate", values.rate(40.0, 60)),
+    "ECS_CONTAINER_INSTANCE_TAGS": ("instance_tags", values.mapping),
+    "HOSTLER_AVAILABILITY_ZONE": (
+        "availability_zone",
+        values.matching(r"[a-z0-9-]+", "a zone such as eu-west-1a"),
+    ),
+    "ECS_DISABLE_METRICS": ("metrics_disabled", values.boolean),
+    "ECS_POLLING_METRICS_WAIT_DURATION": ("metrics_interval_s", values.between(5.0, 20.0)),
+    "ECS_ENABLE_CONTAINER_METADATA": ("metadata_files", values.boolean),
+    "HOSTLER_INTROSPECTION_LISTEN": ("introspection_listen", values.listen),
+    "HOSTLER_TASK_ROLES": ("task_roles", values.absolute),
+    "ECS_AUDIT_LOGFILE": ("audit_log", values.absolute),
+    "ECS_AUDIT_LOGFILE_DISABLED": ("audit_log_disabled", values.boolean),
 }
 
-assert {field for field, _ in _SETTINGS.values()} == {each.name for each in fields(Settings)}
+assert {known_as for known_as, _ in _SETTINGS.values()} == {each.name for each in fields(Settings)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 
@@ -18,6 +19,7 @@ from metadata.source import (
     CgroupFacts,
     ContainerFacts,
     HealthFacts,
+    InstanceFacts,
     Instant,
     InterfaceFacts,
     LimitsFacts,
@@ -37,31 +39,34 @@ class FeedSource:
 
     feed: Feed
     of: Names
-    cluster: str
+    instance: InstanceFacts
     _kept: dict[TaskId, tuple[Picture, TaskFacts]] = field(default_factory=dict)
 
-    def task(self, owner: Owner, endpoint_id: str) -> TaskFacts | None:
-        """The owner's task with a container of this endpoint id.
+    def tasks(self) -> Iterator[TaskFacts]:
+        """All tasks that are not forgotten yet, the oldest first."""
+        return map(self._facts, self.feed)
 
-        The tasks that use the host's network share an owner.
-        """
+    def owned(self, owner: Owner) -> Iterator[TaskFacts]:
+        """The owner's; the tasks that use the host's network share an owner."""
         if owner == HOST_OWNER:
-            shared = (each for each in self.feed if _shares_host(each))
-            found = next((each for each in shared if _has(each, endpoint_id)), None)
-        else:
-            found = self.feed.pictures.get(TaskId(owner))
-        if found is None or not _has(found, endpoint_id):
-            return None
-        return self._facts(owner, found)
+            return map(self._facts, filter(_shares_host, self.feed))
+        found = self.feed.pictures.get(TaskId(owner))
+        return iter(() if found is None else (self._facts(found),))
 
-    def _facts(self, owner: Owner, picture: Picture) -> TaskFacts:
+    def task(self, owner: Owner, endpoint_id: str) -> TaskFacts | None:
+        """The owner's task with a container of this endpoint id."""
+        return next((each for each in self.owned(owner) if each.has(endpoint_id)), None)
+
+    def _facts(self, picture: Picture) -> TaskFacts:
         task_id = picture.intent.task.id
         kept = self._kept.get(task_id)
         if kept is not None and kept[0] is picture:
             return kept[1]
-        facts = self._task(owner, picture)
-        self._kept = {key: each for key, each in self._kept.items() if key in self.feed.pictures}
+        facts = self._task(HOST_OWNER if _shares_host(picture) else Owner(task_id), picture)
         self._kept[task_id] = (picture, facts)
+        if len(self._kept) > len(self.feed.pictures):
+            shown = self.feed.pictures
+            self._kept = {key: each for key, each in self._kept.items() if key in shown}
         return facts
 
     def _task(self, owner: Owner, picture: Picture) -> TaskFacts:
@@ -73,7 +78,7 @@ class FeedSource:
         return TaskFacts(
             owner=owner,
             arn=task.arn,
-            cluster=self.cluster,
+            cluster=self.instance.cluster,
             family=definition.family,
             revision=str(task.revision),
             known_status=status.task_known(progress),
@@ -89,6 +94,8 @@ class FeedSource:
             execution_stopped_at=_instant(progress.execution_stopped_at),
             launch_type="EXTERNAL",
             group=task.group,
+            network_mode=definition.network_mode,
+            tags={each["key"]: each["value"] for each in task.tags},
         )
 
     def _container(self, picture: Picture, name: str, facts: ContainerProgress) -> ContainerFacts:
@@ -137,10 +144,6 @@ class FeedSource:
 
 def _shares_host(picture: Picture) -> bool:
     return picture.intent.task.definition.network_mode == "host"
-
-
-def _has(picture: Picture, endpoint_id: str) -> bool:
-    return any(each.endpoint_id == endpoint_id for each in picture.intent.task.containers)
 
 
 def _ports(container: ContainerDefinition, network: Attachment | None) -> tuple[PortFacts, ...]:

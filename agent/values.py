@@ -6,8 +6,9 @@ Each function takes the text and raises ValueError that ends the sentence "NAME=
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import TypeVar
@@ -83,6 +84,36 @@ def at_least(lowest: float, otherwise: float, *, unset: float) -> Callable[[str]
         return seconds if seconds >= lowest else otherwise
 
     return parse
+
+
+def between(lowest: float, highest: float) -> Callable[[str], float]:
+    """A duration with the ECS agent's bounds: what is beyond one of them becomes that one."""
+
+    def parse(text: str) -> float:
+        return min(max(duration(text), lowest), highest)
+
+    return parse
+
+
+def rate(per_second: float, burst: int) -> Callable[[str], tuple[float, int]]:
+    """``RATE,BURST``, both whole numbers; these defaults where one of them is not positive."""
+
+    def parse(text: str) -> tuple[float, int]:
+        found = re.fullmatch(r"(-?[0-9]{1,9}),(-?[0-9]{1,9})", text.replace(" ", ""))
+        if found is None:
+            raise ValueError("must be requests per second and a burst, such as 40,60")
+        asked = float(found[1]), int(found[2])
+        return asked if min(asked) > 0 else (per_second, burst)
+
+    return parse
+
+
+def mapping(text: str) -> Mapping[str, str]:
+    """A JSON object of texts."""
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise ValueError('must be a JSON object of texts such as {"rack": "7"}')
+    return found
 
 
 def port_range(text: str) -> tuple[int, int]:

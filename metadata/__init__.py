@@ -1,8 +1,12 @@
-"""What a task may ask about itself: the metadata endpoint at 169.254.170.2, versions 3 and 4.
+"""What a task may ask about itself: the metadata endpoint at 169.254.170.2.
 
-`source` holds the facts and the one question asked of the agent; `shapes` and `render` turn facts
-into the JSON of the ECS task metadata endpoint; `cgroup`, `proc`, `sampler` and `stats` do the
-same for usage figures; `app` answers requests; `listener` serves sockets.
+`source` holds the facts and the few questions asked of the agent; `encoding` the JSON that all
+share. `endpoint` puts together what is behind every socket:
+
+    front/       sockets, doors (one for each owner), the rate limit, what a room is
+    versions     the room of versions 3 and 4: `routes` says what each path shows
+    task/        facts as task and container objects
+    stats/       usage figures: read, sampled, shown
 
 Nothing here knows the agent, opens a socket inside a namespace, or changes anything: the agent
 hands over listening sockets and a read-only picture of its tasks, in `agent.app`.

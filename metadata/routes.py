@@ -1,18 +1,19 @@
 """The table of routes: what each shows and which status code its failures have.
 
 Codes are those of the ECS task metadata endpoint and differ on purpose: version 3 answers an
-unknown id with 500, its stats with 400, version 4 with 404. `app` does the HTTP.
+unknown id with 500, its stats with 400, version 4 with 404. `versions` answers by it.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from metadata import render, stats
-from metadata.render import NotYetKnown
-from metadata.sampler import Sampler
-from metadata.shapes import Json
+from metadata.encoding import Json
 from metadata.source import ContainerFacts, TaskFacts
-from metadata.stats import Samples
+from metadata.stats import render as stats
+from metadata.stats.render import Samples
+from metadata.stats.sampler import Sampler
+from metadata.task import render
+from metadata.task.render import NotYetKnown
 
 _ShowStats = Callable[[ContainerFacts, Samples], Json]
 _Measure = Callable[[Sampler, TaskFacts, ContainerFacts], Awaitable[Json]]

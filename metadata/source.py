@@ -1,11 +1,11 @@
-"""The facts the metadata endpoint works from, and the one question it asks.
+"""The facts the metadata endpoint works from, and the few questions it asks.
 
 The agent answers from a picture it keeps in memory; nothing here does I/O. Facts are values: when
 anything about a task changes the agent hands out a new `TaskFacts`, and until then the same
 object, because answers are encoded once per object.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NewType, Protocol
 
@@ -91,13 +91,26 @@ class CgroupFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RoleFacts:
+    """A role whose credentials are the task's to ask for, under the unguessable `id`.
+
+    `token` must be shown as well if it is not empty: in host mode, where anybody may come.
+    """
+
+    id: str
+    arn: str
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerFacts:
     """One container. Statuses are the agent's internal words (`CREATED`, `RUNNING`, ...).
 
     `docker_id` is empty until the container exists; `endpoint_id` is empty for containers which
     nobody may ask about (pause). `networks` is None while the network isn't known, `health` None
     without a health check, `restart_count` None without a restart policy, `cgroup` None when
-    there is nothing to measure: not running, or metrics turned off.
+    there is nothing to measure: not running, or metrics turned off. `associations` are contents by
+    type and name.
     """
 
     name: str
@@ -125,13 +138,15 @@ class ContainerFacts:
     started_at: Instant | None = None
     finished_at: Instant | None = None
     cgroup: CgroupFacts | None = None
+    associations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:
     """One task. Empty strings and None are facts that don't apply; `limits` None is no task size.
 
-    `containers` are those the agent has begun to work on, pause containers included.
+    `containers` are those the agent has begun to work on, pause containers included. `role` is
+    that of the task, None without one or when it has stopped; `execution_role` the agent's own.
     """
 
     owner: Owner
@@ -153,6 +168,14 @@ class TaskFacts:
     service_name: str = ""
     group: str = ""
     fault_injection: bool = False
+    network_mode: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    role: RoleFacts | None = None
+    execution_role: RoleFacts | None = None
+
+    def has(self, endpoint_id: str) -> bool:
+        """Whether one of its containers, existing or not, has this endpoint id."""
+        return any(each.endpoint_id == endpoint_id != "" for each in self.containers)
 
     def container(self, endpoint_id: str) -> ContainerFacts | None:
         """The container with this endpoint id, from the moment it exists in the runtime."""
@@ -162,8 +185,28 @@ class TaskFacts:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """This host as a container instance of ECS."""
+
+    cluster: str = ""
+    arn: str = ""
+    version: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
 class Source(Protocol):
     """The agent's picture of its tasks. Called for each request: it must answer from memory."""
+
+    @property
+    def instance(self) -> InstanceFacts:
+        """What doesn't change while the agent runs."""
+
+    def tasks(self) -> Iterable[TaskFacts]:
+        """All tasks until clean-up, the oldest first."""
+
+    def owned(self, owner: Owner) -> Iterable[TaskFacts]:
+        """The owner's tasks until clean-up: one, or all in host mode."""
 
     def task(self, owner: Owner, endpoint_id: str) -> TaskFacts | None:
         """The task among the owner's that has a container with this endpoint id, until clean-up.

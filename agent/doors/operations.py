@@ -216,7 +216,7 @@ def _admitted(desk: Desk, asked: requests.RunTask) -> tuple[list[Task], list[Bod
         admission.check_network(asked, made, desk.networks)
         short = admission.lacking(definition, desk.capacity, taken)
         if short:
-            arn = shapes.container_instance_arn(desk.cluster_arn)
+            arn = names.container_instance_arn(desk.cluster_arn)
             failures.append({"arn": arn, "reason": f"RESOURCE:{short}"})
         else:
             tasks.append(made)
@@ -260,7 +260,7 @@ def _task_tags(asked: requests.RunTask, registered: Registered) -> tuple[dict[st
 
 def _matches(picture: Picture, asked: requests.ListTasks) -> bool:
     task = picture.intent.task
-    host = shapes.container_instance_arn(task.cluster_arn)
+    host = names.container_instance_arn(task.cluster_arn)
     return (
         status.desired(picture.intent, picture.progress) == asked.desired_status
         and asked.family in (None, task.definition.family)

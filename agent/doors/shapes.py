@@ -43,7 +43,7 @@ def task(picture: Picture, *, tags: bool) -> dict[str, Any]:
             ],
             "connectivity": "CONNECTED",
             "connectivityAt": made.accepted_at,
-            "containerInstanceArn": container_instance_arn(made.cluster_arn),
+            "containerInstanceArn": names.container_instance_arn(made.cluster_arn),
             "cpu": None if definition.cpu is None else str(definition.cpu),
             "createdAt": made.accepted_at,
             "desiredStatus": status.desired(intent, progress),
@@ -109,12 +109,6 @@ def cluster(arn: str, running: int, pending: int) -> dict[str, Any]:
 def missing(arn: str) -> dict[str, str]:
     """What a Describe call says of something that isn't there."""
     return {"arn": arn, "reason": "MISSING"}
-
-
-def container_instance_arn(cluster_arn: str) -> str:
-    """ARN of this host, the cluster's only container instance."""
-    head, _, name = cluster_arn.partition(":cluster/")
-    return f"{head}:container-instance/{name}/{'0' * 32}"
 
 
 def _attachment(made: Task, progress: Progress) -> dict[str, Any]:

@@ -41,6 +41,12 @@ def cluster_arn(region: str, account: str, cluster: str) -> str:
     return f"arn:aws:ecs:{region}:{account}:cluster/{cluster}"
 
 
+def container_instance_arn(cluster_arn: str) -> str:
+    """ARN of this host, the cluster's only container instance."""
+    head, _, name = cluster_arn.partition(":cluster/")
+    return f"{head}:container-instance/{name}/{'0' * 32}"
+
+
 def task_arn(cluster_arn: str, task_id: TaskId) -> str:
     """ARN of a task, in the long form that names its cluster."""
     head, _, cluster = cluster_arn.partition(":cluster/")

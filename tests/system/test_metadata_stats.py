@@ -9,16 +9,16 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
-from metadata.listener import Listeners
-from metadata.sampler import Sampler
-from metadata.source import CgroupFacts, ContainerFacts, Owner, TaskFacts
+from metadata.endpoint import Endpoint
+from metadata.source import CgroupFacts, ContainerFacts, InstanceFacts, Owner, TaskFacts
+from metadata.stats.sampler import Sampler
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes cgroups: needs root")
 
@@ -52,7 +52,15 @@ class Contained:
     process: subprocess.Popen[str]
     now: int = 1_900_000_000 * SECOND
 
-    def task(self, owner: Owner, endpoint_id: str) -> TaskFacts | None:
+    instance: InstanceFacts = field(default_factory=InstanceFacts)
+
+    def tasks(self) -> list[TaskFacts]:
+        return [self.task(OWNER, "id-burn")]
+
+    def owned(self, owner: Owner) -> list[TaskFacts]:
+        return self.tasks()
+
+    def task(self, owner: Owner, endpoint_id: str) -> TaskFacts:
         return TaskFacts(
             owner=OWNER,
             arn="arn:one",
@@ -107,7 +115,7 @@ def contained() -> Iterator[Contained]:
 @pytest.fixture
 async def session(contained: Contained) -> AsyncIterator[ClientSession]:
     sampler = Sampler(clock_ns=lambda: contained.now)
-    listeners = Listeners(contained, sampler)
+    listeners = Endpoint(contained, sampler)
     sock = socket.create_server(("127.0.0.1", 0))
     base = f"http://127.0.0.1:{sock.getsockname()[1]}"
     await listeners.serve(sock, OWNER, "one")

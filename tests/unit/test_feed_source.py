@@ -23,10 +23,10 @@ from agent.task.model import (
 from agent.task.names import Names
 from agent.task.records import Health, HealthRecord
 from agent.task.view import View
-from metadata import render
 from metadata.source import (
     ContainerFacts,
     HealthFacts,
+    InstanceFacts,
     Instant,
     InterfaceFacts,
     LimitsFacts,
@@ -35,6 +35,7 @@ from metadata.source import (
     PortFacts,
     TaskFacts,
 )
+from metadata.task import render
 from tests.worlds import CLUSTER, IMAGE, IN_AWSVPC, UP, container, exited, running, task, view
 
 OF = Names(Path("/run/x"), Path("/var/x"), "/hostler", "hv")
@@ -45,7 +46,7 @@ def source(*pictures: Picture) -> FeedSource:
     feed = Feed()
     for each in pictures:
         feed.publish(each)
-    return FeedSource(feed, OF, CLUSTER)
+    return FeedSource(feed, OF, InstanceFacts(cluster=CLUSTER))
 
 
 def picture(
@@ -213,7 +214,7 @@ def test_tasks_on_the_hosts_network_are_told_apart_by_endpoint() -> None:
 
 def test_facts_are_the_same_object_until_the_picture_changes() -> None:
     feed = Feed()
-    asked = FeedSource(feed, OF, CLUSTER)
+    asked = FeedSource(feed, OF, InstanceFacts(cluster=CLUSTER))
     feed.publish(picture())
     first = asked.task(Owner(WEB.id), "endpoint-web")
     feed.publish(picture())
@@ -226,7 +227,7 @@ def test_facts_are_the_same_object_until_the_picture_changes() -> None:
 
 def test_a_forgotten_task_is_unknown_and_kept_nowhere() -> None:
     feed = Feed()
-    asked = FeedSource(feed, OF, CLUSTER)
+    asked = FeedSource(feed, OF, InstanceFacts(cluster=CLUSTER))
     other = task(container("db"), task_id="b" * 32)
     for each in (picture(), picture(other)):
         feed.publish(each)

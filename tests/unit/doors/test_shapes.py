@@ -62,7 +62,7 @@ def test_the_version_grows_with_every_step() -> None:
 
 
 def test_the_host_is_a_container_instance_of_its_cluster() -> None:
-    assert shapes.container_instance_arn(CLUSTER) == (
+    assert names.container_instance_arn(CLUSTER) == (
         f"arn:aws:ecs:xx-test-1:111122223333:container-instance/lab/{'0' * 32}"
     )
 

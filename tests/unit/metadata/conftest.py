@@ -9,12 +9,15 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
-from metadata.listener import Bounds, Listeners
-from metadata.sampler import Sampler
+from metadata.endpoint import Endpoint
+from metadata.front.limits import Rate
+from metadata.front.listener import Bounds
 from metadata.source import Owner, Source
+from metadata.stats.sampler import Sampler
 from tests.unit.metadata.facts import OWNER
 from tests.unit.metadata.kernel import NET_DEV, STAT, FileHost
 
+FAST = Rate(per_second=1e6, burst=1_000_000)
 Serve = Callable[..., Awaitable[ClientSession]]
 
 
@@ -58,7 +61,7 @@ async def serve() -> AsyncIterator[Serve]:
             if sampler is None:
                 sampler = Sampler()
                 stack.callback(sampler.close)
-            listeners = Listeners(source, sampler, bounds or Bounds())
+            listeners = Endpoint(source, sampler, FAST, bounds or Bounds())
             sock = listening()
             base = f"http://127.0.0.1:{sock.getsockname()[1]}"
             await listeners.serve(sock, owner, "one")

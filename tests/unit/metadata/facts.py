@@ -6,6 +6,7 @@ from metadata.source import (
     CgroupFacts,
     ContainerFacts,
     HealthFacts,
+    InstanceFacts,
     Instant,
     InterfaceFacts,
     LimitsFacts,
@@ -133,14 +134,24 @@ FULL_TASK = TaskFacts(
 )
 
 
+INSTANCE = InstanceFacts("lab", f"{ARN}:container-instance/lab/0", "0.1.0")
+
+
 @dataclass
 class Picture:
     """A source that answers whatever it is told, even to the wrong owner."""
 
-    tasks: list[TaskFacts] = field(default_factory=list)
+    every: list[TaskFacts] = field(default_factory=list)
+    instance: InstanceFacts = INSTANCE
+
+    def tasks(self) -> list[TaskFacts]:
+        return self.every
+
+    def owned(self, owner: Owner) -> list[TaskFacts]:
+        return self.every
 
     def task(self, owner: Owner, endpoint_id: str) -> TaskFacts | None:
-        for task in self.tasks:
+        for task in self.every:
             if any(each.endpoint_id == endpoint_id for each in task.containers):
                 return task
         return None

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from metadata import cgroup
-from metadata.cgroup import CpuUsage, Gone, Transfers
+from metadata.stats import cgroup
+from metadata.stats.cgroup import CpuUsage, Gone, Transfers
 
 MEMORY_STAT_V2 = """\
 anon 1000

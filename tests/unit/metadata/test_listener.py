@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from metadata.listener import Bounds, Listeners
-from metadata.sampler import Sampler
+from metadata.endpoint import Endpoint
+from metadata.front.listener import Bounds
 from metadata.source import Owner
+from metadata.stats.sampler import Sampler
 from tests.unit.metadata.conftest import Serve, listening
 from tests.unit.metadata.facts import FULL_TASK, OWNER, Picture
 
@@ -18,9 +19,9 @@ QUICK = Bounds(timeout_s=0.2, connections=3)
 
 
 @pytest.fixture
-async def listeners() -> AsyncIterator[Listeners]:
+async def listeners() -> AsyncIterator[Endpoint]:
     sampler = Sampler()
-    listeners = Listeners(Picture([FULL_TASK]), sampler)
+    listeners = Endpoint(Picture([FULL_TASK]), sampler)
     yield listeners
     await listeners.close_all()
     sampler.close()
@@ -118,7 +119,7 @@ async def test_a_broken_request_is_answered_400_and_not_logged(
     assert [each for each in caplog.records if each.levelno > logging.DEBUG] == []
 
 
-async def test_each_socket_shows_its_owners_task_until_it_is_closed(listeners: Listeners) -> None:
+async def test_each_socket_shows_its_owners_task_until_it_is_closed(listeners: Endpoint) -> None:
     socks = {key: listening() for key in ("own", "other")}
     ports = {key: sock.getsockname()[1] for key, sock in socks.items()}
     await listeners.serve(socks["own"], OWNER, "own")
@@ -136,7 +137,7 @@ async def test_each_socket_shows_its_owners_task_until_it_is_closed(listeners: L
     assert [sock.fileno() for sock in socks.values()] == [-1, -1]
 
 
-async def test_a_key_is_served_once_at_a_time(listeners: Listeners) -> None:
+async def test_a_key_is_served_once_at_a_time(listeners: Endpoint) -> None:
     await listeners.serve(listening(), OWNER, "one")
     with listening() as second:
         with pytest.raises(ValueError, match="one"):
@@ -147,7 +148,7 @@ async def test_a_key_is_served_once_at_a_time(listeners: Listeners) -> None:
         await listeners.close("one")
 
 
-async def test_closing_does_not_wait_for_idle_clients(listeners: Listeners) -> None:
+async def test_closing_does_not_wait_for_idle_clients(listeners: Endpoint) -> None:
     sock = listening()
     address = sock.getsockname()
     await listeners.serve(sock, OWNER, "one")
@@ -161,7 +162,7 @@ async def test_closing_does_not_wait_for_idle_clients(listeners: Listeners) -> N
 
 
 async def test_no_request_is_refused_while_a_duplicate_of_the_socket_is_kept(
-    listeners: Listeners,
+    listeners: Endpoint,
 ) -> None:
     sock = listening()
     with sock.dup() as kept:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from metadata import proc
-from metadata.proc import HostCpu, InterfaceCounters
+from metadata.stats import proc
+from metadata.stats.proc import HostCpu, InterfaceCounters
 from tests.unit.metadata.kernel import NET_DEV, STAT
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata import render
-from metadata.render import NotYetKnown
-from metadata.shapes import Json
+from metadata.encoding import Json
 from metadata.source import ContainerFacts, Instant, NetworkFacts, TaskFacts
+from metadata.task import render
+from metadata.task.render import NotYetKnown
 from tests.unit.metadata.facts import BARE, BARE_TASK, FULL, FULL_TASK, PAUSE, PULLED
 
 MOMENTS = st.none() | st.integers(0, 2**62).map(Instant)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from metadata import render
-from metadata.sampler import Sampler
 from metadata.source import CgroupFacts
+from metadata.stats.sampler import Sampler
+from metadata.task import render
 from tests.unit.metadata.conftest import Serve
 from tests.unit.metadata.facts import FULL, FULL_TASK, MOMENT, PAUSE, PULLED, SECOND, Picture
 from tests.unit.metadata.kernel import FileHost

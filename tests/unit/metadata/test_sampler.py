@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-import metadata.sampler
-from metadata.sampler import Sampler
+import metadata.stats.sampler
 from metadata.source import CgroupFacts
+from metadata.stats.sampler import Sampler
 from tests.unit.metadata.facts import FULL, MOMENT, SECOND
 from tests.unit.metadata.kernel import FileHost
 
@@ -96,7 +96,7 @@ async def test_a_kernel_that_does_not_answer_delays_nobody_for_long(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(metadata.sampler, "_SWEEP_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(metadata.stats.sampler, "_SWEEP_TIMEOUT_S", 0.1)
     path = host.cgroups / "web" / "cpu.stat"
     path.unlink()
     os.mkfifo(path)  # opening it waits until somebody writes

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata import shapes
-from metadata.shapes import Json
+from metadata import encoding
+from metadata.encoding import Json
 from metadata.source import (
     HealthFacts,
     Instant,
@@ -17,6 +17,7 @@ from metadata.source import (
     PortFacts,
     VolumeFacts,
 )
+from metadata.task import shapes
 from tests.unit.metadata.facts import AWSVPC, BRIDGE, at
 
 FIRST = int(datetime(1, 1, 1, tzinfo=UTC).timestamp()) * 10**9
@@ -34,13 +35,13 @@ LAST = (int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()) + 1) * 1
     ],
 )
 def test_time_has_its_trailing_zeros_trimmed(offset_ns: int, text: str) -> None:
-    assert shapes.time_text(at(offset_ns)) == text
+    assert encoding.time_text(at(offset_ns)) == text
 
 
 @given(st.integers(FIRST, LAST))
 def test_time_says_the_same_instant_to_the_nanosecond(instant: int) -> None:
-    whole, _, fraction = shapes.time_text(Instant(instant)).removesuffix("Z").partition(".")
-    seconds = (datetime.fromisoformat(whole + "+00:00") - shapes._EPOCH).total_seconds()
+    whole, _, fraction = encoding.time_text(Instant(instant)).removesuffix("Z").partition(".")
+    seconds = (datetime.fromisoformat(whole + "+00:00") - encoding._EPOCH).total_seconds()
     assert int(seconds) * 10**9 + int(fraction.ljust(9, "0")) == instant
     assert not fraction.endswith("0")
 
@@ -156,7 +157,7 @@ def test_networks_show_what_their_mode_and_version_have(
         (HealthFacts(), {}),
         (
             HealthFacts("HEALTHY", at()),
-            {"status": "HEALTHY", "statusSince": shapes.time_text(at())},
+            {"status": "HEALTHY", "statusSince": encoding.time_text(at())},
         ),
         (
             HealthFacts("UNHEALTHY", at(), 3, "no"),

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from metadata import stats
-from metadata.cgroup import CpuUsage, MemoryUsage, Transfers, Usage
-from metadata.proc import HostCpu, InterfaceCounters
-from metadata.stats import Sample, Samples
+from metadata.stats import render as stats
+from metadata.stats.cgroup import CpuUsage, MemoryUsage, Transfers, Usage
+from metadata.stats.proc import HostCpu, InterfaceCounters
+from metadata.stats.render import Sample, Samples
 from tests.unit.metadata.facts import FULL, SECOND, at
 
 FIRST = Sample(

@@ -1,4 +1,4 @@
-"""Serves metadata on sockets that somebody else opened, each for the owner it was opened for.
+"""Serves HTTP on sockets that somebody else opened, within bounds, each with a handler of its own.
 
 The agent opens a listening socket inside a task's network namespace; which socket a request comes
 in on is what decides whose metadata it may see. All are served from the caller's event loop; the
@@ -8,19 +8,18 @@ only tasks are those that aiohttp makes for its connections.
 import asyncio
 import logging
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from metadata.app import Door
-from metadata.sampler import Sampler
-from metadata.source import Owner, Source
-
 _BACKLOG = 128
 _CLOSE_TIMEOUT_S = 1.0  # longer than any answer takes
 
 log = logging.getLogger(__name__)
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,9 @@ class Bounds:
     connections: int = 64
     header_bytes: int = 8190
     headers: int = 64
+
+
+USUAL = Bounds()
 
 
 class _Misuse(logging.Filter):
@@ -70,26 +72,24 @@ class _Listener:
 class Listeners:
     """The sockets being served, by a key of the caller's choosing."""
 
-    def __init__(self, source: Source, sampler: Sampler, bounds: Bounds = Bounds()) -> None:
-        self._source = source
-        self._sampler = sampler
+    def __init__(self, bounds: Bounds = USUAL) -> None:
         self._bounds = bounds
         self._listeners: dict[str, _Listener] = {}
 
-    async def serve(self, sock: socket.socket, owner: Owner, key: str) -> None:
-        """Answers on the listening TCP socket, for this owner, until `close(key)`.
+    async def serve(self, sock: socket.socket, handler: Handler, key: str) -> None:
+        """Answers on the listening TCP socket until `close(key)`.
 
         Takes the socket over: it is closed with the listener; what is to outlive that must be a
         duplicate of it. Raises ValueError when the key is being served already, and then leaves
         the socket alone.
         """
         if key in self._listeners:
-            raise ValueError(f"metadata is served for {key} already; close it first")
+            raise ValueError(f"{key} is served already; close it first")
         # Accepted sockets inherit it; the kernel then ends connections that take no answer in.
         sock.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._bounds.timeout_s * 1000)
         )
-        connections = self._http(Door(owner, self._source, self._sampler))
+        connections = self._http(handler)
 
         def connection() -> asyncio.Protocol:
             full = len(connections.connections) >= self._bounds.connections
@@ -114,9 +114,9 @@ class Listeners:
         self._listeners.clear()
         await asyncio.gather(*(listener.close() for listener in listeners))
 
-    def _http(self, door: Door) -> web.Server:
+    def _http(self, handler: Handler) -> web.Server:
         return web.Server(
-            door.answer,
+            handler,
             access_log=None,
             logger=log,
             keepalive_timeout=self._bounds.timeout_s,

@@ -1,16 +1,12 @@
-"""The parts that container and task objects share, as JSON: times, ports, networks and so on.
+"""The parts that container and task objects share, as JSON: limits, networks, ports and so on.
 
 Pure. Which whole has which part is in `render`; the rules are those of the ECS task metadata
-endpoint, versions 3 and 4.
+endpoint.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
-
+from metadata.encoding import Json, optional_time, present
 from metadata.source import (
     HealthFacts,
-    Instant,
     InterfaceFacts,
     LimitsFacts,
     NetworkFacts,
@@ -18,28 +14,8 @@ from metadata.source import (
     VolumeFacts,
 )
 
-Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | None"
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS_PER_VCPU = 1024
 _LEAST_CONTAINER_CPU = 2  # the kernel's smallest cpu.shares
-
-
-def present(members: Mapping[str, Json]) -> dict[str, Json]:
-    """The members that have a value: None means that the key is left out."""
-    return {key: value for key, value in members.items() if value is not None}
-
-
-def time_text(instant: Instant) -> str:
-    """RFC 3339 in UTC, ending in `Z`, to the nanosecond, trailing zeros trimmed."""
-    seconds, nanoseconds = divmod(instant, 1_000_000_000)
-    whole = (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
-    return f"{whole}.{nanoseconds:09d}".rstrip("0").rstrip(".") + "Z"
-
-
-def optional_time(instant: Instant | None) -> str | None:
-    """As `time_text`, None for what hasn't happened."""
-    return None if instant is None else time_text(instant)
 
 
 def container_limits(limits: LimitsFacts) -> Json:

@@ -7,10 +7,10 @@ null, since consumers iterate over them. `sampler` makes the samples.
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
-from metadata.cgroup import CpuUsage, MemoryUsage, Transfers, Usage
-from metadata.proc import HostCpu, InterfaceCounters
-from metadata.shapes import Json, present, time_text
+from metadata.encoding import Json, present, time_text
 from metadata.source import ContainerFacts, Instant
+from metadata.stats.cgroup import CpuUsage, MemoryUsage, Transfers, Usage
+from metadata.stats.proc import HostCpu, InterfaceCounters
 
 _NEVER = "0001-01-01T00:00:00Z"
 _NOTHING_YET = CpuUsage(0, 0, 0, (), 0, 0, 0)

@@ -4,9 +4,9 @@ Pure: the same facts give the same object, keys in the same order. Whether a key
 of the contract with clients (ECS task metadata endpoint); a None member is a key left out.
 """
 
-from metadata import shapes
-from metadata.shapes import Json, optional_time
+from metadata.encoding import Json, optional_time, present
 from metadata.source import ContainerFacts, TaskFacts
+from metadata.task import shapes
 
 
 class NotYetKnown(Exception):
@@ -17,7 +17,7 @@ def container_v3(container: ContainerFacts) -> dict[str, Json]:
     """The container object of version 3. Raises NotYetKnown before its network is known."""
     _require_network(container)
     networks = [shapes.network_v3(network) for network in container.networks or ()]
-    return shapes.present(
+    return present(
         {
             **_identity(container),
             "Ports": [shapes.port_v3(port) for port in container.ports] or None,
@@ -40,7 +40,7 @@ def task_v3(task: TaskFacts) -> dict[str, Json]:
     Raises NotYetKnown while the network of one of them isn't known.
     """
     containers = [container_v3(each) for each in task.containers if each.docker_id]
-    return shapes.present(
+    return present(
         {
             **_task_identity(task),
             "Containers": containers or None,
@@ -52,7 +52,7 @@ def task_v3(task: TaskFacts) -> dict[str, Json]:
 def task_v4(task: TaskFacts) -> dict[str, Json]:
     """The task object of version 4, also with containers that are only pulled so far."""
     listed = [each for each in task.containers if each.docker_id or each.known_status == "PULLED"]
-    return shapes.present(
+    return present(
         {
             **_task_identity(task),
             **_task_life(task),
@@ -75,7 +75,7 @@ def _require_network(container: ContainerFacts) -> None:
 def _listed_v4(container: ContainerFacts) -> dict[str, Json]:
     """In a task's list a container without a known network is shown without `Networks`."""
     networks = [shapes.network_v4(network) for network in container.networks or ()]
-    return shapes.present(
+    return present(
         {
             **_identity(container),
             "Ports": [shapes.port_v4(port) for port in container.ports] or None,

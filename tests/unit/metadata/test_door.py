@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from yarl import URL
 
-from metadata.app import Door
-from metadata.source import Owner
+from metadata.front.asking import Asking
+from metadata.source import Owner, TaskFacts
+from metadata.versions import Versions
 from tests.unit.metadata.conftest import Serve, untidied
 from tests.unit.metadata.facts import FULL, FULL_TASK, OWNER, Picture
 
@@ -132,10 +133,10 @@ async def test_a_change_of_facts_is_shown_at_once(serve: Serve) -> None:
     picture = Picture([FULL_TASK])
     session = await serve(picture)
     for known in ("RUNNING", "RUNNING", "STOPPED", "DEPROVISIONING"):
-        picture.tasks = [replace(FULL_TASK, known_status=known)]
+        picture.every = [replace(FULL_TASK, known_status=known)]
         async with session.get("/v4/id-web/task") as response:
             assert (await response.json())["KnownStatus"] == known
-    picture.tasks = []
+    picture.every = []
     async with session.get("/v4/id-web/task") as response:
         assert response.status == 404
 
@@ -154,16 +155,19 @@ async def test_an_answer_is_encoded_once_while_the_facts_are_the_same(
 
 
 async def test_kept_answers_are_bounded() -> None:
+    count = 5000
     many = [
         replace(FULL_TASK, containers=(replace(FULL, endpoint_id=f"id-{number}", docker_id="d"),))
-        for number in range(300)
+        for number in range(count)
     ]
-    door = Door(OWNER, Picture(many), sampler=None)  # type: ignore[arg-type]
-    for number in range(300):
-        await door.answer(Request(f"/v4/id-{number}"))  # type: ignore[arg-type]
-    assert 0 < len(door._kept) <= 256
+    room = Versions(ByNumber(many), sampler=None)  # type: ignore[arg-type]
+    for number in range(count):
+        assert (await room.answer(Asking(OWNER, "GET", f"/v4/id-{number}"))).status == 200
+    assert 0 < len(room._kept) <= 4096
 
 
-class Request:
-    def __init__(self, path: str) -> None:
-        self.path = path
+class ByNumber(Picture):
+    """Finds the tasks of this test at once."""
+
+    def task(self, owner: Owner, endpoint_id: str) -> TaskFacts | None:
+        return self.every[int(endpoint_id.removeprefix("id-"))]

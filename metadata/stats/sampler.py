@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from metadata import cgroup, proc
-from metadata.proc import HostCpu, InterfaceCounters
 from metadata.source import CgroupFacts, ContainerFacts, Instant
-from metadata.stats import Sample, Samples
+from metadata.stats import cgroup, proc
+from metadata.stats.proc import HostCpu, InterfaceCounters
+from metadata.stats.render import Sample, Samples
 
 _FRESH_NS = 1_000_000_000
 _FORGET_NS = 300 * 1_000_000_000  # longer than any usual polling interval

@@ -1,0 +1,47 @@
+"""The endpoint as a whole: which rooms are behind every door, and the doors that are open.
+
+What the agent puts together in `agent.app`.
+"""
+
+import socket
+from collections.abc import Mapping
+
+from metadata.front.asking import Asking, Room
+from metadata.front.door import Door
+from metadata.front.limits import ECS_RATE, Rate
+from metadata.front.listener import USUAL, Bounds, Listeners
+from metadata.source import Owner, Source
+from metadata.stats.sampler import Sampler
+from metadata.versions import Versions
+
+
+class Endpoint:
+    """Serves metadata on the sockets that it is given, each for the owner it was opened for."""
+
+    def __init__(
+        self, source: Source, sampler: Sampler, rate: Rate = ECS_RATE, bounds: Bounds = USUAL
+    ) -> None:
+        versions = Versions(source, sampler)
+        self._rooms: Mapping[str, Room] = {"v3": versions, "v4": versions}
+        self._rate = rate
+        self._listeners = Listeners(bounds)
+
+    async def serve(self, sock: socket.socket, owner: Owner, key: str) -> None:
+        """Answers on the listening TCP socket, for this owner, until `close(key)`.
+
+        Takes the socket over, as `Listeners.serve`. Raises ValueError for a key that is served.
+        """
+        door = Door(owner, self._rooms, self._rate, _unheard)
+        await self._listeners.serve(sock, door.answer, key)
+
+    async def close(self, key: str) -> None:
+        """Nothing is served for the key any more; also when nothing was."""
+        await self._listeners.close(key)
+
+    async def close_all(self) -> None:
+        """Nothing is served any more."""
+        await self._listeners.close_all()
+
+
+def _unheard(_: Asking) -> None:
+    """Requests above the limit are nobody's concern."""

@@ -1,0 +1,80 @@
+"""A request as rooms see it, what they answer, and what a room is.
+
+Rooms know no HTTP library: `door` translates.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from metadata.encoding import Json, encoded
+from metadata.source import Owner
+
+BODY_LIMIT: Final = 64 * 1024  # many times what any route reads
+BODY_TIMEOUT_S: Final = 5.0
+
+JSON: Final = "application/json"
+TEXT: Final = "text/plain; charset=utf-8"
+
+
+class BodyRefused(Exception):
+    """The body of a request is too long, or is too long in coming."""
+
+
+class Body(Protocol):
+    """Where a request's body comes in."""
+
+    async def readany(self) -> bytes:
+        """What has come, empty at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One request. `owner` is that of the socket, so it can't be wrong; `remote` is `ip:port`."""
+
+    owner: Owner
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    remote: str = ""
+    content: Body | None = None
+
+    async def body(self) -> bytes:
+        """The whole body. Raises BodyRefused above `BODY_LIMIT` bytes or after some seconds."""
+        read = b""
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                while self.content is not None and (part := await self.content.readany()):
+                    read += part
+                    if len(read) > BODY_LIMIT:
+                        raise BodyRefused(f"the body has more than {BODY_LIMIT} bytes")
+        except TimeoutError:
+            raise BodyRefused(f"the body did not come in {BODY_TIMEOUT_S:.0f} s") from None
+        return read
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client gets."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+NOT_FOUND: Final = Answer(b"404 page not found\n", 404, TEXT)
+
+
+def shown(value: Json, status: int = 200) -> Answer:
+    """The value as JSON."""
+    return Answer(encoded(value), status)
+
+
+class Room(Protocol):
+    """Whatever answers for one part of all paths."""
+
+    async def answer(self, asking: Asking) -> Answer:
+        """The answer; NOT_FOUND for a path that means nothing here. Raises nothing."""

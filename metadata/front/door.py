@@ -1,0 +1,91 @@
+"""Answers the requests that come in on one owner's socket.
+
+Here: HTTP, the rate limit, and finding the room that answers a path. Any HTTP method will do, as on
+ECS, unless the room says otherwise.
+"""
+
+import posixpath
+from collections.abc import Callable, Mapping
+from urllib.parse import quote
+
+from aiohttp import web
+
+from metadata.front.asking import NOT_FOUND, TEXT, Answer, Asking, Room
+from metadata.front.limits import Buckets, Rate
+from metadata.source import Owner
+
+_TOO_MANY = Answer(b"You have reached maximum request limit.", 429, TEXT)
+
+
+class Door:
+    """The request handler of one listening socket: all it shows belongs to the socket's owner.
+
+    `rooms` are by the first part of the path, or by the first two. `turned_away` is told of each
+    request above the limit.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        rooms: Mapping[str, Room],
+        rate: Rate,
+        turned_away: Callable[[Asking], None],
+    ) -> None:
+        self._owner = owner
+        self._rooms = rooms
+        self._buckets = Buckets(rate)
+        self._turned_away = turned_away
+        self._headers = {
+            # Naming ourselves replaces aiohttp's default, which tells containers our versions.
+            "Server": "hostler",
+            "X-Rate-Limit-Limit": f"{rate.per_second:.2f}",
+            "X-Rate-Limit-Duration": "1",
+        }
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer to any request; whatever a container may send, it is one of the codes."""
+        peer = request.transport and request.transport.get_extra_info("peername")
+        client, port = peer[:2] if peer else ("", 0)  # it may have gone meanwhile
+        asking = Asking(
+            owner=self._owner,
+            method=request.method,
+            path=request.path,
+            query=request.rel_url.raw_query_string,
+            headers=request.headers,
+            remote=f"{client}:{port}",
+            content=request.content,
+        )
+        if self._buckets.admit(client, asking.path):
+            answer = await self._answer(asking)
+        else:
+            self._turned_away(asking)
+            answer = _TOO_MANY
+        headers = {
+            **self._headers,
+            "X-Rate-Limit-Request-Forwarded-For": request.headers.get("X-Forwarded-For", ""),
+            "X-Rate-Limit-Request-Remote-Addr": asking.remote,
+            "Content-Type": answer.content_type,
+            **answer.headers,
+        }
+        return web.Response(body=answer.body, status=answer.status, headers=headers)
+
+    async def _answer(self, asking: Asking) -> Answer:
+        cleaned = _cleaned(asking.path)
+        if cleaned != asking.path:
+            return _moved(cleaned, asking.query)
+        parts = asking.path.split("/", 3)
+        room = self._rooms.get("/".join(parts[1:3])) or self._rooms.get(parts[1])
+        return NOT_FOUND if room is None else await room.answer(asking)
+
+
+def _moved(path: str, query: str) -> Answer:
+    location = quote(path) + (f"?{query}" if query else "")
+    return Answer(b"", 301, TEXT, {"Location": location})
+
+
+def _cleaned(path: str) -> str:
+    """Without empty, `.` and `..` segments; a slash at the end stays."""
+    if not path.startswith("/") or ("//" not in path and "/." not in path):
+        return path
+    cleaned = posixpath.normpath("/" + path.lstrip("/"))
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned

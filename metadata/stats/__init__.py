@@ -1,0 +1,1 @@
+"""What containers use: read (`cgroup`, `proc`), sampled for all (`sampler`), shown (`render`)."""
