@@ -204,6 +204,7 @@ def _instance(settings: Settings) -> InstanceFacts:
         cluster=cluster_arn,
         arn=names.container_instance_arn(cluster_arn),
         version=VERSION,
+        zone=settings.availability_zone,
         tags=settings.instance_tags,
     )
 

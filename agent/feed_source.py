@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 
 from agent.engine.feed import Feed, Picture
+from agent.host import volumes
 from agent.host.metadata_sockets import HOST_OWNER
 from agent.task import names, status
-from agent.task.definition import ContainerDefinition
-from agent.task.model import Attachment, ContainerProgress, TaskId
+from agent.task.definition import ContainerDefinition, MountPoint
+from agent.task.model import Attachment, ContainerProgress, Task, TaskId
 from agent.task.names import Names
 from agent.task.ports import own_ports
 from agent.task.records import Health
@@ -94,6 +95,8 @@ class FeedSource:
             execution_stopped_at=_instant(progress.execution_stopped_at),
             launch_type="EXTERNAL",
             group=task.group,
+            service_name=task.group.removeprefix("service:") if _of_service(task) else "",
+            availability_zone=self.instance.zone,
             network_mode=definition.network_mode,
             tags={each["key"]: each["value"] for each in task.tags},
         )
@@ -118,10 +121,7 @@ class FeedSource:
             limits=LimitsFacts(max(definition.cpu, _LEAST_CPU_UNITS), definition.memory or 0),
             ports=_ports(definition, network),
             networks=None if network is None else (_network(network, ended=facts.ended),),
-            volumes=tuple(
-                VolumeFacts(destination=each.container_path, name=each.source_volume)
-                for each in definition.mount_points
-            ),
+            volumes=tuple(self._volume(task, each) for each in definition.mount_points),
             log_driver=log.log_driver if log else "json-file",
             log_options=dict(log.options) if log else {},
             health=_health(facts) if definition.health_check else None,
@@ -132,6 +132,12 @@ class FeedSource:
             cgroup=self._cgroup(picture, name),
         )
 
+    def _volume(self, task: Task, point: MountPoint) -> VolumeFacts:
+        """The host's own directories have no name in the runtime."""
+        source = volumes.source(task, point.source_volume, self.of)
+        own = source.is_relative_to(self.of.volumes(task.id))
+        return VolumeFacts(point.container_path, str(source), point.source_volume if own else "")
+
     def _cgroup(self, picture: Picture, name: str) -> CgroupFacts | None:
         seen = picture.view.containers[name] if picture.view else None
         if not isinstance(seen, Seen) or not isinstance(seen.state, ContainerSeen):
@@ -140,6 +146,10 @@ class FeedSource:
         pid = None if _shares_host(picture) else seen.state.pid
         path = self.of.container_cgroup(task.id, name)
         return CgroupFacts(path=path, network_pid=pid) if seen.state.pid else None
+
+
+def _of_service(task: Task) -> bool:
+    return task.group.startswith("service:")
 
 
 def _shares_host(picture: Picture) -> bool:

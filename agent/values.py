@@ -110,7 +110,10 @@ def rate(per_second: float, burst: int) -> Callable[[str], tuple[float, int]]:
 
 def mapping(text: str) -> Mapping[str, str]:
     """A JSON object of texts."""
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
         raise ValueError('must be a JSON object of texts such as {"rack": "7"}')
     return found

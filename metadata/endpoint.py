@@ -12,7 +12,7 @@ from metadata.front.limits import ECS_RATE, Rate
 from metadata.front.listener import USUAL, Bounds, Listeners
 from metadata.source import Owner, Source
 from metadata.stats.sampler import Sampler
-from metadata.versions import Versions
+from metadata.versions import ById, ByOwner, Reception
 
 
 class Endpoint:
@@ -21,8 +21,9 @@ class Endpoint:
     def __init__(
         self, source: Source, sampler: Sampler, rate: Rate = ECS_RATE, bounds: Bounds = USUAL
     ) -> None:
-        versions = Versions(source, sampler)
-        self._rooms: Mapping[str, Room] = {"v3": versions, "v4": versions}
+        reception = Reception(source, sampler)
+        by_id = ById(reception)
+        self._rooms: Mapping[str, Room] = {"v2": ByOwner(reception), "v3": by_id, "v4": by_id}
         self._rate = rate
         self._listeners = Listeners(bounds)
 

@@ -1,14 +1,14 @@
 """The table of routes: what each shows and which status code its failures have.
 
-Codes are those of the ECS task metadata endpoint and differ on purpose: version 3 answers an
-unknown id with 500, its stats with 400, version 4 with 404. `versions` answers by it.
+Codes are those of the ECS task metadata endpoint and differ on purpose: version 2 answers whatever
+fails with 400, version 3 with 500, but its stats with 400, and version 4 knows 404 and 500.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from metadata.encoding import Json
-from metadata.source import ContainerFacts, TaskFacts
+from metadata.source import ContainerFacts, InstanceFacts, TaskFacts
 from metadata.stats import render as stats
 from metadata.stats.render import Samples
 from metadata.stats.sampler import Sampler
@@ -20,23 +20,35 @@ _Measure = Callable[[Sampler, TaskFacts, ContainerFacts], Awaitable[Json]]
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """What is asked about: the task of the container that asks, and this host."""
+
+    task: TaskFacts
+    container: ContainerFacts
+    instance: InstanceFacts
+
+
+@dataclass(frozen=True, slots=True)
 class MetadataRoute:
     """Shows facts alone, so an answer holds for as long as the facts do."""
 
-    subject: str
+    name: str
     unknown_status: int
     failed_status: int
-    show: Callable[[TaskFacts, ContainerFacts], Json]
+    show: Callable[[Subject], Json]
 
 
 @dataclass(frozen=True, slots=True)
 class StatsRoute:
     """Shows what is measured."""
 
-    subject: str
+    name: str
     unknown_status: int
     failed_status: int
     show: _Measure
+
+
+Route = MetadataRoute | StatsRoute
 
 
 def _of_container(show: _ShowStats) -> _Measure:
@@ -63,22 +75,45 @@ def _of_task(show: _ShowStats, absent: Json) -> _Measure:
     return measured
 
 
-# By version and by what follows the endpoint id.
-ROUTES: dict[tuple[str, str], MetadataRoute | StatsRoute] = {
+_STATS_V3 = _of_container(stats.stats_v3), _of_task(stats.stats_v3, None)
+_STATS_V4 = _of_container(stats.stats_v4), _of_task(stats.stats_v4, {})
+
+
+def _tagged(show: Callable[[TaskFacts], dict[str, Json]]) -> Callable[[Subject], Json]:
+    return lambda of: render.tagged(show(of.task), of.task, of.instance)
+
+
+# Version 2, by what follows the version: of the task, and of the container named after that.
+V2_TASKS: dict[str, Route] = {
+    "metadata": MetadataRoute("V2 task metadata", 400, 400, lambda of: render.task_v3(of.task)),
+    "metadataWithTags": MetadataRoute("V2 task metadata", 400, 400, _tagged(render.task_v3)),
+    "stats": StatsRoute("V2 task stats", 400, 400, _STATS_V3[1]),
+}
+V2_CONTAINERS: dict[str, Route] = {
+    "metadata": MetadataRoute(
+        "V2 container metadata", 400, 400, lambda of: render.container_v3(of.container)
+    ),
+    "stats": StatsRoute("V2 container stats", 400, 400, _STATS_V3[0]),
+}
+
+# Versions 3 and 4, by version and by what follows the endpoint id.
+ROUTES: dict[tuple[str, str], Route] = {
     ("v3", ""): MetadataRoute(
-        "V3 container metadata", 500, 500, lambda _, container: render.container_v3(container)
+        "V3 container metadata", 500, 500, lambda of: render.container_v3(of.container)
     ),
     ("v3", "/task"): MetadataRoute(
-        "V3 task metadata", 500, 500, lambda task, _: render.task_v3(task)
+        "V3 task metadata", 500, 500, lambda of: render.task_v3(of.task)
     ),
-    ("v3", "/stats"): StatsRoute("V3 container stats", 400, 400, _of_container(stats.stats_v3)),
-    ("v3", "/task/stats"): StatsRoute("V3 task stats", 400, 400, _of_task(stats.stats_v3, None)),
+    ("v3", "/taskWithTags"): MetadataRoute("V3 task metadata", 500, 500, _tagged(render.task_v3)),
+    ("v3", "/stats"): StatsRoute("V3 container stats", 400, 400, _STATS_V3[0]),
+    ("v3", "/task/stats"): StatsRoute("V3 task stats", 400, 400, _STATS_V3[1]),
     ("v4", ""): MetadataRoute(
-        "V4 container metadata", 404, 500, lambda _, container: render.container_v4(container)
+        "V4 container metadata", 404, 500, lambda of: render.container_v4(of.container)
     ),
     ("v4", "/task"): MetadataRoute(
-        "V4 task metadata", 404, 500, lambda task, _: render.task_v4(task)
+        "V4 task metadata", 404, 500, lambda of: render.task_v4(of.task)
     ),
-    ("v4", "/stats"): StatsRoute("V4 container stats", 404, 500, _of_container(stats.stats_v4)),
-    ("v4", "/task/stats"): StatsRoute("V4 task stats", 404, 500, _of_task(stats.stats_v4, {})),
+    ("v4", "/taskWithTags"): MetadataRoute("V4 task metadata", 404, 500, _tagged(render.task_v4)),
+    ("v4", "/stats"): StatsRoute("V4 container stats", 404, 500, _STATS_V4[0]),
+    ("v4", "/task/stats"): StatsRoute("V4 task stats", 404, 500, _STATS_V4[1]),
 }

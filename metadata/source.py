@@ -192,6 +192,7 @@ class InstanceFacts:
     cluster: str = ""
     arn: str = ""
     version: str = ""
+    zone: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

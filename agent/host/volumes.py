@@ -20,17 +20,17 @@ def mounts(task: Task, container: ContainerDefinition, names: Names) -> tuple[Bi
 
     A missing directory of the host is made, as Docker does for ECS. Blocking, but only on mkdir.
     """
-    sources = {each.name: _source(task, each.name, names) for each in task.definition.volumes}
+    sources = {each.name: source(task, each.name, names) for each in task.definition.volumes}
     made = []
     for point in container.mount_points:
-        source = sources[point.source_volume]
+        directory = sources[point.source_volume]
         try:
-            source.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             pass  # a file of the host, or a socket, is mounted as it is
         except OSError as error:
             raise VolumeError(f"volume {point.source_volume}: {error}") from error
-        made.append(BindMount(str(source), point.container_path, point.read_only))
+        made.append(BindMount(str(directory), point.container_path, point.read_only))
     return tuple(made)
 
 
@@ -41,7 +41,8 @@ def remove(task: Task, names: Names) -> None:
         shutil.rmtree(path)
 
 
-def _source(task: Task, name: str, names: Names) -> Path:
+def source(task: Task, name: str, names: Names) -> Path:
+    """Where volume ``name`` of the task, which must be one of its own, is on this host."""
     volume = next(each for each in task.definition.volumes if each.name == name)
     if volume.host is not None and volume.host.source_path:
         return Path(volume.host.source_path)

@@ -23,14 +23,17 @@ _BACKLOG: Final = 128
 def listen(address: IPv4Address, port: int) -> socket.socket:
     """Return a listening TCP socket on `address`, which `lo`, brought up, is given first.
 
-    It does not block, is not inherited by children, and any thread may use it. It keeps the
-    namespace alive until it is closed. May be repeated when the former socket is closed.
+    Only programs of this namespace reach it. It does not block, is not inherited by children, and
+    any thread may use it. It keeps the namespace alive until it is closed. May be repeated when the
+    former socket is closed.
     """
     ensure_address(address)
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         # Connections of a former process may still be in TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Neighbours could send packets for this address to us: only those of `lo` are ours.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
         listener.bind((str(address), port))
         listener.listen(_BACKLOG)
         listener.settimeout(0)

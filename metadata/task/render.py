@@ -1,11 +1,11 @@
-"""Facts to the container and task objects of metadata versions 3 and 4.
+"""Facts to the container and task objects of the metadata versions; version 2 shows what 3 shows.
 
 Pure: the same facts give the same object, keys in the same order. Whether a key is present is part
 of the contract with clients (ECS task metadata endpoint); a None member is a key left out.
 """
 
 from metadata.encoding import Json, optional_time, present
-from metadata.source import ContainerFacts, TaskFacts
+from metadata.source import ContainerFacts, InstanceFacts, TaskFacts
 from metadata.task import shapes
 
 
@@ -65,6 +65,15 @@ def task_v4(task: TaskFacts) -> dict[str, Json]:
             "AvailabilityZoneID": task.availability_zone_id or None,
         }
     )
+
+
+def tagged(shown: dict[str, Json], task: TaskFacts, instance: InstanceFacts) -> dict[str, Json]:
+    """A task object with the tags of the task and of this host, as far as there are any."""
+    tags = {
+        "ContainerInstanceTags": dict(instance.tags) or None,
+        "TaskTags": dict(task.tags) or None,
+    }
+    return {**shown, **present(tags)}
 
 
 def _require_network(container: ContainerFacts) -> None:

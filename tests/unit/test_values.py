@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.values import duration
+from agent.values import between, duration, mapping, rate
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,32 @@ def test_a_duration_is_a_time_or_an_error(text: str) -> None:
         assert 0 <= duration(text) < 2**63
     except ValueError:
         assert text != "0"
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [("10,20", (10.0, 20)), (" 10 , 20 ", (10.0, 20)), ("0,20", (40.0, 60)), ("10,-1", (40.0, 60))],
+)
+def test_a_rate_that_is_not_positive_is_the_usual_one(text: str, parsed: object) -> None:
+    assert rate(40.0, 60)(text) == parsed
+
+
+@pytest.mark.parametrize("text", ["", "10", "10,20,30", "a,b", "1.5,2", "10;20"])
+def test_anything_else_is_no_rate(text: str) -> None:
+    with pytest.raises(ValueError, match="must be requests per second and a burst"):
+        rate(40.0, 60)(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1s", 5.0), ("7s", 7.0), ("1h", 20.0)])
+def test_a_bounded_duration_becomes_its_bound(text: str, seconds: float) -> None:
+    assert between(5.0, 20.0)(text) == seconds
+
+
+def test_a_mapping_is_a_json_object_of_texts() -> None:
+    assert mapping('{"rack": "7", "": ""}') == {"rack": "7", "": ""}
+
+
+@pytest.mark.parametrize("text", ["", "rack=7", "[]", '{"rack": 7}', '{"rack": null}', "{"])
+def test_anything_else_is_no_mapping(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a JSON object"):
+        mapping(text)

@@ -57,11 +57,12 @@ async def serve() -> AsyncIterator[Serve]:
             sampler: Sampler | None = None,
             owner: Owner = OWNER,
             bounds: Bounds | None = None,
+            rate: Rate = FAST,
         ) -> ClientSession:
             if sampler is None:
                 sampler = Sampler()
                 stack.callback(sampler.close)
-            listeners = Endpoint(source, sampler, FAST, bounds or Bounds())
+            listeners = Endpoint(source, sampler, rate, bounds or Bounds())
             sock = listening()
             base = f"http://127.0.0.1:{sock.getsockname()[1]}"
             await listeners.serve(sock, owner, "one")

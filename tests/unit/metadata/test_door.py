@@ -8,7 +8,7 @@ from yarl import URL
 
 from metadata.front.asking import Asking
 from metadata.source import Owner, TaskFacts
-from metadata.versions import Versions
+from metadata.versions import ById, Reception
 from tests.unit.metadata.conftest import Serve, untidied
 from tests.unit.metadata.facts import FULL, FULL_TASK, OWNER, Picture
 
@@ -160,10 +160,11 @@ async def test_kept_answers_are_bounded() -> None:
         replace(FULL_TASK, containers=(replace(FULL, endpoint_id=f"id-{number}", docker_id="d"),))
         for number in range(count)
     ]
-    room = Versions(ByNumber(many), sampler=None)  # type: ignore[arg-type]
+    reception = Reception(ByNumber(many), sampler=None)  # type: ignore[arg-type]
+    room = ById(reception)
     for number in range(count):
         assert (await room.answer(Asking(OWNER, "GET", f"/v4/id-{number}"))).status == 200
-    assert 0 < len(room._kept) <= 4096
+    assert 0 < len(reception._kept) <= 4096
 
 
 class ByNumber(Picture):
