@@ -13,6 +13,7 @@ from metadata.stats import render as stats
 from metadata.stats.render import Samples
 from metadata.stats.sampler import Sampler
 from metadata.task import render
+from metadata.task.clock import ClockFacts
 from metadata.task.render import NotYetKnown
 
 _ShowStats = Callable[[ContainerFacts, Samples], Json]
@@ -21,11 +22,12 @@ _Measure = Callable[[Sampler, TaskFacts, ContainerFacts], Awaitable[Json]]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is asked about: the task of the container that asks, and this host."""
+    """What is asked about: the task of the container that asks, and this host with its clock."""
 
     task: TaskFacts
     container: ContainerFacts
     instance: InstanceFacts
+    clock: ClockFacts | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +81,22 @@ _STATS_V3 = _of_container(stats.stats_v3), _of_task(stats.stats_v3, None)
 _STATS_V4 = _of_container(stats.stats_v4), _of_task(stats.stats_v4, {})
 
 
-def _tagged(show: Callable[[TaskFacts], dict[str, Json]]) -> Callable[[Subject], Json]:
-    return lambda of: render.tagged(show(of.task), of.task, of.instance)
+def _task_v3(of: Subject) -> dict[str, Json]:
+    return render.task_v3(of.task)
+
+
+def _task_v4(of: Subject) -> dict[str, Json]:
+    return render.task_v4(of.task, of.clock)
+
+
+def _tagged(show: Callable[[Subject], dict[str, Json]]) -> Callable[[Subject], Json]:
+    return lambda of: render.tagged(show(of), of.task, of.instance)
 
 
 # Version 2, by what follows the version: of the task, and of the container named after that.
 V2_TASKS: dict[str, Route] = {
-    "metadata": MetadataRoute("V2 task metadata", 400, 400, lambda of: render.task_v3(of.task)),
-    "metadataWithTags": MetadataRoute("V2 task metadata", 400, 400, _tagged(render.task_v3)),
+    "metadata": MetadataRoute("V2 task metadata", 400, 400, _task_v3),
+    "metadataWithTags": MetadataRoute("V2 task metadata", 400, 400, _tagged(_task_v3)),
     "stats": StatsRoute("V2 task stats", 400, 400, _STATS_V3[1]),
 }
 V2_CONTAINERS: dict[str, Route] = {
@@ -101,19 +111,15 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("v3", ""): MetadataRoute(
         "V3 container metadata", 500, 500, lambda of: render.container_v3(of.container)
     ),
-    ("v3", "/task"): MetadataRoute(
-        "V3 task metadata", 500, 500, lambda of: render.task_v3(of.task)
-    ),
-    ("v3", "/taskWithTags"): MetadataRoute("V3 task metadata", 500, 500, _tagged(render.task_v3)),
+    ("v3", "/task"): MetadataRoute("V3 task metadata", 500, 500, _task_v3),
+    ("v3", "/taskWithTags"): MetadataRoute("V3 task metadata", 500, 500, _tagged(_task_v3)),
     ("v3", "/stats"): StatsRoute("V3 container stats", 400, 400, _STATS_V3[0]),
     ("v3", "/task/stats"): StatsRoute("V3 task stats", 400, 400, _STATS_V3[1]),
     ("v4", ""): MetadataRoute(
         "V4 container metadata", 404, 500, lambda of: render.container_v4(of.container)
     ),
-    ("v4", "/task"): MetadataRoute(
-        "V4 task metadata", 404, 500, lambda of: render.task_v4(of.task)
-    ),
-    ("v4", "/taskWithTags"): MetadataRoute("V4 task metadata", 404, 500, _tagged(render.task_v4)),
+    ("v4", "/task"): MetadataRoute("V4 task metadata", 404, 500, _task_v4),
+    ("v4", "/taskWithTags"): MetadataRoute("V4 task metadata", 404, 500, _tagged(_task_v4)),
     ("v4", "/stats"): StatsRoute("V4 container stats", 404, 500, _STATS_V4[0]),
     ("v4", "/task/stats"): StatsRoute("V4 task stats", 404, 500, _STATS_V4[1]),
 }

@@ -1,7 +1,7 @@
 """The rooms of the metadata versions: find whom a path is about, and show what its route shows.
 
 Errors are bare JSON strings. Encoded metadata is kept for as long as the agent hands out the same
-facts, so most requests are a look-up.
+facts, a minute at most, so most requests are a look-up.
 """
 
 import re
@@ -13,10 +13,12 @@ from metadata.routes import ROUTES, V2_CONTAINERS, V2_TASKS, MetadataRoute, Rout
 from metadata.source import ContainerFacts, Owner, Source, TaskFacts
 from metadata.stats.sampler import Sampler
 from metadata.task import associations
+from metadata.task.clock import ClockFacts, HostClock
 from metadata.task.render import NotYetKnown
 
 _PATH = re.compile(r"/(v[34])/([^/]*)(.*)", re.DOTALL)
 _V2_PATH = re.compile(r"/v2/([^/]*)(?:/([^/]*))?")
+_Kept = tuple[TaskFacts, ClockFacts | None, Answer]
 _KEPT_ANSWERS = 4096  # some hundreds of containers; then it starts afresh
 
 
@@ -26,7 +28,8 @@ class Reception:
 
     source: Source
     sampler: Sampler
-    _kept: dict[tuple[Owner, str], tuple[TaskFacts, Answer]] = field(default_factory=dict)
+    clock: HostClock = field(default_factory=HostClock)
+    _kept: dict[tuple[Owner, str], _Kept] = field(default_factory=dict)
 
     async def answer(
         self, route: Route, asking: Asking, task: TaskFacts, container: ContainerFacts
@@ -42,15 +45,15 @@ class Reception:
     def _metadata(
         self, route: MetadataRoute, asking: Asking, task: TaskFacts, container: ContainerFacts
     ) -> Answer:
-        key = asking.owner, asking.path
+        key, clock = (asking.owner, asking.path), self.clock.facts()
         kept = self._kept.get(key)
-        if kept is not None and kept[0] is task:
-            return kept[1]
-        subject = Subject(task, container, self.source.instance)
+        if kept is not None and kept[0] is task and kept[1] is clock:
+            return kept[2]
+        subject = Subject(task, container, self.source.instance, clock)
         answer = Answer(encoded(route.show(subject)))
         if len(self._kept) >= _KEPT_ANSWERS:
             self._kept.clear()
-        self._kept[key] = task, answer
+        self._kept[key] = task, clock, answer
         return answer
 
 

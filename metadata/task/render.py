@@ -4,9 +4,10 @@ Pure: the same facts give the same object, keys in the same order. Whether a key
 of the contract with clients (ECS task metadata endpoint); a None member is a key left out.
 """
 
-from metadata.encoding import Json, optional_time, present
+from metadata.encoding import Json, optional_time, present, time_text
 from metadata.source import ContainerFacts, InstanceFacts, TaskFacts
 from metadata.task import shapes
+from metadata.task.clock import ClockFacts
 
 
 class NotYetKnown(Exception):
@@ -49,8 +50,11 @@ def task_v3(task: TaskFacts) -> dict[str, Json]:
     )
 
 
-def task_v4(task: TaskFacts) -> dict[str, Json]:
-    """The task object of version 4, also with containers that are only pulled so far."""
+def task_v4(task: TaskFacts, clock: ClockFacts | None = None) -> dict[str, Json]:
+    """The task object of version 4, also with containers that are only pulled so far.
+
+    `clock` is that of the host, None when it isn't known.
+    """
     listed = [each for each in task.containers if each.docker_id or each.known_status == "PULLED"]
     return present(
         {
@@ -61,6 +65,7 @@ def task_v4(task: TaskFacts) -> dict[str, Json]:
             "VPCID": task.vpc_id or None,
             "ServiceName": task.service_name or None,
             "Group": task.group or None,
+            "ClockDrift": _clock(clock),
             "FaultInjectionEnabled": task.fault_injection,
             "AvailabilityZoneID": task.availability_zone_id or None,
         }
@@ -128,6 +133,16 @@ def _health_and_volumes(container: ContainerFacts) -> dict[str, Json]:
     return {
         "Health": shapes.health(container.health),
         "Volumes": [shapes.volume(each) for each in container.volumes] or None,
+    }
+
+
+def _clock(clock: ClockFacts | None) -> Json:
+    if clock is None:
+        return None
+    return {
+        "ClockErrorBound": clock.error_bound_ms,
+        "ReferenceTimestamp": time_text(clock.at),
+        "ClockSynchronizationStatus": "SYNCHRONIZED" if clock.synchronized else "NOT_SYNCHRONIZED",
     }
 
 
