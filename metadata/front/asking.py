@@ -6,6 +6,8 @@ Rooms know no HTTP library: `door` translates.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from http import HTTPStatus
 from typing import Final, Protocol
 
 from metadata.encoding import Json, encoded
@@ -55,14 +57,27 @@ class Asking:
         return read
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
-    """What a client gets."""
+    """What a client gets; may be given again and again."""
 
     body: bytes
     status: int = 200
     content_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def head(self) -> bytes:
+        """The status line and those headers that are the same every time."""
+        lines = {
+            # Naming ourselves replaces aiohttp's default, which tells containers our versions.
+            "Server": "hostler",
+            "Content-Type": self.content_type,
+            "Content-Length": str(len(self.body)),
+            **self.headers,
+        }
+        first = f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n"
+        return (first + "".join(f"{name}: {text}\r\n" for name, text in lines.items())).encode()
 
 
 NOT_FOUND: Final = Answer(b"404 page not found\n", 404, TEXT)

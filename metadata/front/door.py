@@ -12,6 +12,7 @@ from aiohttp import web
 
 from metadata.front.asking import NOT_FOUND, TEXT, Answer, Asking, Room
 from metadata.front.limits import Buckets, Rate
+from metadata.front.ready import Ready
 from metadata.source import Owner
 
 _TOO_MANY = Answer(b"You have reached maximum request limit.", 429, TEXT)
@@ -35,12 +36,7 @@ class Door:
         self._rooms = rooms
         self._buckets = Buckets(rate)
         self._turned_away = turned_away
-        self._headers = {
-            # Naming ourselves replaces aiohttp's default, which tells containers our versions.
-            "Server": "hostler",
-            "X-Rate-Limit-Limit": f"{rate.per_second:.2f}",
-            "X-Rate-Limit-Duration": "1",
-        }
+        self._limit = f"X-Rate-Limit-Limit: {rate.per_second:.2f}\r\nX-Rate-Limit-Duration: 1\r\n"
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to any request; whatever a container may send, it is one of the codes."""
@@ -60,14 +56,12 @@ class Door:
         else:
             self._turned_away(asking)
             answer = _TOO_MANY
-        headers = {
-            **self._headers,
-            "X-Rate-Limit-Request-Forwarded-For": request.headers.get("X-Forwarded-For", ""),
-            "X-Rate-Limit-Request-Remote-Addr": asking.remote,
-            "Content-Type": answer.content_type,
-            **answer.headers,
-        }
-        return web.Response(body=answer.body, status=answer.status, headers=headers)
+        forwarded = request.headers.get("X-Forwarded-For", "")
+        return Ready(
+            answer,
+            f"{self._limit}X-Rate-Limit-Request-Forwarded-For: {forwarded}\r\n"
+            f"X-Rate-Limit-Request-Remote-Addr: {asking.remote}\r\n",
+        )
 
     async def _answer(self, asking: Asking) -> Answer:
         cleaned = _cleaned(asking.path)
