@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -68,12 +69,16 @@ class Parts:
     embedded: EmbeddedContainerd | None
     networking: Networking
     links: Bell
+    source: FeedSource
+    sampler: Sampler
     api: Api
     doors: tuple[Door, ...]
 
 
 async def run(settings: Settings) -> None:
     """Runs the agent until SIGTERM or SIGINT. Raises what keeps it from starting."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a dozen files per container
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -104,9 +109,12 @@ async def _assembled(settings: Settings, stack: AsyncExitStack) -> Parts:
     feed, router = Feed(), LogRouter(settings.run_dir)
     await router.ensure_running()
     stack.push_async_callback(router.stop_if_idle)
-    endpoint = await stack.enter_async_context(
-        _metadata(FeedSource(feed, settings.names, _instance(settings)), settings)
+    source = FeedSource(
+        feed, settings.names, _instance(settings), measured=not settings.metrics_disabled
     )
+    sampler = Sampler(interval_s=settings.metrics_interval_s)
+    stack.callback(sampler.close)
+    endpoint = await stack.enter_async_context(_metadata(source, sampler, settings))
     links = Bell()
     networking = await stack.enter_async_context(_networking(settings, store, endpoint, links.ring))
     images = Images(client, settings.state_dir / "spool")
@@ -116,7 +124,7 @@ async def _assembled(settings: Settings, stack: AsyncExitStack) -> Parts:
     desk = Desk(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking))
     api = Api(desk, Office(settings.names, images, networking.networks, Doctor(networking)))
     doors = (UnixDoor(settings.api_socket), *remote)
-    return Parts(fleet, client, embedded, networking, links, api, doors)
+    return Parts(fleet, client, embedded, networking, links, source, sampler, api, doors)
 
 
 async def _run(parts: Parts, keep_stopped_s: float, stopping: asyncio.Event) -> None:
@@ -126,6 +134,7 @@ async def _run(parts: Parts, keep_stopped_s: float, stopping: asyncio.Event) -> 
             group.create_task(_listen(parts.client, parts.fleet), name="events"),
             group.create_task(parts.networking.guard(), name="firewall"),
             group.create_task(_await_links(parts.links, parts.fleet), name="links"),
+            group.create_task(parts.sampler.run(parts.source), name="statistics"),
         ]
         if parts.embedded is not None:
             background.append(group.create_task(parts.embedded.run(), name="containerd"))
@@ -188,14 +197,14 @@ def _host_socket(settings: Settings) -> Path:
 
 
 @asynccontextmanager
-async def _metadata(source: FeedSource, settings: Settings) -> AsyncIterator[Endpoint]:
-    sampler = Sampler()
+async def _metadata(
+    source: FeedSource, sampler: Sampler, settings: Settings
+) -> AsyncIterator[Endpoint]:
     endpoint = Endpoint(source, sampler, Rate(*settings.metadata_rate))
     try:
         yield endpoint
     finally:
         await endpoint.close_all()
-        sampler.close()
 
 
 def _instance(settings: Settings) -> InstanceFacts:

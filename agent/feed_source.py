@@ -36,11 +36,15 @@ _LEAST_CPU_UNITS = 2
 
 @dataclass(slots=True)
 class FeedSource:
-    """``metadata.source.Source``. A task's facts stay the same object until its picture changes."""
+    """``metadata.source.Source``. A task's facts stay the same object until its picture changes.
+
+    ``measured`` is whether containers have statistics.
+    """
 
     feed: Feed
     of: Names
     instance: InstanceFacts
+    measured: bool = True
     _kept: dict[TaskId, tuple[Picture, TaskFacts]] = field(default_factory=dict)
 
     def tasks(self) -> Iterator[TaskFacts]:
@@ -141,6 +145,8 @@ class FeedSource:
     def _cgroup(self, picture: Picture, name: str) -> CgroupFacts | None:
         seen = picture.view.containers[name] if picture.view else None
         if not isinstance(seen, Seen) or not isinstance(seen.state, ContainerSeen):
+            return None
+        if not self.measured:
             return None
         task = picture.intent.task
         pid = None if _shares_host(picture) else seen.state.pid

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 
 from metadata.encoding import Json
 from metadata.source import ContainerFacts, InstanceFacts, TaskFacts
-from metadata.stats import render as stats
-from metadata.stats.render import Samples
+from metadata.stats import answers as stats
+from metadata.stats.answers import Form
 from metadata.stats.sampler import Sampler
 from metadata.task import render
 from metadata.task.clock import ClockFacts
-from metadata.task.render import NotYetKnown
 
-_ShowStats = Callable[[ContainerFacts, Samples], Json]
-_Measure = Callable[[Sampler, TaskFacts, ContainerFacts], Awaitable[Json]]
+_Measure = Callable[[Sampler, TaskFacts, ContainerFacts], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class MetadataRoute:
 
 @dataclass(frozen=True, slots=True)
 class StatsRoute:
-    """Shows what is measured."""
+    """Shows what is measured, as JSON."""
 
     name: str
     unknown_status: int
@@ -53,32 +51,16 @@ class StatsRoute:
 Route = MetadataRoute | StatsRoute
 
 
-def _of_container(show: _ShowStats) -> _Measure:
-    async def measured(sampler: Sampler, _: TaskFacts, container: ContainerFacts) -> Json:
-        samples = await sampler.refresh([container])
-        if container.docker_id not in samples:
-            raise NotYetKnown(f"there are no statistics of container {container.name}")
-        return show(container, samples[container.docker_id])
-
-    return measured
+def _of_container(form: Form) -> _Measure:
+    return lambda sampler, task, container: stats.of_container(sampler, task, container, form)
 
 
-def _of_task(show: _ShowStats, absent: Json) -> _Measure:
-    async def measured(sampler: Sampler, task: TaskFacts, _: ContainerFacts) -> Json:
-        existing = [each for each in task.containers if each.docker_id]
-        samples = await sampler.refresh(existing)
-        return {
-            each.docker_id: show(each, samples[each.docker_id])
-            if each.docker_id in samples
-            else absent
-            for each in existing
-        }
-
-    return measured
+def _of_task(form: Form) -> _Measure:
+    return lambda sampler, task, _: stats.of_task(sampler, task, form)
 
 
-_STATS_V3 = _of_container(stats.stats_v3), _of_task(stats.stats_v3, None)
-_STATS_V4 = _of_container(stats.stats_v4), _of_task(stats.stats_v4, {})
+_STATS_V3 = _of_container(stats.V3), _of_task(stats.V3)
+_STATS_V4 = _of_container(stats.V4), _of_task(stats.V4)
 
 
 def _task_v3(of: Subject) -> dict[str, Json]:

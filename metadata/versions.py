@@ -38,7 +38,7 @@ class Reception:
         try:
             if isinstance(route, MetadataRoute):
                 return self._metadata(route, asking, task, container)
-            return Answer(encoded(await route.show(self.sampler, task, container)))
+            return Answer(await route.show(self.sampler, task, container))
         except NotYetKnown as error:
             return shown(str(error), route.failed_status)
 

@@ -1,1 +1,5 @@
-"""What containers use: read (`cgroup`, `proc`), sampled for all (`sampler`), shown (`render`)."""
+"""What containers use.
+
+`reader` keeps a cgroup's files open, `cgroup` and `proc` know what they mean, `sweep` samples all
+containers, `sampler` says when, `render` and `answers` show it.
+"""

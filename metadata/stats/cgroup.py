@@ -1,18 +1,17 @@
-"""Reads what a container uses from its cgroup, version 1 or 2.
+"""What the files of a cgroup, version 1 or 2, say a container uses.
 
 Both kinds of host give the same `Usage`, with cgroup v1's names for memory counters and blkio
 operations: consumers of Docker's statistics were written against those. On v2 its own memory
-counters are given as well.
+counters are given as well; its own names of operations are not, since who adds up `Read` and
+`read` would count twice.
 
-Reads block (briefly); `sampler` calls this from a thread. Files that a kernel doesn't have count
-as empty. Sources: the kernel's admin-guide, cgroup-v1/* and cgroup-v2.
+Pure: `reader` reads the files that a `Layout` names. What a kernel doesn't have is empty.
+Sources: the kernel's admin-guide, cgroup-v1/* and cgroup-v2.
 """
 
-import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 # Memory counters of cgroup v1 whose name in v2 differs; most mean exactly the same.
 _V2_NAME = {
@@ -33,10 +32,8 @@ _SAME_NAME = (
     "active_file",
     "unevictable",
 )
-
-
-class Gone(Exception):
-    """The cgroup doesn't exist or no process is left in it."""
+# cpuacct.stat counts in USER_HZ, which is 100 on every architecture Linux runs on now.
+_NS_PER_TICK = 1_000_000_000 // 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,77 +82,92 @@ class Usage:
     io_operations: tuple[Transfers, ...]
 
 
-def usage(root: Path, path: str) -> Usage:
-    """The usage of cgroup `path` below the cgroup mount at `root`. Raises Gone."""
-    unified = (root / "cgroup.controllers").exists()
-    return _usage_v2(root, path) if unified else _usage_v1(root, path)
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What changes so rarely that it isn't read with every sample; None is no limit."""
+
+    processes: int | None = None
+    memory: int | None = None
 
 
-def _usage_v1(root: Path, path: str) -> Usage:
-    def directory(controller: str) -> Path:
-        return root / controller / path.lstrip("/")
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which files a version of cgroups has, each by its controller (empty on v2) and name.
 
-    pids, blkio = directory("pids"), directory("blkio")
-    processes = number(_text(pids / "pids.current"))
-    _require_life(pids, processes)
+    The first of `files` exists in every cgroup, and the last one counts its processes. The
+    processor's come first, as close as can be to the host's own count. `limits` holds the file of
+    the process limit, and of the memory limit of each level where no counter tells the lowest.
+    """
+
+    files: tuple[tuple[str, str], ...]
+    process_limit: tuple[str, str]
+    memory_limit: str
+    parse: Callable[[Mapping[str, str], Limits], Usage]
+
+    def usage(self, contents: Iterable[bytes], limits: Limits) -> Usage:
+        """What the contents of `files`, in their order, mean."""
+        names = (name for _, name in self.files)
+        texts = (each.decode() for each in contents)
+        return self.parse(dict(zip(names, texts, strict=True)), limits)
+
+
+def _usage_v1(files: Mapping[str, str], limits: Limits) -> Usage:
     return Usage(
-        cpu=_cpu_v1(directory("cpuacct"), directory("cpu")),
-        memory=_memory_v1(directory("memory")),
-        processes=processes,
-        process_limit=number(_text(pids / "pids.max")),
-        io_bytes=transfers_v1(_text(blkio / "blkio.throttle.io_service_bytes_recursive")),
-        io_operations=transfers_v1(_text(blkio / "blkio.throttle.io_serviced_recursive")),
+        cpu=_cpu_v1(files),
+        memory=_memory_v1(files),
+        processes=number(files["pids.current"]),
+        process_limit=limits.processes,
+        io_bytes=transfers_v1(files["blkio.throttle.io_service_bytes_recursive"]),
+        io_operations=transfers_v1(files["blkio.throttle.io_serviced_recursive"]),
     )
 
 
-def _cpu_v1(cpuacct: Path, cpu: Path) -> CpuUsage:
-    total = number(_text(cpuacct / "cpuacct.usage"))
-    if total is None:
-        raise Gone(str(cpuacct))
-    throttling = keyed(_text(cpu / "cpu.stat"))
+def _cpu_v1(files: Mapping[str, str]) -> CpuUsage:
+    """Modes come from cpuacct.stat, which the kernel scales so that they add up to the total.
+
+    The total is the sum over the processors, as cpuacct.usage, and then agrees with its parts.
+    """
+    per_cpu = tuple(map(int, files["cpuacct.usage_percpu"].split()))
+    modes = keyed(files["cpuacct.stat"])
+    throttling = keyed(files["cpu.stat"])
     return CpuUsage(
-        total_ns=total,
-        user_ns=number(_text(cpuacct / "cpuacct.usage_user")) or 0,
-        kernel_ns=number(_text(cpuacct / "cpuacct.usage_sys")) or 0,
-        per_cpu_ns=tuple(int(each) for each in _text(cpuacct / "cpuacct.usage_percpu").split()),
+        total_ns=sum(per_cpu),
+        user_ns=modes.get("user", 0) * _NS_PER_TICK,
+        kernel_ns=modes.get("system", 0) * _NS_PER_TICK,
+        per_cpu_ns=per_cpu,
         periods=throttling.get("nr_periods", 0),
         throttled_periods=throttling.get("nr_throttled", 0),
         throttled_ns=throttling.get("throttled_time", 0),
     )
 
 
-def _memory_v1(memory: Path) -> MemoryUsage:
-    counters = keyed(_text(memory / "memory.stat"))
+def _memory_v1(files: Mapping[str, str]) -> MemoryUsage:
+    counters = keyed(files["memory.stat"])
     return MemoryUsage(
-        usage=number(_text(memory / "memory.usage_in_bytes")) or 0,
-        max_usage=number(_text(memory / "memory.max_usage_in_bytes")),
-        failures=number(_text(memory / "memory.failcnt")),
+        usage=number(files["memory.usage_in_bytes"]) or 0,
+        max_usage=number(files["memory.max_usage_in_bytes"]),
+        failures=number(files["memory.failcnt"]),
         limit=counters.get("hierarchical_memory_limit"),
         counters=counters,
     )
 
 
-def _usage_v2(root: Path, path: str) -> Usage:
-    directory = root / path.lstrip("/")
-    processes = number(_text(directory / "pids.current"))
-    _require_life(directory, processes)
-    io = _text(directory / "io.stat")
+def _usage_v2(files: Mapping[str, str], limits: Limits) -> Usage:
+    io = files["io.stat"]
     return Usage(
-        cpu=_cpu_v2(directory),
-        memory=_memory_v2(root, directory),
-        processes=processes,
-        process_limit=number(_text(directory / "pids.max")),
+        cpu=_cpu_v2(files),
+        memory=_memory_v2(files, limits),
+        processes=number(files["pids.current"]),
+        process_limit=limits.processes,
         io_bytes=transfers_v2(io, {"Read": "rbytes", "Write": "wbytes", "Discard": "dbytes"}),
         io_operations=transfers_v2(io, {"Read": "rios", "Write": "wios", "Discard": "dios"}),
     )
 
 
-def _cpu_v2(directory: Path) -> CpuUsage:
-    stat = keyed(_text(directory / "cpu.stat"))
-    if "usage_usec" not in stat:
-        raise Gone(str(directory))
+def _cpu_v2(files: Mapping[str, str]) -> CpuUsage:
+    stat = keyed(files["cpu.stat"])
     return CpuUsage(
-        total_ns=stat["usage_usec"] * 1000,
+        total_ns=stat.get("usage_usec", 0) * 1000,
         user_ns=stat.get("user_usec", 0) * 1000,
         kernel_ns=stat.get("system_usec", 0) * 1000,
         per_cpu_ns=(),
@@ -165,26 +177,18 @@ def _cpu_v2(directory: Path) -> CpuUsage:
     )
 
 
-def _memory_v2(root: Path, directory: Path) -> MemoryUsage:
-    own = keyed(_text(directory / "memory.stat"))
-    limit = _limit_v2(root, directory)
-    old = v1_counters(own, number(_text(directory / "memory.swap.current")) or 0)
-    if limit is not None:
-        old["hierarchical_memory_limit"] = limit
+def _memory_v2(files: Mapping[str, str], limits: Limits) -> MemoryUsage:
+    own = keyed(files["memory.stat"])
+    old = v1_counters(own, number(files["memory.swap.current"]) or 0)
+    if limits.memory is not None:
+        old["hierarchical_memory_limit"] = limits.memory
     return MemoryUsage(
-        usage=number(_text(directory / "memory.current")) or 0,
-        max_usage=number(_text(directory / "memory.peak")),
-        failures=keyed(_text(directory / "memory.events")).get("max"),
-        limit=limit,
+        usage=number(files["memory.current"]) or 0,
+        max_usage=number(files["memory.peak"]),
+        failures=keyed(files["memory.events"]).get("max"),
+        limit=limits.memory,
         counters=own | old,
     )
-
-
-def _limit_v2(root: Path, directory: Path) -> int | None:
-    """The lowest limit from the cgroup up to the root, which has none."""
-    levels = [directory, *directory.parents]
-    limits = [number(_text(level / "memory.max")) for level in levels if level.is_relative_to(root)]
-    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def v1_counters(stat: dict[str, int], swap: int) -> dict[str, int]:
@@ -233,20 +237,36 @@ def _transfer(device: str, op: str, value: int) -> Transfers:
     return Transfers(int(major), int(minor), op, value)
 
 
-def _require_life(directory: Path, processes: int | None) -> None:
-    """An empty cgroup is that of a stopped container; None is a host that doesn't count them."""
-    if processes == 0:
-        raise Gone(str(directory))
+V1 = Layout(
+    files=(
+        ("cpuacct", "cpuacct.usage_percpu"),
+        ("cpuacct", "cpuacct.stat"),
+        ("cpu", "cpu.stat"),
+        ("memory", "memory.usage_in_bytes"),
+        ("memory", "memory.max_usage_in_bytes"),
+        ("memory", "memory.failcnt"),
+        ("memory", "memory.stat"),
+        ("blkio", "blkio.throttle.io_service_bytes_recursive"),
+        ("blkio", "blkio.throttle.io_serviced_recursive"),
+        ("pids", "pids.current"),
+    ),
+    process_limit=("pids", "pids.max"),
+    memory_limit="",
+    parse=_usage_v1,
+)
 
-
-def _text(path: Path) -> str:
-    """The file's text; empty when it isn't there, or is removed while we read (ENODEV)."""
-    try:
-        with path.open("rb", buffering=0) as file:  # half the cost of read_text
-            return file.readall().decode()
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        if error.errno == errno.ENODEV:
-            return ""
-        raise
+V2 = Layout(
+    files=(
+        ("", "cpu.stat"),
+        ("", "memory.current"),
+        ("", "memory.peak"),
+        ("", "memory.swap.current"),
+        ("", "memory.events"),
+        ("", "memory.stat"),
+        ("", "io.stat"),
+        ("", "pids.current"),
+    ),
+    process_limit=("", "pids.max"),
+    memory_limit="memory.max",
+    parse=_usage_v2,
+)

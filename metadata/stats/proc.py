@@ -1,6 +1,6 @@
 """What the kernel says in /proc about processors and network interfaces, parsed.
 
-Pure; `sampler` reads the files. Field layouts: proc(5).
+Pure; `sweep` reads the files. Field layouts: proc(5).
 """
 
 from dataclasses import dataclass
@@ -34,19 +34,10 @@ class InterfaceCounters:
 
 
 def host_cpu(stat: str) -> HostCpu:
-    """From the text of /proc/stat."""
+    """From the text of /proc/stat, or from the lines it begins with."""
     rows = [line.split() for line in stat.splitlines() if line.startswith("cpu")]
     total = sum(int(field) for row in rows if row[0] == "cpu" for field in row[_CPU_FIELDS])
     return HostCpu(total * _NS_PER_TICK, sum(row[0] != "cpu" for row in rows))
-
-
-def memory_total(meminfo: str) -> int:
-    """Bytes of memory of the host, from the text of /proc/meminfo."""
-    for line in meminfo.splitlines():
-        name, _, value = line.partition(":")
-        if name == "MemTotal":
-            return int(value.split()[0]) * 1024
-    raise ValueError("/proc/meminfo has no MemTotal")
 
 
 def interfaces(net_dev: str) -> dict[str, InterfaceCounters]:

@@ -5,7 +5,7 @@ null, since consumers iterate over them. `sampler` makes the samples.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from metadata.encoding import Json, present, time_text
 from metadata.source import ContainerFacts, Instant
@@ -85,7 +85,10 @@ def _blkio(usage: Usage) -> Json:
 
 
 def _transfers(transfers: Iterable[Transfers]) -> Json:
-    return [asdict(each) for each in transfers]
+    return [
+        {"major": each.major, "minor": each.minor, "op": each.op, "value": each.value}
+        for each in transfers
+    ]
 
 
 def _cpu(cpu: CpuUsage, host: HostCpu | None) -> Json:
@@ -128,7 +131,11 @@ def _memory(memory: MemoryUsage, host_memory: int) -> Json:
 def _networks(sample: Sample) -> Json:
     if not sample.networks:
         return None
-    return {name: asdict(counters) for name, counters in sample.networks.items()}
+    return {name: _interface(counters) for name, counters in sample.networks.items()}
+
+
+def _interface(counters: InterfaceCounters) -> Json:
+    return {name: getattr(counters, name) for name in InterfaceCounters.__slots__}
 
 
 def _rates(samples: Samples) -> Json:

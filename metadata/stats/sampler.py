@@ -1,119 +1,124 @@
-"""Takes and keeps the samples that the stats routes show.
+"""When samples are taken: every second while somebody asks, else now and then.
 
-A sample is taken when somebody asks and the last one is a second old; that bounds what a busy
-poller costs, and gives rates a base that means something. A periodic sampler would call
-`refresh` for all containers instead: what is kept doesn't change.
+So a first request finds a sample with a past, and an idle host pays next to nothing.
 
 The files are tiny, but reading memory.stat makes the kernel sum counters over all processors,
 which takes milliseconds on large hosts, so one thread of this module does the reading and the
-event loop never waits for the kernel. At a sweep a second the hop costs nothing that matters.
+event loop never waits for the kernel. A request for what is there takes neither that way nor a
+lock.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Never
 
-from metadata.source import CgroupFacts, ContainerFacts, Instant
-from metadata.stats import cgroup, proc
-from metadata.stats.proc import HostCpu, InterfaceCounters
-from metadata.stats.render import Sample, Samples
+from metadata.source import Source, TaskFacts
+from metadata.stats.sweep import CGROUPFS, PROCFS, Kept, Sweeper, targets
 
-_FRESH_NS = 1_000_000_000
-_FORGET_NS = 300 * 1_000_000_000  # longer than any usual polling interval
-_SWEEP_TIMEOUT_S = 0.8  # several SDKs give up at 1 s; a healthy sweep takes milliseconds
+_FRESH_NS = 2_000_000_000  # a sweep each second may come late
+_BUSY_INTERVAL_S = 1.0
+_BUSY_S = 60.0
+_READ_TIMEOUT_S = 0.8  # several SDKs give up at 1 s; a healthy sweep takes milliseconds
 
 log = logging.getLogger(__name__)
 
 
 class Sampler:
-    """The last two samples of each container asked about. Close it to end its thread."""
+    """The last two samples of each container. Close it to end its thread.
+
+    `interval_s` is the time between sweeps while nobody asks.
+    """
 
     def __init__(
         self,
-        cgroupfs: Path = Path("/sys/fs/cgroup"),
-        procfs: Path = Path("/proc"),
+        cgroupfs: Path = CGROUPFS,
+        procfs: Path = PROCFS,
         clock_ns: Callable[[], int] = time.time_ns,
+        interval_s: float = 10.0,
     ) -> None:
-        self._cgroupfs = cgroupfs
-        self._procfs = procfs
+        self._sweeper = Sweeper(cgroupfs, procfs, clock_ns)
         self._clock_ns = clock_ns
-        self._kept: dict[str, Samples] = {}  # the one sampled longest ago comes first
-        self._sweeping = asyncio.Lock()
+        self._interval_s = interval_s
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stats")
+        self._turn = asyncio.Lock()
+        self._job: asyncio.Future[None] | None = None
+        self._busy_until = 0.0
+        self._asked = asyncio.Event()
 
-    async def refresh(self, containers: Sequence[ContainerFacts]) -> dict[str, Samples]:
-        """The samples by runtime id, none older than a second unless the kernel doesn't answer.
+    async def run(self, source: Source) -> Never:
+        """Sweeps all running containers of the source, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            every = targets(source.tasks())
+            if every or self._sweeper.kept:
+                await self._in_thread(partial(self._sweeper.sweep, every))
+            await self._rest(started)
 
-        Containers that aren't running or can't be measured are not in the result.
+    def fresh(self, docker_id: str) -> Kept | None:
+        """The container's samples, unless the last one is too old or there is none. Cheap.
+
+        Somebody asks: sampling goes on every second for a minute.
         """
-        measurable = {each.docker_id: each.cgroup for each in containers if each.cgroup}
+        now = asyncio.get_running_loop().time()
+        if now >= self._busy_until:
+            self._asked.set()
+        self._busy_until = now + _BUSY_S
+        kept = self._sweeper.kept.get(docker_id)
+        if kept is not None and 0 <= self._clock_ns() - kept.latest.moment.at < _FRESH_NS:
+            return kept
+        return None
+
+    async def refreshed(self, task: TaskFacts) -> dict[str, Kept]:
+        """Samples the task's containers now, and gives the samples of those that have some.
+
+        Within a deadline: a kernel that doesn't answer leaves the samples that there were.
+        """
+        wanted = targets([task])
         try:
-            async with asyncio.timeout(_SWEEP_TIMEOUT_S), self._sweeping:
-                await self._sweep(measurable)
+            async with asyncio.timeout(_READ_TIMEOUT_S):
+                await self._in_thread(partial(self._sweeper.measure, wanted))
         except TimeoutError:
-            log.warning("reading cgroups of %d containers takes too long", len(measurable))
-        return {each: self._kept[each] for each in measurable if each in self._kept}
+            log.warning("reading the cgroups of %s takes too long", task.arn)
+        kept = self._sweeper.kept
+        return {each.docker_id: kept[each.docker_id] for each in wanted if each.docker_id in kept}
 
     def close(self) -> None:
-        """Ends the thread once it has no file left to read. Refuses further sweeps."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Ends the thread once it has no file left to read, and closes its files."""
+        self._thread.submit(self._sweeper.close)
+        self._thread.shutdown(wait=False)
 
-    async def _sweep(self, measurable: Mapping[str, CgroupFacts]) -> None:
-        now = Instant(self._clock_ns())
-        due = {each: facts for each, facts in measurable.items() if not self._is_fresh(each, now)}
-        if not due:
-            return
+    async def _rest(self, started: float) -> None:
+        """Until the next sweep is due; somebody who asks may bring that forward."""
         loop = asyncio.get_running_loop()
-        for docker_id, sample in (
-            await loop.run_in_executor(self._thread, self._read, due, now)
-        ).items():
-            self._keep(docker_id, sample)
-        self._forget(now)
-
-    def _is_fresh(self, docker_id: str, now: Instant) -> bool:
-        """A sample from the future, after the clock was set back, is not fresh."""
-        kept = self._kept.get(docker_id)
-        return kept is not None and 0 <= now - kept.latest.at < _FRESH_NS
-
-    def _keep(self, docker_id: str, sample: Sample | None) -> None:
-        before = self._kept.pop(docker_id, None)
-        if sample is not None:
-            self._kept[docker_id] = Samples(sample, before.latest if before else None)
-
-    def _forget(self, now: Instant) -> None:
-        while self._kept:
-            oldest = next(iter(self._kept))
-            if now - self._kept[oldest].latest.at < _FORGET_NS:
+        while True:
+            self._asked.clear()
+            busy = loop.time() < self._busy_until
+            left = started + (_BUSY_INTERVAL_S if busy else self._interval_s) - loop.time()
+            if left <= 0:
                 return
-            del self._kept[oldest]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._asked.wait()
 
-    def _read(self, due: Mapping[str, CgroupFacts], now: Instant) -> dict[str, Sample | None]:
-        host_cpu = proc.host_cpu((self._procfs / "stat").read_text())
-        host_memory = proc.memory_total((self._procfs / "meminfo").read_text())
-        return {
-            each: self._sample(facts, now, host_cpu, host_memory) for each, facts in due.items()
-        }
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        """One at a time, also when who waited for the last one has given up."""
+        async with self._turn:
+            if self._job is not None and not self._job.done():
+                await asyncio.wait([self._job])
+            loop = asyncio.get_running_loop()
+            self._job = loop.run_in_executor(self._thread, _done, work)
+            await asyncio.wait([self._job])
 
-    def _sample(
-        self, facts: CgroupFacts, now: Instant, host_cpu: HostCpu, host_memory: int
-    ) -> Sample | None:
-        # The network comes first: a process id can be used again only after the container's
-        # cgroup is empty, and then the cgroup says so.
-        networks = self._networks(facts.network_pid)
-        try:
-            usage = cgroup.usage(self._cgroupfs, facts.path)
-        except cgroup.Gone:
-            return None
-        return Sample(now, usage, host_cpu, host_memory, networks)
 
-    def _networks(self, pid: int | None) -> dict[str, InterfaceCounters] | None:
-        """None also when the process is just ending; its cgroup tells what that means."""
-        if pid is None:
-            return None
-        try:
-            return proc.interfaces((self._procfs / str(pid) / "net" / "dev").read_text())
-        except OSError:
-            return None
+def _done(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except OSError as error:
+        log.warning("can't take statistics: %s", error)

@@ -102,6 +102,13 @@ def test_a_container_in_host_mode_has_an_empty_address_and_no_network_of_its_own
     assert web.cgroup.network_pid is None
 
 
+def test_without_metrics_no_container_is_measured() -> None:
+    feed = Feed()
+    feed.publish(picture(looked=view(WEB, {"web": UP})))
+    asked = FeedSource(feed, OF, InstanceFacts(cluster=CLUSTER), measured=False)
+    assert [each.cgroup for whole in asked.tasks() for each in whole.containers] == [None]
+
+
 def test_a_tasks_size_is_its_limits() -> None:
     sized = WEB.definition.model_copy(update={"cpu": 256, "memory": 512})
     whole, web = facts(picture(replace(WEB, definition=sized)))

@@ -15,7 +15,7 @@ from metadata.front.listener import Bounds
 from metadata.source import Owner, Source
 from metadata.stats.sampler import Sampler
 from tests.unit.metadata.facts import OWNER
-from tests.unit.metadata.kernel import NET_DEV, STAT, FileHost
+from tests.unit.metadata.kernel import FileHost
 
 FAST = Rate(per_second=1e6, burst=1_000_000)
 Serve = Callable[..., Awaitable[ClientSession]]
@@ -36,14 +36,10 @@ def untidied(session: ClientSession, path: str) -> URL:
 
 @pytest.fixture
 def host(tmp_path: Path) -> FileHost:
+    """With one container, of cgroup version 2."""
     host = FileHost(tmp_path)
-    (host.proc / "4242" / "net").mkdir(parents=True)
-    (host.proc / "4242" / "net" / "dev").write_text(NET_DEV)
-    (host.proc / "stat").write_text(STAT)
-    (host.proc / "meminfo").write_text("MemTotal: 1024 kB\n")
-    host.cgroups.mkdir()
-    (host.cgroups / "cgroup.controllers").write_text("cpu\n")
-    host.run("web")
+    host.boot()
+    host.run("web", pid=4242)
     return host
 
 

@@ -1,5 +1,6 @@
 """A host made of files: what the kernel would say, and the time."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,11 @@ eth0.7:1234567890 0 0 0 0 0 0 0 10 0 0 0 0 0 0 0
 
 @dataclass
 class FileHost:
-    """A unified cgroup mount and a /proc, and the time."""
+    """A cgroup mount, unified or one of version 1, a /proc, and the time."""
 
     root: Path
     now: int = MOMENT
+    unified: bool = True
 
     @property
     def cgroups(self) -> Path:
@@ -36,7 +38,36 @@ class FileHost:
     def proc(self) -> Path:
         return self.root / "proc"
 
-    def run(self, name: str, usage_us: int = 1) -> None:
-        directory = self.cgroups / name
-        directory.mkdir(exist_ok=True)
-        (directory / "cpu.stat").write_text(f"usage_usec {usage_us}\n")
+    def boot(self) -> None:
+        self.cgroups.mkdir()
+        if self.unified:
+            (self.cgroups / "cgroup.controllers").write_text("cpu\n")
+        self.proc.mkdir()
+        (self.proc / "stat").write_text(STAT)
+
+    def run(self, name: str, usage_us: int = 1, pid: int | None = None) -> None:
+        """The container has used so much processor time; its process has a network."""
+        self._write("pids", name, "pids.current", "1\n")
+        if self.unified:
+            self._write("cpu", name, "cpu.stat", f"usage_usec {usage_us}\n")
+        else:
+            self._write("cpuacct", name, "cpuacct.usage_percpu", f"{usage_us * 1000} 0\n")
+        if pid is not None:
+            (self.proc / str(pid) / "net").mkdir(parents=True, exist_ok=True)
+            (self.proc / str(pid) / "net" / "dev").write_text(NET_DEV)
+
+    def end(self, name: str) -> None:
+        """No process is left in the cgroup, and it is removed: open files stay as they were."""
+        controllers = [self.cgroups] if self.unified else list(self.cgroups.iterdir())
+        self._write("pids", name, "pids.current", "0\n")
+        for each in controllers:
+            shutil.rmtree(each / name, ignore_errors=True)
+
+    def kill(self, pid: int) -> None:
+        shutil.rmtree(self.proc / str(pid))
+
+    def _write(self, controller: str, name: str, file: str, text: str) -> Path:
+        directory = self.cgroups / name if self.unified else self.cgroups / controller / name
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / file).write_text(text)
+        return directory

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from metadata.stats import cgroup
-from metadata.stats.cgroup import CpuUsage, Gone, Transfers
+from metadata.stats import cgroup, reader
+from metadata.stats.cgroup import CpuUsage, Transfers, Usage
+from metadata.stats.reader import Reader
 
 MEMORY_STAT_V2 = """\
 anon 1000
@@ -29,6 +32,15 @@ COUNTERS_V1 = {
     "pgfault": 7,
     "swap": 9,
 }
+
+
+def usage_of(root: Path, path: str) -> Usage:
+    found = reader.layout(root)
+    opened = Reader(root, found, path, None)
+    try:
+        return found.usage(opened.read(), opened.limits)
+    finally:
+        opened.close()
 
 
 def write(directory: Path, **files: str) -> None:
@@ -64,10 +76,8 @@ def divided(tmp_path: Path) -> Path:
     path = Path("hostler") / "one" / "web"
     write(
         tmp_path / "cpuacct" / path,
-        cpuacct__usage="30000\n",
-        cpuacct__usage_user="20000\n",
-        cpuacct__usage_sys="10000\n",
-        cpuacct__usage_percpu="12000 18000 \n",
+        cpuacct__usage_percpu="12000000 18000000 \n",
+        cpuacct__stat="user 2\nsystem 1\n",
     )
     write(tmp_path / "cpu" / path, cpu__stat="nr_periods 5\nnr_throttled 2\nthrottled_time 3000\n")
     write(
@@ -87,7 +97,7 @@ def divided(tmp_path: Path) -> Path:
 
 
 def test_v2_gives_version_1_names_beside_its_own(unified: Path) -> None:
-    memory = cgroup.usage(unified, "/hostler/one/web").memory
+    memory = usage_of(unified, "/hostler/one/web").memory
     counters = memory.counters
     assert counters["anon"] == 1000
     assert counters["slab"] == 11
@@ -98,7 +108,7 @@ def test_v2_gives_version_1_names_beside_its_own(unified: Path) -> None:
 
 
 def test_v2_usage_is_read_in_nanoseconds_and_bytes(unified: Path) -> None:
-    usage = cgroup.usage(unified, "/hostler/one/web")
+    usage = usage_of(unified, "/hostler/one/web")
     assert usage.cpu == CpuUsage(30_000, 20_000, 10_000, (), 5, 2, 3000)
     assert (usage.memory.usage, usage.memory.max_usage, usage.memory.failures) == (3000, 3500, 4)
     assert (usage.processes, usage.process_limit) == (3, None)
@@ -106,18 +116,18 @@ def test_v2_usage_is_read_in_nanoseconds_and_bytes(unified: Path) -> None:
 
 def test_v2_memory_limit_is_the_lowest_on_the_way_up(unified: Path) -> None:
     web = unified / "hostler" / "one" / "web"
-    assert cgroup.usage(unified, "/hostler/one/web").memory.limit == 4096
+    assert usage_of(unified, "/hostler/one/web").memory.limit == 4096
     (web / "memory.max").write_text("1024\n")
-    assert cgroup.usage(unified, "/hostler/one/web").memory.limit == 1024
+    assert usage_of(unified, "/hostler/one/web").memory.limit == 1024
     (web / "memory.max").write_text("max\n")
     (web.parent / "memory.max").write_text("max\n")
-    usage = cgroup.usage(unified, "/hostler/one/web")
+    usage = usage_of(unified, "/hostler/one/web")
     assert usage.memory.limit is None
     assert "hierarchical_memory_limit" not in usage.memory.counters
 
 
 def test_v2_transfers_have_the_operations_of_version_1(unified: Path) -> None:
-    usage = cgroup.usage(unified, "/hostler/one/web")
+    usage = usage_of(unified, "/hostler/one/web")
     assert usage.io_bytes == (
         Transfers(8, 0, "Read", 10),
         Transfers(8, 0, "Write", 20),
@@ -128,8 +138,10 @@ def test_v2_transfers_have_the_operations_of_version_1(unified: Path) -> None:
 
 
 def test_v1_usage_comes_from_one_directory_per_controller(divided: Path) -> None:
-    usage = cgroup.usage(divided, "/hostler/one/web")
-    assert usage.cpu == CpuUsage(30_000, 20_000, 10_000, (12_000, 18_000), 5, 2, 3000)
+    usage = usage_of(divided, "/hostler/one/web")
+    assert usage.cpu == CpuUsage(
+        30_000_000, 20_000_000, 10_000_000, (12_000_000, 18_000_000), 5, 2, 3000
+    )
     memory = usage.memory
     assert (memory.usage, memory.max_usage, memory.failures, memory.limit) == (3000, 3500, 4, 4096)
     assert memory.counters["total_rss"] == 1000
@@ -139,24 +151,57 @@ def test_v1_usage_comes_from_one_directory_per_controller(divided: Path) -> None
 
 
 def test_controllers_that_a_host_lacks_count_as_empty(tmp_path: Path) -> None:
-    write(tmp_path / "cpuacct" / "web", cpuacct__usage="5\n")
-    usage = cgroup.usage(tmp_path, "web")
-    assert usage.cpu == CpuUsage(5, 0, 0, (), 0, 0, 0)
+    write(tmp_path / "cpuacct" / "web", cpuacct__usage_percpu="2 3\n")
+    usage = usage_of(tmp_path, "web")
+    assert usage.cpu == CpuUsage(5, 0, 0, (2, 3), 0, 0, 0)
     assert (usage.processes, usage.memory.limit, usage.io_bytes) == (None, None, ())
 
 
-@pytest.mark.parametrize("path", ["/hostler/one/other", "hostler/one"])
-def test_a_cgroup_that_is_not_there_is_gone(path: str, unified: Path) -> None:
-    with pytest.raises(Gone):
-        cgroup.usage(unified, path)
+def test_a_unified_host_without_swap_or_peak_counts_none_of_them(tmp_path: Path) -> None:
+    write(tmp_path, cgroup__controllers="cpu\n")
+    write(tmp_path / "web", cpu__stat="usage_usec 5\n", memory__current="7\n")
+    memory = usage_of(tmp_path, "web").memory
+    assert (memory.usage, memory.max_usage, memory.failures, memory.limit) == (7, None, None, None)
+    assert memory.counters == {"swap": 0, "total_swap": 0}
 
 
-def test_a_cgroup_without_processes_is_gone(unified: Path) -> None:
-    (unified / "hostler" / "one" / "web" / "pids.current").write_text("0\n")
-    with pytest.raises(Gone):
-        cgroup.usage(unified, "/hostler/one/web")
+NAMES = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
+COUNTS = st.integers(0, 2**64 - 1)
+DEVICES = st.tuples(st.integers(0, 4095), st.integers(0, 2**20 - 1))
 
 
-def test_a_divided_cgroup_that_is_not_there_is_gone(divided: Path) -> None:
-    with pytest.raises(Gone):
-        cgroup.usage(divided, "/hostler/one/other")
+@given(st.dictionaries(NAMES, COUNTS))
+def test_any_flat_keyed_file_is_read_as_it_was_written(counters: dict[str, int]) -> None:
+    text = "".join(f"{name} {count}\n" for name, count in counters.items())
+    assert cgroup.keyed(text) == counters
+
+
+@given(st.none() | COUNTS)
+def test_any_number_is_read_as_it_was_written(count: int | None) -> None:
+    assert cgroup.number("max\n" if count is None else f"{count}\n") == count
+
+
+@given(st.dictionaries(DEVICES, st.tuples(COUNTS, COUNTS)))
+def test_both_versions_show_the_same_transfers(
+    devices: dict[tuple[int, int], tuple[int, int]],
+) -> None:
+    old, new, expected = "", "", []
+    for (major, minor), counts in devices.items():
+        read, write = counts
+        every = {"Read": read, "Write": write, "Total": read + write}
+        old += "".join(f"{major}:{minor} {op} {count}\n" for op, count in every.items())
+        new += f"{major}:{minor} rbytes={read} wbytes={write} rios=1 wios=2\n"
+        expected += [Transfers(major, minor, op, count) for op, count in every.items()]
+    assert list(cgroup.transfers_v1(f"{old}Total 9\n")) == expected
+    columns = {"Read": "rbytes", "Write": "wbytes", "Discard": "dbytes"}
+    assert list(cgroup.transfers_v2(new, columns)) == expected
+
+
+@given(st.dictionaries(NAMES, COUNTS), COUNTS)
+def test_version_1_names_have_the_values_of_version_2(stat: dict[str, int], swap: int) -> None:
+    counters = cgroup.v1_counters({"anon": 1, "file": 2} | stat, swap)
+    assert counters["total_rss"] == stat.get("anon", 1)
+    assert counters["total_cache"] == stat.get("file", 2)
+    assert counters["swap"] == swap
+    plain = {name for name in counters if not name.startswith("total_")}
+    assert counters.keys() - plain == {f"total_{name}" for name in plain}

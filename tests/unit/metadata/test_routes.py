@@ -56,7 +56,7 @@ async def test_stats_routes_show_one_container(session: ClientSession, host: Fil
 
 async def test_only_version_4_shows_rates(session: ClientSession, host: FileHost) -> None:
     await get(session, "/v4/id-web/stats")
-    host.now += SECOND
+    host.now += 2 * SECOND
     _, v3 = await get(session, "/v3/id-web/stats")
     _, v4 = await get(session, "/v4/id-web/stats")
     rates = v4.pop("network_rate_stats")

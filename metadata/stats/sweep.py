@@ -1,0 +1,213 @@
+"""Samples all containers at once, and keeps the last two samples of each.
+
+A sample is bytes as the kernel gave them: most are never shown, so they are parsed only when
+somebody asks. Sweeping blocks and is for one thread at a time; what is kept may be read by others.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from metadata.source import Instant, TaskFacts
+from metadata.stats import proc, reader
+from metadata.stats.cgroup import Layout, Limits
+from metadata.stats.reader import Gone, Reader
+from metadata.stats.render import Sample, Samples
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_STAT_SIZE = 1 << 17  # the line of each processor, for a thousand of them
+_LEAST_NS = 500_000_000  # what happened in less says little
+_SKEW_NS = 5_000_000  # how long a look at the host's processors serves
+_REOPEN_NS = 60 * 1_000_000_000  # limits are read when files are opened
+
+CGROUPFS: Final = Path("/sys/fs/cgroup")
+PROCFS: Final = Path("/proc")
+
+log = logging.getLogger(__name__)
+
+
+class Target(NamedTuple):
+    """A container to measure. Those with the same `network` share one network namespace."""
+
+    docker_id: str
+    path: str
+    pid: int | None
+    network: str
+
+
+def targets(tasks: Iterable[TaskFacts]) -> list[Target]:
+    """All containers of the tasks that can be measured."""
+    return [
+        Target(
+            each.docker_id,
+            each.cgroup.path,
+            each.cgroup.network_pid,
+            task.arn if task.network_mode == "awsvpc" else each.docker_id,
+        )
+        for task in tasks
+        for each in task.containers
+        if each.cgroup is not None
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time, and the host then: the lines on processors of /proc/stat, and bytes of memory."""
+
+    at: Instant
+    stat: bytes
+    memory: int
+
+
+@dataclass(slots=True)
+class Reading:
+    """One container at one moment, in the kernel's words."""
+
+    moment: Moment
+    layout: Layout
+    contents: list[bytes]
+    limits: Limits
+    net_dev: bytes | None
+    _sample: Sample | None = None
+
+    @property
+    def sample(self) -> Sample:
+        """The same in numbers, from the first time that somebody wants them."""
+        if self._sample is None:
+            net_dev = self.net_dev
+            self._sample = Sample(
+                at=self.moment.at,
+                usage=self.layout.usage(self.contents, self.limits),
+                host_cpu=proc.host_cpu(self.moment.stat.decode()),
+                host_memory=self.moment.memory,
+                networks=None if net_dev is None else proc.interfaces(net_dev.decode()),
+            )
+        return self._sample
+
+
+@dataclass(slots=True)
+class Kept:
+    """A container's last two readings. `encoded` is what has been shown of them, by form."""
+
+    latest: Reading
+    previous: Reading | None
+    encoded: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> Samples:
+        """Both in numbers."""
+        previous = self.previous
+        return Samples(self.latest.sample, None if previous is None else previous.sample)
+
+
+class Sweeper:
+    """The open files of the containers that are measured, and what was read. To be closed."""
+
+    def __init__(
+        self,
+        cgroupfs: Path = CGROUPFS,
+        procfs: Path = PROCFS,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.kept: dict[str, Kept] = {}
+        self._cgroupfs = cgroupfs
+        self._procfs = procfs
+        self._clock_ns = clock_ns
+        self._layout: Layout | None = None
+        self._stat: int | None = None
+        self._readers: dict[str, tuple[Reader, int]] = {}
+        self._failing: set[str] = set()
+
+    def sweep(self, every: Iterable[Target]) -> None:
+        """Samples these containers, and forgets all others. As `measure`."""
+        wanted = {each.docker_id: each for each in every}
+        for gone in [each for each in self._readers if each not in wanted]:
+            self._forget(gone)
+        self._failing &= wanted.keys()
+        self.measure(wanted.values())
+
+    def measure(self, some: Iterable[Target]) -> None:
+        """Samples these containers, but for those that were sampled a moment ago.
+
+        Those that are not running or can't be measured have no samples afterwards. Raises OSError
+        when the host's own figures can't be read.
+        """
+        networks: dict[str, bytes] = {}
+        moment, until = None, 0
+        for target in some:
+            if moment is None or time.monotonic_ns() >= until:
+                moment, until = self._moment(), time.monotonic_ns() + _SKEW_NS
+            kept = self.kept.get(target.docker_id)
+            if kept is not None and 0 <= moment.at - kept.latest.moment.at < _LEAST_NS:
+                continue
+            reading = self._reading(target, moment, networks)
+            if reading is not None:
+                previous = None if kept is None else kept.latest
+                self.kept[target.docker_id] = Kept(reading, previous)
+
+    def close(self) -> None:
+        """Closes all files."""
+        for each in list(self._readers):
+            self._forget(each)
+        if self._stat is not None:
+            os.close(self._stat)
+            self._stat = None
+
+    def _moment(self) -> Moment:
+        if self._stat is None:
+            self._stat = os.open(self._procfs / "stat", os.O_RDONLY)
+        stat = os.pread(self._stat, _STAT_SIZE, 0)
+        memory = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
+        return Moment(Instant(self._clock_ns()), stat[: stat.find(b"\nintr")], memory)
+
+    def _reading(
+        self, target: Target, moment: Moment, networks: dict[str, bytes]
+    ) -> Reading | None:
+        """`networks` are those of containers found alive in the same sweep."""
+        try:
+            opened = self._reader(target, moment.at)
+            net_dev = networks.get(target.network) or opened.interfaces(self._procfs)
+            contents = opened.read()
+        except Gone:
+            self._forget(target.docker_id)
+            return None
+        except OSError as error:
+            self._forget(target.docker_id)
+            self._complain(target, error)
+            return None
+        self._failing.discard(target.docker_id)
+        if net_dev is not None:
+            networks[target.network] = net_dev
+        assert self._layout is not None
+        return Reading(moment, self._layout, contents, opened.limits, net_dev)
+
+    def _reader(self, target: Target, now: Instant) -> Reader:
+        """The container's open files, opened anew every minute, or when it has become another."""
+        found = self._readers.get(target.docker_id)
+        if found is not None:
+            opened, since = found
+            if (opened.path, opened.pid) == target[1:3] and 0 <= now - since < _REOPEN_NS:
+                return opened
+            del self._readers[target.docker_id]
+            opened.close()
+        if self._layout is None:
+            self._layout = reader.layout(self._cgroupfs)
+        opened = Reader(self._cgroupfs, self._layout, target.path, target.pid)
+        self._readers[target.docker_id] = opened, now
+        return opened
+
+    def _forget(self, docker_id: str) -> None:
+        found = self._readers.pop(docker_id, None)
+        if found is not None:
+            found[0].close()
+        self.kept.pop(docker_id, None)
+
+    def _complain(self, target: Target, error: OSError) -> None:
+        """Once for each container, until it can be measured again."""
+        if target.docker_id not in self._failing:
+            self._failing.add(target.docker_id)
+            log.warning("can't read the cgroup %s, it has no statistics: %s", target.path, error)
