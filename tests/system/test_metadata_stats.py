@@ -6,27 +6,25 @@ import signal
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
+from bench.metadata.sweep import cgroups
 from metadata.endpoint import Endpoint
-from metadata.source import CgroupFacts, ContainerFacts, InstanceFacts, Owner, TaskFacts
+from metadata.source import CgroupFacts
 from metadata.stats.sampler import Sampler
+from metadata.stats.sweep import Sweeper, targets
+from tests.system.cgrouplab import OWNER, OneTask, contained, own_cgroup
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes cgroups: needs root")
 
-CGROUPS = Path("/sys/fs/cgroup")
-UNIFIED = (CGROUPS / "cgroup.controllers").exists()
-CONTROLLERS = ["."] if UNIFIED else ["cpu", "cpuacct", "memory", "pids", "blkio"]
 SECOND = 1_000_000_000
-OWNER = Owner("one")
 # Waits for its cgroup, enters a network namespace, burns 0.2 s of processor time, holds 32 MiB.
 PROGRAM = """
 import ctypes, resource, sys
@@ -45,45 +43,27 @@ sys.stdin.readline()
 
 
 @dataclass
-class Contained:
+class Contained(OneTask):
     """A process in a cgroup of its own, and a clock that the test sets."""
 
-    container: ContainerFacts
-    process: subprocess.Popen[str]
+    process: "subprocess.Popen[str] | None" = None
     now: int = 1_900_000_000 * SECOND
 
-    instance: InstanceFacts = field(default_factory=InstanceFacts)
-
-    def tasks(self) -> list[TaskFacts]:
-        return [self.task(OWNER, "id-burn")]
-
-    def owned(self, owner: Owner) -> list[TaskFacts]:
-        return self.tasks()
-
-    def task(self, owner: Owner, endpoint_id: str) -> TaskFacts:
-        return TaskFacts(
-            owner=OWNER,
-            arn="arn:one",
-            cluster="lab",
-            family="burn",
-            revision="1",
-            known_status="RUNNING",
-            containers=(self.container,),
-        )
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
 
     def end(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
+        assert self.process is not None
         self.process.wait(timeout=10)
 
 
 @pytest.fixture
-def contained() -> Iterator[Contained]:
-    name = f"hostler-test-{uuid.uuid4().hex[:12]}"
-    directories = [CGROUPS / controller / name for controller in CONTROLLERS]
+def burning() -> Iterator[Contained]:
     with ExitStack() as stack:
-        for directory in directories:
-            directory.mkdir()
-            stack.callback(directory.rmdir)
+        cgroup = stack.enter_context(own_cgroup())
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
             stdin=subprocess.PIPE,
@@ -92,30 +72,19 @@ def contained() -> Iterator[Contained]:
         )
         stack.enter_context(process)
         stack.callback(process.kill)
-        for directory in directories:
-            (directory / "cgroup.procs").write_text(f"{process.pid}\n")
+        cgroup.enter(process.pid)
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write("go\n")
         process.stdin.flush()
         assert process.stdout.readline() == "ready\n"
-        container = ContainerFacts(
-            name="burn",
-            image="burn",
-            desired_status="RUNNING",
-            known_status="RUNNING",
-            endpoint_id="id-burn",
-            docker_id="b0",
-            docker_name="ecs-burn",
-            cgroup=CgroupFacts(f"/{name}", process.pid),
-        )
-        yield Contained(container, process)
+        yield Contained(contained(f"/{cgroup.name}", process.pid), process=process)
 
 
 @pytest.fixture
-async def session(contained: Contained) -> AsyncIterator[ClientSession]:
-    sampler = Sampler(clock_ns=lambda: contained.now)
-    listeners = Endpoint(contained, sampler)
+async def session(burning: Contained) -> AsyncIterator[ClientSession]:
+    sampler = Sampler(clock_ns=lambda: burning.now)
+    listeners = Endpoint(burning, sampler)
     sock = socket.create_server(("127.0.0.1", 0))
     base = f"http://127.0.0.1:{sock.getsockname()[1]}"
     await listeners.serve(sock, OWNER, "one")
@@ -150,10 +119,10 @@ async def test_a_burning_process_is_measured(session: ClientSession) -> None:
 
 
 async def test_later_samples_show_what_happened_in_between(
-    session: ClientSession, contained: Contained
+    session: ClientSession, burning: Contained
 ) -> None:
     _, first = await get(session, "/v3/id-burn/stats")
-    contained.now += SECOND
+    burning.now += 2 * SECOND
     _, second = await get(session, "/v3/id-burn/stats")
     assert second["precpu_stats"] == first["cpu_stats"]
     assert second["preread"] == first["read"]
@@ -167,35 +136,68 @@ async def test_a_namespace_with_a_loopback_only_has_no_networks(session: ClientS
 
 
 async def test_interfaces_of_the_containers_namespace_are_counted(
-    session: ClientSession, contained: Contained
+    session: ClientSession, burning: Contained
 ) -> None:
-    pid = str(contained.process.pid)
+    pid = str(burning.pid)
     link = ["ip", "link", "add", "eth7", "type", "veth", "peer", "name", "eth8"]
     subprocess.run(["nsenter", "--net", "--target", pid, *link], check=True, timeout=10)
     _, stats = await get(session, "/v4/id-burn/stats")
     assert set(stats["networks"]) == {"eth7", "eth8"}
     assert stats["networks"]["eth7"]["tx_bytes"] == 0
-    contained.now += SECOND
+    burning.now += 2 * SECOND
     _, stats = await get(session, "/v4/id-burn/stats")
     assert stats["network_rate_stats"] == {"rx_bytes_per_sec": 0.0, "tx_bytes_per_sec": 0.0}
 
 
 async def test_a_container_on_the_hosts_network_has_no_networks(
-    session: ClientSession, contained: Contained
+    session: ClientSession, burning: Contained
 ) -> None:
-    path = contained.container.cgroup.path if contained.container.cgroup else ""
-    contained.container = replace(contained.container, cgroup=CgroupFacts(path))
+    path = burning.container.cgroup.path if burning.container.cgroup else ""
+    burning.container = replace(burning.container, cgroup=CgroupFacts(path))
     status, stats = await get(session, "/v4/id-burn/stats")
     assert status == 200
     assert "networks" not in stats
 
 
 async def test_a_process_that_ended_has_no_stats(
-    session: ClientSession, contained: Contained
+    session: ClientSession, burning: Contained
 ) -> None:
     assert (await get(session, "/v4/id-burn/stats"))[0] == 200
-    contained.end()
-    contained.now += SECOND
+    burning.end()
+    burning.now += 2 * SECOND
     assert (await get(session, "/v4/id-burn/stats"))[0] == 500
     assert await get(session, "/v4/id-burn/task/stats") == (200, {"b0": {}})
     assert await get(session, "/v3/id-burn/task/stats") == (200, {"b0": None})
+
+
+def test_a_removed_cgroup_is_gone_though_its_files_are_open() -> None:
+    seconds = iter(range(0, 10 * SECOND, SECOND))
+    sweeper = Sweeper(clock_ns=lambda: next(seconds))
+    try:
+        with cgroups(2) as targets:
+            sweeper.sweep(targets)
+            assert set(sweeper.kept) == {"c0", "c1"}
+        sweeper.sweep(targets)
+        assert sweeper.kept == {}
+        assert open_files("/sys/fs/cgroup") == []
+    finally:
+        sweeper.close()
+
+
+def test_no_file_that_would_hold_a_network_namespace_stays_open(burning: Contained) -> None:
+    sweeper = Sweeper()
+    try:
+        sweeper.sweep(targets(burning.tasks()))
+        assert sweeper.kept["b0"].latest.net_dev is not None
+        assert open_files(f"/proc/{burning.pid}") == [f"/proc/{burning.pid}/net"]
+    finally:
+        sweeper.close()
+
+
+def open_files(below: str) -> list[str]:
+    """The paths of this process's open files there."""
+    links = []
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the listing itself
+            links.append(str(each.readlink()))
+    return [each for each in links if each.startswith(f"{below}/")]

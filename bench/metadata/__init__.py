@@ -1,0 +1,1 @@
+"""What the metadata endpoint costs: answers, and the statistics behind them."""
