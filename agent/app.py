@@ -12,10 +12,11 @@ import os
 import resource
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -44,6 +45,7 @@ from agent.host.containers import Containers, RuntimeSettings
 from agent.host.host import RealHost
 from agent.host.images import Images
 from agent.host.logrouter import LogRouter
+from agent.host.metadata_files import MetadataFiles
 from agent.host.networking import Networking, open_networking
 from agent.notify import notify
 from agent.task import names
@@ -73,6 +75,7 @@ class Parts:
     sampler: Sampler
     api: Api
     doors: tuple[Door, ...]
+    follow_files: Callable[[], Coroutine[Any, Any, None]] | None
 
 
 async def run(settings: Settings) -> None:
@@ -118,13 +121,25 @@ async def _assembled(settings: Settings, stack: AsyncExitStack) -> Parts:
     links = Bell()
     networking = await stack.enter_async_context(_networking(settings, store, endpoint, links.ring))
     images = Images(client, settings.state_dir / "spool")
-    host = _host(settings, client, images, router, networking)
+    files = _metadata_files(settings, source.instance)
+    host = _host(settings, client, images, router, networking, files)
     rules = Rules(settings.stop_timeout_s, settings.eni_timeout_s)
     fleet = Fleet(host, store, feed, time.time, rules)
     desk = Desk(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking))
     api = Api(desk, Office(settings.names, images, networking.networks, Doctor(networking)))
     doors = (UnixDoor(settings.api_socket), *remote)
-    return Parts(fleet, client, embedded, networking, links, source, sampler, api, doors)
+    return Parts(
+        fleet=fleet,
+        client=client,
+        embedded=embedded,
+        networking=networking,
+        links=links,
+        source=source,
+        sampler=sampler,
+        api=api,
+        doors=doors,
+        follow_files=None if files is None else lambda: files.follow(source, feed),
+    )
 
 
 async def _run(parts: Parts, keep_stopped_s: float, stopping: asyncio.Event) -> None:
@@ -138,6 +153,8 @@ async def _run(parts: Parts, keep_stopped_s: float, stopping: asyncio.Event) -> 
         ]
         if parts.embedded is not None:
             background.append(group.create_task(parts.embedded.run(), name="containerd"))
+        if parts.follow_files is not None:
+            background.append(group.create_task(parts.follow_files(), name="metadata files"))
         async with parts.api.serving(*parts.doors), _plugins(parts.networking):
             where = " and ".join(map(str, parts.doors))
             log.info("hostler %s serves %s", VERSION, where)
@@ -241,12 +258,19 @@ def _alive(store: Store) -> Iterator[str]:
         yield from (names.container_id(task_id, each) for each in task.sandboxes)
 
 
+def _metadata_files(settings: Settings, instance: InstanceFacts) -> MetadataFiles | None:
+    if not settings.metadata_files:
+        return None
+    return MetadataFiles(settings.names, instance, settings.availability_zone)
+
+
 def _host(
     settings: Settings,
     client: Containerd,
     images: Images,
     router: LogRouter,
     networking: Networking,
+    files: MetadataFiles | None,
 ) -> RealHost:
     cgroups = Cgroups()
     runtime = RuntimeSettings(
@@ -254,7 +278,7 @@ def _host(
         create_timeout_s=settings.create_timeout_s,
         start_timeout_s=settings.start_timeout_s,
     )
-    containers = Containers(client, images, router, settings.names, cgroups, runtime)
+    containers = Containers(client, images, router, settings.names, cgroups, runtime, files)
     return RealHost(
         client,
         containers,

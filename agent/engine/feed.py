@@ -24,11 +24,16 @@ class Picture:
 
 
 class Feed:
-    """The pictures by task id, and a way to wait for the next change of one."""
+    """The pictures by task id, and ways to wait for the next change, of one or of any.
+
+    ``version`` grows with each change.
+    """
 
     def __init__(self) -> None:
+        self.version = 0
         self._pictures: dict[TaskId, Picture] = {}
         self._changed: dict[TaskId, asyncio.Event] = {}
+        self._any_changed = asyncio.Event()
 
     @property
     def pictures(self) -> Mapping[TaskId, Picture]:
@@ -55,7 +60,15 @@ class Feed:
         """Returns when the task is published again or forgotten. The caller sets the deadline."""
         await self._changed.setdefault(task_id, asyncio.Event()).wait()
 
+    async def beyond(self, version: int) -> None:
+        """Returns once there was a change after ``version``. The caller sets the deadline."""
+        while self.version <= version:
+            await self._any_changed.wait()
+
     def _wake(self, task_id: TaskId) -> None:
+        self.version += 1
+        self._any_changed.set()
+        self._any_changed = asyncio.Event()
         waited = self._changed.pop(task_id, None)
         if waited is not None:
             waited.set()

@@ -37,6 +37,7 @@ from agent.host import facts, shims
 from agent.host.cgroups import Cgroups
 from agent.host.images import Images, Unpacked
 from agent.host.logrouter import LogRouter
+from agent.host.metadata_files import MetadataFiles
 from agent.host.recipes import Recipes
 from agent.logs.protocol import Stream
 from agent.oci.spec import build_spec
@@ -78,7 +79,7 @@ class RuntimeSettings:
 
 
 class Containers:
-    """The containers of all tasks, in one containerd namespace."""
+    """The containers of all tasks, in one containerd namespace. ``metadata``: they get files."""
 
     def __init__(
         self,
@@ -88,13 +89,14 @@ class Containers:
         of: Names,
         cgroups: Cgroups,
         settings: RuntimeSettings,
+        metadata: MetadataFiles | None = None,
     ) -> None:
         self._client = client
         self._images = images
         self._router = router
         self._names = of
         self._cgroups = cgroups
-        self._recipes = Recipes(of, facts.gather(cgroups))
+        self._recipes = Recipes(of, facts.gather(cgroups), metadata)
         self._settings = settings
         self._clean: dict[str, bool] = {}
         self._turns: defaultdict[TaskId, asyncio.Lock] = defaultdict(asyncio.Lock)

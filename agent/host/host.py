@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, Unavailable
-from agent.host import probes, volumes
+from agent.host import metadata_files, probes, volumes
 from agent.host.cgroups import CgroupError, Cgroups
 from agent.host.containers import Containers
 from agent.host.images import ImageMissing, Images
@@ -171,6 +171,7 @@ class RealHost:
 
     def _forget(self, task: Task) -> None:
         volumes.remove(task, self.names)
+        metadata_files.remove(task, self.names)
         with suppress(FileNotFoundError):
             shutil.rmtree(self.names.log(task.id, "any").parent)
 

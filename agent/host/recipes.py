@@ -6,12 +6,12 @@ The spec itself is written by ``agent.oci``, which looks at nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 
 from agent.containerd.types import GROUP_ANNOTATION, Mount
-from agent.host import facts, files, rootfs, volumes
+from agent.host import facts, files, metadata_files, rootfs, volumes
 from agent.host.images import Unpacked
+from agent.host.metadata_files import MetadataFiles
 from agent.oci.inputs import BindMount, HostFacts, SpecInputs
 from agent.oci.user import User, resolve_user
 from agent.task.model import Attachment, Task
@@ -21,21 +21,27 @@ _PASSWD, _GROUP = "etc/passwd", "etc/group"
 
 
 class Recipes:
-    """Gathers for one agent. The users and groups of an image are read once."""
+    """Gathers for one agent. The users and groups of an image are read once.
 
-    def __init__(self, of: Names, host: HostFacts) -> None:
+    ``metadata`` is None where containers get no metadata file.
+    """
+
+    def __init__(self, of: Names, host: HostFacts, metadata: MetadataFiles | None = None) -> None:
         self._names = of
         self._host = host
+        self._metadata = metadata
         self._accounts: dict[str, dict[str, str]] = {}
 
     def host_files(self, task: Task, name: str, network: Attachment) -> tuple[BindMount, ...]:
-        """What the host puts into the container: three files of /etc, and its volumes.
+        """What the host puts into the container: files of /etc, its volumes, its metadata file.
 
         Blocking. Raises OSError, VolumeError.
         """
         directory = self._names.files_dir(task.id, task.sandbox(name))
         written = files.write(task, name, network, directory)
-        return written + volumes.mounts(task, task.container(name), self._names)
+        asked = volumes.mounts(task, task.container(name), self._names)
+        about = self._metadata.prepare(task, name) if self._metadata else ()
+        return written + asked + about
 
     async def inputs(
         self,
@@ -65,7 +71,7 @@ class Recipes:
             cgroup_path=self._names.container_cgroup(task.id, name),
             pid_mode="host" if whole.pid_mode == "host" else None,
             ipc_mode=whole.ipc_mode if whole.ipc_mode != "task" else None,
-            injected=_injected(task, name),
+            injected=_injected(task, name) | metadata_files.path_inside(mounts, task, name),
             mounts=mounts,
             devices=tuple(
                 facts.device(Path(each.host_path)) for each in definition.linux_parameters.devices
@@ -98,7 +104,7 @@ def _others_controls(task: Task, name: str) -> frozenset[str]:
     )
 
 
-def _injected(task: Task, name: str) -> Mapping[str, str]:
+def _injected(task: Task, name: str) -> dict[str, str]:
     """The variables that tell a program where to ask about itself (ECS metadata v3, v4)."""
     endpoint = task.identity(name).endpoint_id
     return {

@@ -26,8 +26,12 @@ def container_id(task_id: TaskId, name: str) -> str:
 
 def attachment_id(task_id: TaskId) -> str:
     """The API's id of the attachment of a task's network interface, in the form of a UUID."""
-    digits = sha256(f"{task_id}//attachment".encode()).hexdigest()
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
+    return _uuid(f"{task_id}//attachment")
+
+
+def metadata_mount(task_id: TaskId, name: str) -> str:
+    """Where a container finds the directory of its metadata file (ECS_CONTAINER_METADATA_FILE)."""
+    return f"/opt/ecs/metadata/{_uuid(f'{task_id}/{name}/metadata')}"
 
 
 def docker_name(task: Task, name: str) -> str:
@@ -73,6 +77,12 @@ def labels(task: Task, name: str) -> dict[str, str]:
         "com.amazonaws.ecs.task-definition-family": task.definition.family,
         "com.amazonaws.ecs.task-definition-version": str(task.revision),
     }
+
+
+def _uuid(text: str) -> str:
+    """Digits that follow from ``text``, in the form of a UUID."""
+    digits = sha256(text.encode()).hexdigest()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +137,11 @@ class Names:
     def volumes(self, task_id: TaskId) -> Path:
         """Directory of the volumes that live as long as the task."""
         return self.state_dir / "volumes" / task_id
+
+    def task_metadata_dir(self, task_id: TaskId) -> Path:
+        """Directory of the metadata files of a task's containers."""
+        return self.state_dir / "metadata" / task_id
+
+    def metadata_dir(self, task_id: TaskId, name: str) -> Path:
+        """Directory of a container's metadata file, and of nothing else."""
+        return self.task_metadata_dir(task_id) / name

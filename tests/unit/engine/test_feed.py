@@ -60,6 +60,23 @@ async def test_an_equal_picture_and_other_tasks_wake_nobody() -> None:
         waiting.cancel()
 
 
+async def test_a_change_of_any_task_is_beyond_the_version_before_it() -> None:
+    feed = Feed()
+    before = feed.version
+    feed.publish(FRESH)
+    async with asyncio.timeout(5):
+        await feed.beyond(before)  # a change that nobody waited for is not lost
+        before = feed.version
+        async with asyncio.TaskGroup() as group:
+            waiting = [group.create_task(feed.beyond(before)) for _ in range(2)]
+            feed.publish(Picture(Intent(MADE), first_progress(MADE)))
+            await asyncio.sleep(0)
+            assert feed.version == before, "an equal picture is no change"
+            assert not any(each.done() for each in waiting)
+            feed.forget(MADE.id)
+    assert feed.version > before
+
+
 async def test_a_task_may_be_forgotten_while_the_feed_is_gone_through() -> None:
     feed = Feed()
     feed.publish(FRESH)

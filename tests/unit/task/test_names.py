@@ -26,6 +26,9 @@ def test_names_fit_where_they_are_used(task_id: TaskId, name: str) -> None:
     assert OF.container_dir(task_id, name).parent == OF.task_dir(task_id)
     assert OF.netns(task_id, name).parent == Path("/run/x/netns")
     assert OF.log(task_id, name).is_relative_to("/var/lib/x")
+    assert OF.metadata_dir(task_id, name).parent == OF.task_metadata_dir(task_id)
+    uuid = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    assert re.fullmatch(f"/opt/ecs/metadata/{uuid}", names.metadata_mount(task_id, name))
 
 
 @given(task_id=task_ids, name=container_names | st.just(TASK_SANDBOX))
