@@ -10,13 +10,17 @@ from metadata.front.asking import Asking, Room
 from metadata.front.door import Door
 from metadata.front.limits import ECS_RATE, Rate
 from metadata.front.listener import USUAL, Bounds, Listeners
+from metadata.front.tally import Tally
 from metadata.source import Owner, Source
 from metadata.stats.sampler import Sampler
 from metadata.versions import ById, ByOwner, Reception
 
 
 class Endpoint:
-    """Serves metadata on the sockets that it is given, each for the owner it was opened for."""
+    """Serves metadata on the sockets that it is given, each for the owner it was opened for.
+
+    `tally` counts what is answered on all of them.
+    """
 
     def __init__(
         self, source: Source, sampler: Sampler, rate: Rate = ECS_RATE, bounds: Bounds = USUAL
@@ -26,6 +30,7 @@ class Endpoint:
         self._rooms: Mapping[str, Room] = {"v2": ByOwner(reception), "v3": by_id, "v4": by_id}
         self._rate = rate
         self._listeners = Listeners(bounds)
+        self.tally = Tally()
 
     async def serve(self, sock: socket.socket, owner: Owner, key: str) -> None:
         """Answers on the listening TCP socket, for this owner, until `close(key)`.
@@ -33,7 +38,7 @@ class Endpoint:
         Takes the socket over, as `Listeners.serve`. Raises ValueError for a key that is served.
         """
         door = Door(owner, self._rooms, self._rate, _unheard)
-        await self._listeners.serve(sock, door.answer, key)
+        await self._listeners.serve(sock, self.tally.counting(door.answer), key)
 
     async def close(self, key: str) -> None:
         """Nothing is served for the key any more; also when nothing was."""
