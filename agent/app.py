@@ -11,6 +11,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
@@ -20,7 +21,8 @@ from typing import Any
 
 import psutil
 
-from agent import VERSION
+from agent import VERSION, introspection
+from agent.checkup import Checkup
 from agent.config import Settings
 from agent.containerd.client import Containerd
 from agent.containerd.embedded import EmbeddedContainerd
@@ -52,6 +54,7 @@ from agent.task import names
 from agent.task.stopping import Rules
 from metadata.endpoint import Endpoint
 from metadata.front.limits import Rate
+from metadata.introspection.page import Introspection
 from metadata.source import InstanceFacts
 from metadata.stats.sampler import Sampler
 
@@ -64,7 +67,7 @@ EXIT_TOPICS = ("/tasks/exit", "/tasks/oom")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What an agent runs, put together."""
+    """What an agent runs, put together. ``port`` is where ``introspection`` answers."""
 
     fleet: Fleet
     client: Containerd
@@ -75,6 +78,8 @@ class Parts:
     sampler: Sampler
     api: Api
     doors: tuple[Door, ...]
+    port: socket.socket | None
+    introspection: Introspection
     follow_files: Callable[[], Coroutine[Any, Any, None]] | None
 
 
@@ -100,6 +105,9 @@ async def _assembled(settings: Settings, stack: AsyncExitStack) -> Parts:
     remote = await asyncio.to_thread(_remote_door, settings)
     for each in remote:
         stack.callback(each.close)
+    port = await asyncio.to_thread(introspection.open_port, settings)
+    if port is not None:
+        stack.callback(port.close)
     embedded = await _embedded(settings, stack)
     client = await stack.enter_async_context(
         Containerd(
@@ -138,6 +146,8 @@ async def _assembled(settings: Settings, stack: AsyncExitStack) -> Parts:
         sampler=sampler,
         api=api,
         doors=doors,
+        port=port,
+        introspection=Introspection(source, sampler, Checkup(client, store, fleet), endpoint.tally),
         follow_files=None if files is None else lambda: files.follow(source, feed),
     )
 
@@ -155,7 +165,11 @@ async def _run(parts: Parts, keep_stopped_s: float, stopping: asyncio.Event) -> 
             background.append(group.create_task(parts.embedded.run(), name="containerd"))
         if parts.follow_files is not None:
             background.append(group.create_task(parts.follow_files(), name="metadata files"))
-        async with parts.api.serving(*parts.doors), _plugins(parts.networking):
+        async with (
+            parts.api.serving(*parts.doors),
+            _plugins(parts.networking),
+            introspection.serving(parts.port, parts.introspection.answer),
+        ):
             where = " and ".join(map(str, parts.doors))
             log.info("hostler %s serves %s", VERSION, where)
             notify(f"READY=1\nSTATUS=serving {where}")

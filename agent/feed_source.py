@@ -10,7 +10,7 @@ from agent.engine.feed import Feed, Picture
 from agent.host import volumes
 from agent.host.metadata_sockets import HOST_OWNER
 from agent.task import names, status
-from agent.task.definition import ContainerDefinition, MountPoint
+from agent.task.definition import ContainerDefinition, MountPoint, port_range
 from agent.task.model import Attachment, ContainerProgress, Task, TaskId
 from agent.task.names import Names
 from agent.task.ports import own_ports
@@ -124,6 +124,7 @@ class FeedSource:
             labels={**definition.docker_labels, **names.labels(task, name)},
             limits=LimitsFacts(max(definition.cpu, _LEAST_CPU_UNITS), definition.memory or 0),
             ports=_ports(definition, network),
+            mapped_ports=_mapped_ports(definition),
             networks=None if network is None else (_network(network, ended=facts.ended),),
             volumes=tuple(self._volume(task, each) for each in definition.mount_points),
             log_driver=log.log_driver if log else "json-file",
@@ -176,6 +177,17 @@ def _ports(container: ContainerDefinition, network: Attachment | None) -> tuple[
         )
         for each in (own_ports(container) if awsvpc else network.ports)
         for number in range(each.count)
+    )
+
+
+def _mapped_ports(container: ContainerDefinition) -> tuple[PortFacts, ...]:
+    """Each port that the definition names, on its own; 0 is a host port still to be chosen."""
+    spans = [(each, port_range(each)) for each in container.port_mappings]
+    return tuple(
+        PortFacts(number, mapping.protocol, mapping.host_port or 0)
+        for mapping, span in spans
+        if span is not None
+        for number in range(span[0], span[1] + 1)
     )
 
 

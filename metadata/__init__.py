@@ -1,12 +1,15 @@
-"""What a task may ask about itself: the metadata endpoint at 169.254.170.2.
+"""What may be asked about tasks: by themselves at 169.254.170.2, by their host on loopback.
 
 `source` holds the facts and the few questions asked of the agent; `encoding` the JSON that all
-share. `endpoint` puts together what is behind every socket:
+share. `endpoint` puts together what is behind every socket of a task:
 
     front/       sockets, doors (one for each owner), the rate limit, what a room is
     versions     the room of versions 3 and 4: `routes` says what each path shows
     task/        facts as task and container objects
     stats/       usage figures: read, sampled, shown
+
+For the host there are `introspection/`, with the agent's health, and `metrics/` for Prometheus;
+`file` is the text of the file that a container may find inside itself.
 
 Nothing here knows the agent, opens a socket inside a namespace, or changes anything: the agent
 hands over listening sockets and a read-only picture of its tasks, in `agent.app`.

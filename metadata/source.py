@@ -110,7 +110,7 @@ class ContainerFacts:
     nobody may ask about (pause). `networks` is None while the network isn't known, `health` None
     without a health check, `restart_count` None without a restart policy, `cgroup` None when
     there is nothing to measure: not running, or metrics turned off. `associations` are contents by
-    type and name.
+    type and name. `mapped_ports` are those that the definition asks for, whatever was bound.
     """
 
     name: str
@@ -127,6 +127,7 @@ class ContainerFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
     limits: LimitsFacts = LimitsFacts()
     ports: tuple[PortFacts, ...] = ()
+    mapped_ports: tuple[PortFacts, ...] = ()
     networks: tuple[NetworkFacts, ...] | None = None
     volumes: tuple[VolumeFacts, ...] = ()
     log_driver: str = ""

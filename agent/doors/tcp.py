@@ -8,15 +8,13 @@ been read to its end, and an archive can't be kept in memory for that.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from agent.config import ConfigError
 from agent.doors import sigv4
 from agent.doors.errors import InvalidParameter, SerializationError
+from agent.doors.listening import listening
 from agent.doors.sigv4 import Key
 
 BODY_S = 30.0
@@ -31,7 +29,7 @@ class TcpDoor:
     ) -> None:
         self._keys = keys
         self._clock = clock
-        self.socket = _listening(address)
+        self.socket = listening(address, "HOSTLER_API_LISTEN")
 
     def __str__(self) -> str:
         host, port = self.socket.getsockname()[:2]
@@ -54,20 +52,3 @@ class TcpDoor:
     def close(self) -> None:
         """It listens no more."""
         self.socket.close()
-
-
-def _listening(address: tuple[str, int]) -> socket.socket:
-    host, port = address
-    version = ipaddress.ip_address(host).version
-    listening = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(128)
-    except OSError as error:
-        listening.close()
-        raise ConfigError(
-            f"HOSTLER_API_LISTEN: can't listen on {host} port {port}: {error.strerror};"
-            " set another ADDRESS:PORT, or off"
-        ) from error
-    return listening

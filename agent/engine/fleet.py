@@ -27,7 +27,10 @@ SWEEP_S = 60.0
 
 
 class Fleet:
-    """The supervisors of all tasks that are not closed. ``run`` must be running for any to move."""
+    """The supervisors of all tasks that are not closed. ``run`` must be running for any to move.
+
+    ``failures`` counts how often the barrier has held since the agent started.
+    """
 
     def __init__(self, host: Host, store: Store, feed: Feed, clock: Clock, rules: Rules) -> None:
         self._host = host
@@ -38,6 +41,7 @@ class Fleet:
         self._supervisors: dict[TaskId, Supervisor] = {}
         self._task_of: dict[str, TaskId] = {}
         self._group: asyncio.TaskGroup | None = None
+        self.failures = 0
 
     async def run(self, keep_closed_s: float) -> None:
         """Takes up every stored task, then keeps going until cancelled, which touches no container.
@@ -102,7 +106,7 @@ class Fleet:
 
     async def _keep(self, task: Task, supervisor: Supervisor) -> None:
         for delay in _delays():
-            if await _ended_well(task, supervisor.run(self._clock, self._rules)):
+            if await self._ended_well(task, supervisor.run(self._clock, self._rules)):
                 break
             await asyncio.sleep(delay)
         del self._supervisors[task.id]
@@ -114,23 +118,23 @@ class Fleet:
             progress = self._store.progress(task_id)
             if progress.closed_at is None or self._clock() < progress.closed_at + keep_closed_s:
                 continue
-            await _ended_well(intent.task, self._forget(intent.task, progress))
+            await self._ended_well(intent.task, self._forget(intent.task, progress))
 
     async def _forget(self, task: Task, progress: Progress) -> None:
         if isinstance(await self._host.act(task, progress, ForgetTask()), Done):
             await self._store.forget(task.id)
             self._feed.forget(task.id)
 
-
-async def _ended_well(task: Task, work: Awaitable[None]) -> bool:
-    """The barrier: a bug in what is done for one task is logged, and does not end the others."""
-    try:
-        await work
-    except Exception:
-        extra = {"TASK_ARN": task.arn}
-        log.exception("work on task %s failed; it will be tried again", task.id, extra=extra)
-        return False
-    return True
+    async def _ended_well(self, task: Task, work: Awaitable[None]) -> bool:
+        """The barrier: a bug in the work on one task is logged, and does not end the others."""
+        try:
+            await work
+        except Exception:
+            extra = {"TASK_ARN": task.arn}
+            self.failures += 1
+            log.exception("work on task %s failed; it will be tried again", task.id, extra=extra)
+            return False
+        return True
 
 
 def _delays() -> Iterator[float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,9 @@ from agent.task.model import Intent, Progress, StopRequest, Task, TaskId, first_
 
 WRITE_DEADLINE_S = 30.0
 """A disk that takes longer than this to commit a few kilobytes is broken; the agent must say so."""
+
+LEAST_SPACE = 2**20
+"""Bytes; some hundred writes."""
 
 T = TypeVar("T")
 
@@ -156,6 +160,24 @@ class Store:
         await self._write(lambda db: db.execute("DELETE FROM intent WHERE task_id = ?", (task_id,)))
         self._intents.pop(task_id, None)
         self._progress.pop(task_id, None)
+
+    async def check(self) -> None:
+        """Raises StoreError if nothing could be written now, as far as shows without writing.
+
+        A disk's wear is not to depend on how often somebody asks.
+        """
+        await self._write(lambda db: None)
+        await self._run(self._check_space)
+
+    def _check_space(self) -> None:
+        try:
+            found = os.statvfs(self._path.parent)
+        except OSError as error:
+            raise StoreError(f"can't look at {self._path.parent}: {error}") from error
+        if found.f_flag & os.ST_RDONLY:
+            raise StoreError(f"the file system of {self._path.parent} is mounted read-only")
+        if found.f_bavail * found.f_frsize < LEAST_SPACE:
+            raise StoreError(f"the file system of {self._path.parent} is full: free some space")
 
     async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
         def transaction() -> T:

@@ -29,6 +29,12 @@ class Sample:
     host_memory: int
     networks: Mapping[str, InterfaceCounters] | None
 
+    @property
+    def memory_limit(self) -> int:
+        """Bytes. A container without a limit is limited by the host's memory."""
+        limit = self.usage.memory.limit
+        return self.host_memory if limit is None else min(limit, self.host_memory)
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -53,7 +59,7 @@ def stats_v3(container: ContainerFacts, samples: Samples) -> dict[str, Json]:
             "precpu_stats": _cpu(_NOTHING_YET, None)
             if previous is None
             else _cpu(previous.usage.cpu, previous.host_cpu),
-            "memory_stats": _memory(latest.usage.memory, latest.host_memory),
+            "memory_stats": _memory(latest.usage.memory, latest.memory_limit),
             "name": f"/{container.docker_name}",
             "id": container.docker_id,
             "networks": _networks(latest),
@@ -114,9 +120,7 @@ def _cpu(cpu: CpuUsage, host: HostCpu | None) -> Json:
     )
 
 
-def _memory(memory: MemoryUsage, host_memory: int) -> Json:
-    """A container without a limit is limited by the host's memory."""
-    limit = host_memory if memory.limit is None else min(memory.limit, host_memory)
+def _memory(memory: MemoryUsage, limit: int) -> Json:
     return present(
         {
             "usage": memory.usage,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Never
 
 from metadata.source import Source, TaskFacts
+from metadata.stats.render import Sample
 from metadata.stats.sweep import CGROUPFS, PROCFS, Kept, Sweeper, targets
 
 _FRESH_NS = 2_000_000_000  # a sweep each second may come late
@@ -88,6 +89,11 @@ class Sampler:
             log.warning("reading the cgroups of %s takes too long", task.arn)
         kept = self._sweeper.kept
         return {each.docker_id: kept[each.docker_id] for each in wanted if each.docker_id in kept}
+
+    def latest(self, docker_id: str) -> Sample | None:
+        """The container's last sample, however old it is. Takes none, and is for any thread."""
+        kept = self._sweeper.kept.get(docker_id)
+        return None if kept is None else kept.latest.sample
 
     def close(self) -> None:
         """Ends the thread once it has no file left to read, and closes its files."""

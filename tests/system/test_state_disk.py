@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.engine.store import StoreError
 from tests.unit.doors.agents import Agent, running
 from tests.unit.doors.client import Refused
 from tests.unit.doors.test_operations_definitions import web
@@ -54,6 +55,8 @@ async def test_a_full_disk_refuses_tasks_until_there_is_room_again(small_disk: P
         refused = await run_until_refused(agent)
         assert (refused.status, refused.code) == (500, "ServerException")
         assert "full" in refused.message
+        with pytest.raises(StoreError, match="is full"):
+            await agent.desk.store.check()
         kept = set(agent.desk.store.intents)
         assert (await agent.client.call("DescribeTasks", tasks=[id_of(first)]))["tasks"]
         ballast.unlink()

@@ -335,3 +335,22 @@ def test_a_published_range_is_shown_port_by_port() -> None:
         PortFacts(81, "tcp", 9001, "0.0.0.0"),
     )
     assert web.networks == (NetworkFacts("bridge", ("10.0.0.2",), ("fd00::2",)),)
+
+
+def test_the_ports_of_the_definition_are_known_before_any_is_bound() -> None:
+    ports = [
+        {"containerPort": 80, "hostPort": 0},
+        {"containerPort": 90, "hostPort": 9090, "protocol": "udp"},
+        {"containerPortRange": "6000-6001"},
+    ]
+    made = task(container("web", portMappings=ports))
+    whole = source(picture(made, first_progress(made).having("web", image=IMAGE)))
+    (facts_of_task,) = whole.tasks()
+    (web,) = facts_of_task.containers
+    assert web.ports == ()
+    assert web.mapped_ports == (
+        PortFacts(80),
+        PortFacts(90, "udp", 9090),
+        PortFacts(6000),
+        PortFacts(6001),
+    )

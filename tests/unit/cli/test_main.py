@@ -59,7 +59,7 @@ def test_a_reader_that_went_away_is_no_error_to_speak_of(api: FakeApi) -> None:
 
 
 def test_client_verbs_import_nothing_heavy() -> None:
-    heavy = {"aiohttp", "grpc", "pydantic", "asyncio", "rich", "pyroute2"}
+    heavy = {"aiohttp", "grpc", "pydantic", "asyncio", "rich", "pyroute2", "prometheus_client"}
     code = f"import agent.cli.main, sys; print(sorted({heavy!r} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"

@@ -97,6 +97,7 @@ def test_a_bug_with_one_task_does_not_disturb_another_and_is_tried_again(
             assert it.hosts.runs(TWO)
             tries = it.hosts.looks.count(ONE.id)
             assert 600 / 60 <= tries <= 600 / 60 + 7, "waits 1, 2, 4 … 60 s between tries"
+            assert it.fleet.failures == tries
             it.hosts.faulty.clear()
             await asyncio.sleep(61)
             assert it.hosts.runs(ONE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import stat
 import subprocess
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -217,7 +219,40 @@ async def test_nothing_is_written_to_a_closed_store(path: Path) -> None:
     store = Store(path)
     with pytest.raises(StoreError, match="closed"):
         await store.accept(task(container("web")))
+    with pytest.raises(StoreError, match="closed"):
+        await store.check()
     await store.close()
+
+
+async def test_a_store_that_could_be_written_checks_well_without_a_write(path: Path) -> None:
+    async with opened(path) as store:
+        wal = path.with_name("state.db-wal")
+        before = wal.stat()
+        await store.check()
+        assert wal.stat() == before
+
+
+@pytest.mark.parametrize(
+    ("flag", "blocks", "said"),
+    [(os.ST_RDONLY, 1000, "is mounted read-only"), (0, 255, "is full: free some space")],
+)
+async def test_a_disk_that_takes_no_more_is_found_by_checking(
+    path: Path, monkeypatch: pytest.MonkeyPatch, flag: int, blocks: int, said: str
+) -> None:
+    answer = SimpleNamespace(f_flag=flag, f_bavail=blocks, f_frsize=4096)
+    async with opened(path) as store:
+        await store.check()
+        monkeypatch.setattr(os, "statvfs", lambda _: answer)
+        with pytest.raises(StoreError, match=f"the file system of {path.parent} {said}"):
+            await store.check()
+
+
+async def test_a_directory_that_went_away_is_found_by_checking(path: Path) -> None:
+    async with opened(path) as store:
+        moved = path.parent.rename(path.parent.with_name("moved"))
+        with pytest.raises(StoreError, match=f"can't look at {path.parent}: "):
+            await store.check()
+        moved.rename(path.parent)
 
 
 async def test_a_full_disk_is_an_error_and_passes(path: Path) -> None:
