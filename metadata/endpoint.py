@@ -40,6 +40,10 @@ class Endpoint:
         door = Door(owner, self._rooms, self._rate, _unheard)
         await self._listeners.serve(sock, self.tally.counting(door.answer), key)
 
+    def end(self) -> None:
+        """All is soon closed: clients are told not to keep their connections."""
+        self._listeners.end()
+
     async def close(self, key: str) -> None:
         """Nothing is served for the key any more; also when nothing was."""
         await self._listeners.close(key)

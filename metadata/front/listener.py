@@ -9,12 +9,15 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-_BACKLOG = 128
+_BACKLOG = 1024  # who comes while nobody accepts; the kernel takes at most net.core.somaxconn
+_OWED_S = 0.5  # for requests on their way when listening ends: who waits at the socket waits for it
 _CLOSE_TIMEOUT_S = 1.0  # longer than any answer takes
 
 log = logging.getLogger(__name__)
@@ -57,16 +60,92 @@ class _Refusal(asyncio.Protocol):
         transport.close()
 
 
-@dataclass(frozen=True, slots=True)
+class _Connection(web.RequestHandler):
+    """A client's connection, which says when it has gone."""
+
+    def __init__(self, manager: web.Server, gone: Callable[["_Connection"], None], **bounds: Any):
+        super().__init__(manager, loop=asyncio.get_running_loop(), **bounds)
+        self._gone = gone
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._gone(self)
+
+
 class _Listener:
-    sockets: asyncio.Server
-    connections: web.Server
+    """One socket and its connections. An answer is owed to each that is new or has asked."""
+
+    def __init__(self, handler: Handler, bounds: Bounds) -> None:
+        self._handler = handler
+        self._most = bounds.connections
+        self._bounds = _of_http(bounds)
+        self._connections = web.Server(self._answer)
+        self._sockets: asyncio.Server | None = None
+        self._owed: set[web.RequestHandler] = set()
+        self._none_owed = asyncio.Event()
+        self._ending = False
+
+    async def open(self, sock: socket.socket) -> None:
+        """Takes the socket over, without answering yet."""
+        self._sockets = await asyncio.get_running_loop().create_server(
+            self._connected, sock=sock, backlog=_BACKLOG, start_serving=False
+        )
+
+    async def serve(self) -> None:
+        """Answers."""
+        if self._sockets is not None:
+            await self._sockets.start_serving()
+
+    def end(self) -> None:
+        """Every answer from now on is the last on its connection."""
+        self._ending = True
 
     async def close(self) -> None:
-        """Stops listening, lets running answers finish, closes what is left."""
-        self.sockets.close()
-        self.connections.pre_shutdown()
-        await self.connections.shutdown(_CLOSE_TIMEOUT_S)
+        """Stops listening, answers whoever has been accepted, closes what is left.
+
+        Who is waiting at the socket goes on waiting if there is a duplicate of it.
+        """
+        self.end()
+        await self._stop_accepting()
+        self._none_owed.clear()
+        if self._owed:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_OWED_S):
+                    await self._none_owed.wait()
+        self._connections.pre_shutdown()
+        await self._connections.shutdown(_CLOSE_TIMEOUT_S)
+
+    async def _stop_accepting(self) -> None:
+        if self._sockets is None:
+            return
+        loop = asyncio.get_running_loop()
+        for each in self._sockets.sockets:
+            loop.remove_reader(each)
+        # asyncio drops what it has accepted but made no connection of when the server is closed.
+        await asyncio.sleep(0)
+        self._sockets.close()
+
+    def _connected(self) -> asyncio.Protocol:
+        if len(self._connections.connections) >= self._most:
+            return _Refusal()
+        made = _Connection(self._connections, self._settled, **self._bounds)
+        self._owed.add(made)
+        return made
+
+    def _settled(self, connection: web.RequestHandler) -> None:
+        self._owed.discard(connection)
+        if not self._owed:
+            self._none_owed.set()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._owed.add(request.protocol)
+        try:
+            answer = await self._handler(request)
+        finally:
+            self._settled(request.protocol)
+        if self._ending:
+            answer.force_close()
+        return answer
 
 
 class Listeners:
@@ -89,18 +168,16 @@ class Listeners:
         sock.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._bounds.timeout_s * 1000)
         )
-        connections = self._http(handler)
-
-        def connection() -> asyncio.Protocol:
-            full = len(connections.connections) >= self._bounds.connections
-            return _Refusal() if full else connections()
-
+        listener = _Listener(handler, self._bounds)
+        await listener.open(sock)
         # Known before it accepts: a caller cancelled on the way can still close it.
-        sockets = await asyncio.get_running_loop().create_server(
-            connection, sock=sock, backlog=_BACKLOG, start_serving=False
-        )
-        self._listeners[key] = _Listener(sockets, connections)
-        await sockets.start_serving()
+        self._listeners[key] = listener
+        await listener.serve()
+
+    def end(self) -> None:
+        """The sockets being served are soon closed: clients are told not to keep connections."""
+        for each in self._listeners.values():
+            each.end()
 
     async def close(self, key: str) -> None:
         """Nothing is served for the key any more; also when nothing was."""
@@ -114,16 +191,17 @@ class Listeners:
         self._listeners.clear()
         await asyncio.gather(*(listener.close() for listener in listeners))
 
-    def _http(self, handler: Handler) -> web.Server:
-        return web.Server(
-            handler,
-            access_log=None,
-            logger=log,
-            keepalive_timeout=self._bounds.timeout_s,
-            lingering_time=self._bounds.timeout_s,
-            max_line_size=self._bounds.header_bytes,
-            max_field_size=self._bounds.header_bytes,
-            max_headers=self._bounds.headers,
-            auto_decompress=False,
-            tcp_keepalive=False,
-        )
+
+def _of_http(bounds: Bounds) -> dict[str, Any]:
+    """The bounds as aiohttp has them."""
+    return {
+        "access_log": None,
+        "logger": log,
+        "keepalive_timeout": bounds.timeout_s,
+        "lingering_time": bounds.timeout_s,
+        "max_line_size": bounds.header_bytes,
+        "max_field_size": bounds.header_bytes,
+        "max_headers": bounds.headers,
+        "auto_decompress": False,
+        "tcp_keepalive": False,
+    }

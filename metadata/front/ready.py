@@ -30,9 +30,13 @@ class Ready(web.StreamResponse):
         """Whether the connection may serve another request."""
         return self._keep
 
+    def force_close(self) -> None:
+        """It is the last answer on its connection; to be said before it is sent."""
+        self._keep = False
+
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Sends all of it. A client that takes no answers in is let go."""
-        self._keep = request.keep_alive
+        self._keep = self._keep and request.keep_alive
         transport = request.transport
         if transport is None or transport.get_write_buffer_size() > _HIGH_WATER:
             self._keep = False

@@ -174,3 +174,100 @@ async def test_no_request_is_refused_while_a_duplicate_of_the_socket_is_kept(
         async with asyncio.timeout(5):
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+class Asking:
+    """A client's connection, by which the event loop is not held up nor run."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.socket = socket.create_connection(address)
+
+    def ask(self, request: bytes = REQUEST) -> None:
+        self.socket.sendall(request)
+
+    async def answer(self) -> bytes:
+        """All that the other side says until it closes. Raises ConnectionResetError."""
+        self.socket.settimeout(0)
+        said = b""
+        async with asyncio.timeout(10):
+            while more := await asyncio.get_running_loop().sock_recv(self.socket, 65536):
+                said += more
+        self.socket.close()
+        return said
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_whoever_has_connected_is_answered_by_this_listener_or_the_next(
+    turns: int, listeners: Endpoint
+) -> None:
+    """However far the event loop had come with a connection when the listener was closed."""
+    sock = listening()
+    with sock.dup() as kept:
+        await listeners.serve(sock, OWNER, "one")
+        every = [Asking(kept.getsockname()) for _ in range(20)]
+        for each in every:
+            each.ask()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await listeners.close("one")
+        await listeners.serve(kept.dup(), OWNER, "one")
+        listeners.end()  # who was not answered yet is soon
+        for each in every:
+            said = await each.answer()
+            assert (said[:12], said[-1:]) == (b"HTTP/1.1 200", b"}"), said
+
+
+async def test_a_request_on_its_way_when_listening_ends_is_answered(listeners: Endpoint) -> None:
+    sock = listening()
+    await listeners.serve(sock, OWNER, "one")
+    slow = Asking(sock.getsockname())
+    slow.ask(REQUEST[:20])
+    await asyncio.sleep(0.01)
+    closing = asyncio.gather(listeners.close("one"))
+    await asyncio.sleep(0.01)
+    assert not closing.done()
+    slow.ask(REQUEST[20:])
+    assert (await slow.answer()).startswith(b"HTTP/1.1 200")
+    await closing
+
+
+async def test_a_client_that_asks_nothing_is_waited_for_no_longer_than_that(
+    listeners: Endpoint,
+) -> None:
+    sock = listening()
+    await listeners.serve(sock, OWNER, "one")
+    silent = Asking(sock.getsockname())
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        await listeners.close("one")
+    assert await silent.answer() == b""
+
+
+async def test_a_client_that_leaves_is_waited_for_no_more(listeners: Endpoint) -> None:
+    sock = listening()
+    await listeners.serve(sock, OWNER, "one")
+    leaving = Asking(sock.getsockname())
+    await asyncio.sleep(0.01)
+    closing = asyncio.gather(listeners.close("one"))
+    await asyncio.sleep(0.01)
+    assert not closing.done()
+    leaving.socket.close()
+    async with asyncio.timeout(0.3):
+        await closing
+
+
+async def test_before_the_end_clients_are_told_not_to_keep_their_connection(
+    listeners: Endpoint,
+) -> None:
+    sock = listening()
+    await listeners.serve(sock, OWNER, "one")
+    reader, writer = await asyncio.open_connection(*sock.getsockname())
+    writer.write(REQUEST)
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert b"Connection:" not in head
+    listeners.end()
+    writer.write(REQUEST)
+    said = await rest(reader)
+    assert b"\r\nConnection: close\r\n" in said
+    writer.close()
+    await status(sock.getsockname()[1])
