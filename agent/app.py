@@ -1,7 +1,10 @@
 """The composition root: from settings to objects to one group of tasks, and the way down again.
 
 The only module that sees all floors. SIGTERM ends the agent and nothing else: containers, their
-logs and their network go on, and the next agent takes them up.
+logs and their network go on, and the next agent takes them up. After SIGUSR2 that is the same
+process.
+
+What answers metadata is up first and down last: between two agents requests wait at the sockets.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ import asyncio
 import logging
 import os
 import resource
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -36,9 +38,10 @@ from agent.doors.extensions import Office
 from agent.doors.operations import Desk
 from agent.doors.tcp import TcpDoor
 from agent.doors.unix import UnixDoor
+from agent.ending import Ending, Stopping
 from agent.engine.bell import Bell
 from agent.engine.feed import Feed
-from agent.engine.fleet import Fleet
+from agent.engine.fleet import Fleet, show
 from agent.engine.store import Store
 from agent.feed_source import FeedSource
 from agent.host.cgroups import Cgroups
@@ -48,14 +51,17 @@ from agent.host.host import RealHost
 from agent.host.images import Images
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_files import MetadataFiles
+from agent.host.metadata_sockets import HOST_OWNER, MetadataFront, Place, taken_up
 from agent.host.networking import Networking, open_networking
+from agent.host.socketstore import SocketStore
 from agent.notify import notify
 from agent.task import names
+from agent.task.names import Names
 from agent.task.stopping import Rules
 from metadata.endpoint import Endpoint
 from metadata.front.limits import Rate
 from metadata.introspection.page import Introspection
-from metadata.source import InstanceFacts
+from metadata.source import InstanceFacts, Owner
 from metadata.stats.sampler import Sampler
 
 log = logging.getLogger(__name__)
@@ -71,6 +77,7 @@ class Parts:
 
     fleet: Fleet
     client: Containerd
+    endpoint: Endpoint
     embedded: EmbeddedContainerd | None
     networking: Networking
     links: Bell
@@ -83,32 +90,44 @@ class Parts:
     follow_files: Callable[[], Coroutine[Any, Any, None]] | None
 
 
-async def run(settings: Settings) -> None:
-    """Runs the agent until SIGTERM or SIGINT. Raises what keeps it from starting."""
+async def run(settings: Settings, kept: SocketStore) -> Ending:
+    """Runs the agent until SIGTERM, SIGINT or SIGUSR2. Raises what keeps it from starting.
+
+    ``kept`` are the metadata sockets that outlive it.
+    """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a dozen files per container
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = Stopping()
+    stopping.listen()
     async with AsyncExitStack() as stack:
-        parts = await _assembled(settings, stack)
+        parts = await _assembled(settings, kept, stopping, stack)
         await _run(parts, settings.keep_stopped_s, stopping)
     log.info("hostler has ended; tasks run on")
+    return stopping.how or Ending.EXIT
 
 
-async def _assembled(settings: Settings, stack: AsyncExitStack) -> Parts:
+async def _assembled(
+    settings: Settings, kept: SocketStore, stopping: Stopping, stack: AsyncExitStack
+) -> Parts:
     """All parts, ready to run. What has an end ends with ``stack``, in the reverse order."""
-    store = Store(settings.state_dir / "state.db")
+    store, feed = Store(settings.state_dir / "state.db"), Feed()
     await store.open()
     stack.push_async_callback(store.close)
+    show(store, feed)
+    source = FeedSource(
+        feed, settings.names, _instance(settings), measured=not settings.metrics_disabled
+    )
+    sampler = Sampler(interval_s=settings.metrics_interval_s)
+    stack.callback(sampler.close)
+    endpoint = await stack.enter_async_context(_metadata(source, sampler, settings))
+    front = await taken_up(endpoint, kept, _places(settings.names, store))
     remote = await asyncio.to_thread(_remote_door, settings)
     for each in remote:
         stack.callback(each.close)
     port = await asyncio.to_thread(introspection.open_port, settings)
     if port is not None:
         stack.callback(port.close)
-    embedded = await _embedded(settings, stack)
+    embedded = await _embedded(settings, stopping, stack)
     client = await stack.enter_async_context(
         Containerd(
             embedded.socket if embedded else _host_socket(settings),
@@ -117,17 +136,11 @@ async def _assembled(settings: Settings, stack: AsyncExitStack) -> Parts:
         )
     )
     await client.namespaces.ensure(settings.containerd_namespace)
-    feed, router = Feed(), LogRouter(settings.run_dir)
+    router = LogRouter(settings.run_dir)
     await router.ensure_running()
     stack.push_async_callback(router.stop_if_idle)
-    source = FeedSource(
-        feed, settings.names, _instance(settings), measured=not settings.metrics_disabled
-    )
-    sampler = Sampler(interval_s=settings.metrics_interval_s)
-    stack.callback(sampler.close)
-    endpoint = await stack.enter_async_context(_metadata(source, sampler, settings))
     links = Bell()
-    networking = await stack.enter_async_context(_networking(settings, store, endpoint, links.ring))
+    networking = await stack.enter_async_context(_networking(settings, store, front, links.ring))
     images = Images(client, settings.state_dir / "spool")
     files = _metadata_files(settings, source.instance)
     host = _host(settings, client, images, router, networking, files)
@@ -139,6 +152,7 @@ async def _assembled(settings: Settings, stack: AsyncExitStack) -> Parts:
     return Parts(
         fleet=fleet,
         client=client,
+        endpoint=endpoint,
         embedded=embedded,
         networking=networking,
         links=links,
@@ -152,7 +166,7 @@ async def _assembled(settings: Settings, stack: AsyncExitStack) -> Parts:
     )
 
 
-async def _run(parts: Parts, keep_stopped_s: float, stopping: asyncio.Event) -> None:
+async def _run(parts: Parts, keep_stopped_s: float, stopping: Stopping) -> None:
     async with asyncio.TaskGroup() as group:
         background = [
             group.create_task(parts.fleet.run(keep_stopped_s), name="fleet"),
@@ -173,8 +187,9 @@ async def _run(parts: Parts, keep_stopped_s: float, stopping: asyncio.Event) -> 
             where = " and ".join(map(str, parts.doors))
             log.info("hostler %s serves %s", VERSION, where)
             notify(f"READY=1\nSTATUS=serving {where}")
-            await stopping.wait()
-            notify("STOPPING=1")
+            await stopping.asked()
+            notify("STOPPING=1" if stopping.how is Ending.EXIT else "RELOADING=1")
+            parts.endpoint.end()
         for each in background:
             each.cancel()
 
@@ -211,7 +226,9 @@ def _remote_door(settings: Settings) -> tuple[Door, ...]:
     return (TcpDoor(settings.api_listen, keys.ensure(settings.credentials), time.time),)
 
 
-async def _embedded(settings: Settings, stack: AsyncExitStack) -> EmbeddedContainerd | None:
+async def _embedded(
+    settings: Settings, stopping: Stopping, stack: AsyncExitStack
+) -> EmbeddedContainerd | None:
     """Our own containerd, started, where the host's is not to be used or is not there."""
     shared = settings.containerd == "auto" and await asyncio.to_thread(HOST_CONTAINERD.exists)
     if shared or settings.containerd.startswith("/"):
@@ -219,7 +236,14 @@ async def _embedded(settings: Settings, stack: AsyncExitStack) -> EmbeddedContai
     root, state = settings.state_dir / "containerd", settings.run_dir / "containerd"
     embedded = EmbeddedContainerd(root, state, state / "containerd.sock")
     await embedded.start()
-    stack.push_async_callback(embedded.stop)
+
+    async def end() -> None:
+        if stopping.how is Ending.SUCCESSOR:
+            embedded.release()
+        else:
+            await embedded.stop()
+
+    stack.push_async_callback(end)
     return embedded
 
 
@@ -251,9 +275,9 @@ def _instance(settings: Settings) -> InstanceFacts:
 
 @asynccontextmanager
 async def _networking(
-    settings: Settings, store: Store, endpoint: Endpoint, ring: Callable[[], None]
+    settings: Settings, store: Store, front: MetadataFront, ring: Callable[[], None]
 ) -> AsyncIterator[Networking]:
-    async with open_networking(settings, endpoint, ring) as networking:
+    async with open_networking(settings, front, ring) as networking:
         for orphan in await networking.remove_orphans(list(_alive(store)), store.open_tasks):
             log.warning("removed what a task that is gone had left: %s", orphan)
         await networking.open_firewall()
@@ -263,6 +287,21 @@ async def _networking(
             if not any(_alive(store)):
                 await networking.remove()
                 Cgroups().remove_if_empty(settings.cgroup_parent)
+
+
+def _places(of: Names, store: Store) -> Iterator[Place]:
+    """The sandboxes that are attached: whose sockets an earlier agent may have left."""
+    for task_id in store.open_tasks:
+        task, progress = store.intents[task_id].task, store.progress(task_id)
+        on_host = task.definition.network_mode == "host"
+        for each in task.sandboxes:
+            if not progress.networks[each].attached:
+                continue
+            key = names.container_id(task_id, each)
+            if on_host:
+                yield Place(key, HOST_OWNER, None)
+            else:
+                yield Place(key, Owner(task_id), of.netns(task_id, each))
 
 
 def _alive(store: Store) -> Iterator[str]:

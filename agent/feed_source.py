@@ -144,14 +144,21 @@ class FeedSource:
         return VolumeFacts(point.container_path, str(source), point.source_volume if own else "")
 
     def _cgroup(self, picture: Picture, name: str) -> CgroupFacts | None:
-        seen = picture.view.containers[name] if picture.view else None
-        if not isinstance(seen, Seen) or not isinstance(seen.state, ContainerSeen):
-            return None
+        """Where a running container is measured. Before the first look it runs if it did so last.
+
+        Its network is not measured until its process is known.
+        """
         if not self.measured:
             return None
-        task = picture.intent.task
-        pid = None if _shares_host(picture) else seen.state.pid
+        task, facts = picture.intent.task, picture.progress.containers[name]
         path = self.of.container_cgroup(task.id, name)
+        if picture.view is None:
+            runs = status.container_known(facts) == "RUNNING"
+            return CgroupFacts(path=path) if runs else None
+        seen = picture.view.containers[name]
+        if not isinstance(seen, Seen) or not isinstance(seen.state, ContainerSeen):
+            return None
+        pid = None if _shares_host(picture) else seen.state.pid
         return CgroupFacts(path=path, network_pid=pid) if seen.state.pid else None
 
 

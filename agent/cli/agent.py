@@ -1,4 +1,4 @@
-"""``hostler agent``: the agent itself, until SIGTERM.
+"""``hostler agent``: the agent itself, until SIGTERM, or until SIGUSR2 and then its successor.
 
 Logs go to standard error; where that is the journal, lines carry their priority as sd-daemon(3)
 has it. What keeps the agent from starting is one line there and exit code 1.
@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agent.cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from agent.handover import Named
 
 CANT_START = 1
 
@@ -55,7 +60,11 @@ def agent(
         ),
     ] = None,
 ) -> None:
-    """Run the agent. A flag beats the environment, which beats the configuration files."""
+    """Run the agent. A flag beats the environment, which beats the configuration files.
+
+    Ends with SIGTERM; tasks run on. With SIGUSR2 it starts anew as the same process, with what is
+    installed and configured by then, and meanwhile refuses no request for metadata.
+    """
     named = {
         "HOSTLER_STATE_DIR": state_dir,
         "HOSTLER_RUN_DIR": run_dir,
@@ -70,14 +79,16 @@ def agent(
 def _serve(flags: dict[str, str]) -> None:
     import asyncio
 
-    from agent import app, config
+    from agent import app, config, handover
     from agent.containerd.embedded import EmbeddedError
     from agent.containerd.errors import ContainerdError
     from agent.doors.keys import KeysError
+    from agent.ending import Ending
     from agent.engine.store import StoreError
     from agent.host.interfaces.provider import InterfacesExhausted
     from agent.host.logrouter import LogRouterError
     from agent.host.securitygroups import SecurityGroupError
+    from agent.host.socketstore import SocketStore
     from cni.errors import CNIError
 
     expected = (
@@ -86,11 +97,26 @@ def _serve(flags: dict[str, str]) -> None:
         *(InterfacesExhausted, SecurityGroupError),
     )
     try:
+        kept = SocketStore(handover.inherited(os.environ))
         settings = config.load(flags, os.environ)
         _set_up_logging(settings.log_level)
-        asyncio.run(app.run(settings))
+        ending = asyncio.run(app.run(settings, kept))
+        # What comes while there is nobody to take it is for an agent that has just begun anyway.
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        if ending is Ending.SUCCESSOR:
+            _become_another(kept.held)
     except* expected as group:
         _refuse("; ".join(map(str, _leaves(group))))
+
+
+def _become_another(kept: Sequence[Named]) -> None:
+    from agent import handover
+
+    command = handover.own_command()
+    try:
+        handover.become(command, kept, os.environ)
+    except OSError as error:
+        _refuse(f"the agent has ended, and can't start anew as {command[0]}: {error.strerror}")
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

@@ -146,6 +146,7 @@ def _private_agent(
         process = spawn_agent(settings, address)
         try:
             ready = interrupts.wait(lambda: until_ready(process, notify))
+            notify.close()  # what nobody reads would keep the agent's sockets open
             yield Client(Path(settings["HOSTLER_RUN_DIR"]) / "api.sock") if ready else None
         finally:
             _end(process)

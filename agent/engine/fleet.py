@@ -26,6 +26,12 @@ SWEEP_S = 60.0
 """How often closed tasks are looked through for ones to forget."""
 
 
+def show(store: Store, feed: Feed) -> None:
+    """Every stored task is in the feed, as it was when it was last saved."""
+    for task_id, intent in store.intents.items():
+        feed.publish(Picture(intent, store.progress(task_id)))
+
+
 class Fleet:
     """The supervisors of all tasks that are not closed. ``run`` must be running for any to move.
 
@@ -46,10 +52,9 @@ class Fleet:
     async def run(self, keep_closed_s: float) -> None:
         """Takes up every stored task, then keeps going until cancelled, which touches no container.
 
-        Closed tasks are forgotten ``keep_closed_s`` seconds after they stopped.
+        They are in the feed already (``show``). Closed ones are forgotten ``keep_closed_s`` seconds
+        after they stopped.
         """
-        for task_id, intent in self._store.intents.items():
-            self._feed.publish(Picture(intent, self._store.progress(task_id)))
         async with asyncio.TaskGroup() as self._group:
             for task_id, intent in self._store.intents.items():
                 if not self._store.progress(task_id).closed:

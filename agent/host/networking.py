@@ -14,7 +14,7 @@ from agent.host.guard import Guard
 from agent.host.interfaces.choice import open_provider
 from agent.host.interfaces.desk import Interfaces
 from agent.host.interfaces.watch import watching
-from agent.host.metadata_sockets import MetadataDoor, MetadataSockets
+from agent.host.metadata_sockets import MetadataFront, MetadataSockets
 from agent.host.networks import Networks
 from agent.host.networkthread import NetworkThread, open_thread
 from agent.host.orphans import Orphan
@@ -106,7 +106,7 @@ def _tell(done: tuple[str, ...]) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def open_networking(
-    settings: Settings, door: MetadataDoor, ring: Callable[[], None]
+    settings: Settings, front: MetadataFront, ring: Callable[[], None]
 ) -> AsyncIterator[Networking]:
     """Everything is open; ``ring`` is called when an interface of the host comes or goes.
 
@@ -127,7 +127,7 @@ async def open_networking(
                 settings.names,
                 thread,
                 slow,
-                MetadataSockets(thread, door, f"{table}-metadata"),
+                MetadataSockets(thread, front, f"{table}-metadata"),
                 HostPorts(run_dir, settings.port_range),
                 Groups(groups, of_ec2=settings.eni_provider == "ec2"),
                 table,

@@ -17,7 +17,7 @@ from cni.kernel.netlink import tolerating
 METADATA_ADDRESS: Final = IPv4Address("169.254.170.2")
 
 _LOOPBACK_INDEX: Final = 1  # in every network namespace
-_BACKLOG: Final = 128
+_BACKLOG: Final = 1024  # who comes while nobody accepts; at most net.core.somaxconn
 
 
 def listen(address: IPv4Address, port: int) -> socket.socket:

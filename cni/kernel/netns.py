@@ -11,7 +11,9 @@ References: network_namespaces(7), setns(2), mount_namespaces(7).
 """
 
 import ctypes
+import fcntl
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ _CLONE_NEWNET: Final = 0x40000000
 _MS_BIND: Final = 0x1000
 _MNT_DETACH: Final = 2
 _UMOUNT_NOFOLLOW: Final = 8
+_SIOCGSKNS: Final = 0x894C
 # Of the thread, not of the process: the main thread may be in another namespace.
 _OWN: Final = "/proc/thread-self/ns/net"
 _DEADLINE_S: Final = 5.0
@@ -55,6 +58,17 @@ def exists(path: Path) -> bool:
 def is_own(path: Path) -> bool:
     """Whether `path` is the network namespace of the calling thread."""
     return path.samefile(_OWN)
+
+
+def holds(path: Path | None, sock: socket.socket) -> bool:
+    """Whether `sock` was made in the namespace at `path`, or in the calling thread's."""
+    opened = fcntl.ioctl(sock, _SIOCGSKNS)  # linux/sockios.h; closed in children
+    try:
+        return os.path.samestat(os.fstat(opened), (path or Path(_OWN)).stat())
+    except FileNotFoundError:
+        return False
+    finally:
+        os.close(opened)
 
 
 def required(path: Path | None) -> Path:

@@ -60,12 +60,17 @@ def listen(address: IPv4Address, port: int, behind: int, table: str) -> socket.s
     """
     listener = loopback.listen(address, behind)
     try:
-        with nfnetlink.open_socket() as rules, tolerating(errno.EEXIST):
-            nfnetlink.transact(rules, _table(table, address, port, behind))
+        _make_table(table, address, port, behind)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+def restore(address: IPv4Address, port: int, behind: int, table: str) -> None:
+    """Make sure that a listener from `listen` is still reached: of the address and the table."""
+    loopback.ensure_address(address)
+    _make_table(table, address, port, behind)
 
 
 def withdraw(address: IPv4Address, table: str) -> None:
@@ -77,6 +82,11 @@ def withdraw(address: IPv4Address, table: str) -> None:
     with nfnetlink.open_socket() as rules, tolerating(errno.ENOENT):
         nfnetlink.transact(rules, [delete])
     loopback.drop_address(address)
+
+
+def _make_table(name: str, address: IPv4Address, port: int, behind: int) -> None:
+    with nfnetlink.open_socket() as rules, tolerating(errno.EEXIST):
+        nfnetlink.transact(rules, _table(name, address, port, behind))
 
 
 def _table(name: str, address: IPv4Address, port: int, behind: int) -> list[Request]:

@@ -24,7 +24,9 @@ from agent.host.containers import Containers, RuntimeSettings
 from agent.host.host import RealHost
 from agent.host.images import Images
 from agent.host.logrouter import LogRouter
+from agent.host.metadata_sockets import MetadataFront
 from agent.host.networking import Networking, open_networking
+from agent.host.socketstore import SocketStore
 from agent.logs.protocol import SOCKET_NAME
 from agent.task.actions import Action, AttachNetwork, Done, FindImage, Result
 from agent.task.model import Attachment, Image, Progress, Task, first_progress
@@ -155,7 +157,9 @@ async def _router(settings: Settings) -> AsyncIterator[LogRouter]:
 @asynccontextmanager
 async def _networking(settings: Settings) -> AsyncIterator[Networking]:
     door = Door()
-    async with open_networking(settings, door, lambda: None) as networking:
+    async with open_networking(
+        settings, MetadataFront(door, SocketStore()), lambda: None
+    ) as networking:
         await networking.open_firewall()
         try:
             yield networking

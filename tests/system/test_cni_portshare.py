@@ -51,6 +51,18 @@ def test_the_well_known_port_answers_while_a_program_listens_on_it_everywhere(
     assert web == b"xxx"
 
 
+def test_what_a_listener_needs_is_put_back(thread: NamespaceThread, path: Path) -> None:
+    def flushed() -> bytes:
+        share = METADATA_ADDRESS, 80, BEHIND, "share"
+        with portshare.listen(*share) as ours:
+            portshare.restore(*share)
+            portshare.withdraw(METADATA_ADDRESS, "share")
+            portshare.restore(*share)
+            return said_at(METADATA_ADDRESS, 80, ours, 5)
+
+    assert thread.call(path, flushed) == b"xxxxx"
+
+
 def test_listening_again_keeps_the_rules_that_are_there(
     thread: NamespaceThread, path: Path
 ) -> None:

@@ -15,10 +15,12 @@ from agent import app
 from agent.config import Settings
 from agent.doors.admission import NetworkRules
 from agent.engine.bell import Bell
+from agent.host.metadata_sockets import HOST_OWNER, Place
 from agent.task import names
-from agent.task.model import TASK_SANDBOX, TaskId
+from agent.task.model import TASK_SANDBOX, Intent, TaskId
+from metadata.source import Owner
 from tests.fakes.store import MemoryStore
-from tests.worlds import container, task
+from tests.worlds import container, running, task
 
 
 def networking(settings: Settings, limit: int | None = 0, subnets: Collection[str] = ()) -> Any:
@@ -65,6 +67,24 @@ async def test_all_sandboxes_of_tasks_that_are_not_closed_are_alive() -> None:
         names.container_id(bridge.id, "web"),
         names.container_id(bridge.id, "db"),
         names.container_id(shared.id, TASK_SANDBOX),
+    ]
+
+
+async def test_sockets_may_have_been_left_in_all_sandboxes_that_are_attached() -> None:
+    bridge = task(container("web"), container("db"), task_id="1" * 32)
+    shared = task(container("web"), container("db"), task_id="2" * 32, mode="awsvpc")
+    host = task(container("web"), task_id="3" * 32, mode="host")
+    over = task(container("web"), task_id="4" * 32)
+    store, of = MemoryStore(bridge, shared, host, over), Settings().names
+    for each in (bridge, shared, host, over):
+        await store.save(each.id, running(Intent(each)))
+    await store.save(bridge.id, store.progress(bridge.id).having_network("db", detached=True))
+    await store.save(over.id, replace(store.progress(over.id), closed_at=1.0))
+    web, whole = names.container_id(bridge.id, "web"), names.container_id(shared.id, TASK_SANDBOX)
+    assert list(app._places(of, store)) == [
+        Place(web, Owner(bridge.id), of.netns(bridge.id, "web")),
+        Place(whole, Owner(shared.id), of.netns(shared.id, TASK_SANDBOX)),
+        Place(names.container_id(host.id, "web"), HOST_OWNER, None),
     ]
 
 

@@ -24,6 +24,7 @@ from agent.task.names import Names
 from agent.task.records import Health, HealthRecord
 from agent.task.view import View
 from metadata.source import (
+    CgroupFacts,
     ContainerFacts,
     HealthFacts,
     InstanceFacts,
@@ -107,6 +108,14 @@ def test_without_metrics_no_container_is_measured() -> None:
     feed.publish(picture(looked=view(WEB, {"web": UP})))
     asked = FeedSource(feed, OF, InstanceFacts(cluster=CLUSTER), measured=False)
     assert [each.cgroup for whole in asked.tasks() for each in whole.containers] == [None]
+
+
+def test_until_the_first_look_a_container_is_measured_that_ran_when_last_seen() -> None:
+    _, web = facts(picture())
+    assert web.cgroup == CgroupFacts(path=OF.container_cgroup(WEB.id, "web"))
+    ended = running(Intent(WEB), at=2.0).having("web", ended=True)
+    _, web = facts(picture(progress=ended))
+    assert web.cgroup is None
 
 
 def test_a_tasks_size_is_its_limits() -> None:

@@ -2,10 +2,14 @@
 
 import logging
 import os
+import signal
+from collections.abc import Iterator
 
 import pytest
 
+from agent import app, handover
 from agent.cli import agent
+from agent.ending import Ending
 from tests.unit.cli.conftest import Hostler
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="the agent refuses anybody but root first")
@@ -27,6 +31,40 @@ def test_what_keeps_it_from_starting_is_one_line(
     assert (ran.code, ran.out) == (1, "")
     assert why in ran.err
     assert ran.err.count("\n") == 1
+
+
+@pytest.fixture
+def _same_signals() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGUSR2)
+    yield
+    signal.signal(signal.SIGUSR2, before)
+
+
+@root
+@pytest.mark.usefixtures("_same_signals")
+@pytest.mark.parametrize(
+    ("ending", "code", "said"),
+    [
+        (Ending.EXIT, 0, ""),
+        (
+            Ending.SUCCESSOR,
+            1,
+            "hostler: the agent has ended, and can't start anew as /nowhere/python: "
+            "No such file or directory\n",
+        ),
+    ],
+)
+def test_a_successor_that_cant_be_started_is_said_loudly(
+    bare: Hostler, monkeypatch: pytest.MonkeyPatch, ending: Ending, code: int, said: str
+) -> None:
+    async def end(*_: object) -> Ending:
+        return ending
+
+    monkeypatch.setattr(app, "run", end)
+    monkeypatch.setattr(handover, "own_command", lambda: ["/nowhere/python"])
+    ran = bare("agent")
+    assert (ran.code, ran.err) == (code, said)
+    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_IGN
 
 
 def test_a_setting_needs_a_value(bare: Hostler) -> None:

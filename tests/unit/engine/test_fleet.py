@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import looptime
 import pytest
 
-from agent.engine.feed import Feed
-from agent.engine.fleet import SWEEP_S, Fleet
+from agent.engine.feed import Feed, Picture
+from agent.engine.fleet import SWEEP_S, Fleet, show
 from agent.task import names
 from agent.task.model import StopRequest, Task, TaskId
 from agent.task.stopping import Rules
@@ -22,6 +22,7 @@ from tests.worlds import container, task
 
 ONE = task(container("web"), task_id="1" * 32)
 TWO = task(container("web"), task_id="2" * 32)
+IDS = (ONE.id, TWO.id)
 
 
 @dataclass
@@ -42,7 +43,14 @@ def simulated() -> Iterator[asyncio.AbstractEventLoop]:
 def engine(hosts: FakeHosts, store: MemoryStore) -> Engine:
     clock = asyncio.get_running_loop().time
     feed = Feed()
+    show(store, feed)
     return Engine(hosts, store, feed, Fleet(hosts, store, feed, clock, Rules()))
+
+
+async def test_stored_tasks_are_shown_as_they_were_saved() -> None:
+    store, feed = MemoryStore(ONE, TWO), Feed()
+    show(store, feed)
+    assert list(feed) == [Picture(store.intents[each], store.progress(each)) for each in IDS]
 
 
 @asynccontextmanager

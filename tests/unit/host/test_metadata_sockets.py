@@ -1,4 +1,4 @@
-"""Which metadata sockets are open, and when the host's loopback has the address."""
+"""Which metadata sockets are open and kept, and when the host's loopback has the address."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from typing import Any, cast
 
 import pytest
 
-from agent.host.metadata_sockets import HOST_OWNER, MetadataSockets
+from agent.host.metadata_sockets import (
+    HOST_OWNER,
+    MetadataFront,
+    MetadataSockets,
+    Place,
+    taken_up,
+)
 from cni.kernel import portshare
 from metadata.source import Owner
 
 KEY, PATH, OWNER = "c1", Path("/netns/c1"), Owner("task-one")
+ON_HOST = Path("/proc/1/ns/net")
+HERE = Place(KEY, OWNER, PATH)
 
 
 class World:
@@ -24,7 +32,9 @@ class World:
         self.listened: list[tuple[Any, ...]] = []
         self.open: dict[str, tuple[object, Owner]] = {}
         self.on_host = False
+        self.restored: list[Path | None] = []
         self.fails: list[OSError] = []
+        self.kept: dict[str, object] = {}
         self._inside: Path | None = None
 
     async def run(self, work: Callable[[Any], Any]) -> Any:
@@ -47,7 +57,11 @@ class World:
     def listen(self, address: IPv4Address, port: int, behind: int, table: str) -> object:
         self.listened.append((self._inside, str(address), port, behind, table))
         self.on_host |= self._inside is None
-        return self._inside
+        return self._inside or ON_HOST
+
+    def restore(self, address: IPv4Address, port: int, behind: int, table: str) -> None:
+        assert (str(address), port, behind, table) == ("169.254.170.2", 80, 51679, "tab")
+        self.restored.append(self._inside)
 
     def withdraw(self, address: IPv4Address, table: str) -> None:
         assert (str(address), table) == ("169.254.170.2", "tab")
@@ -63,6 +77,24 @@ class World:
         await asyncio.sleep(0)
         self.open.pop(key, None)
 
+    def find(self, key: str, path: Path | None, address: tuple[str, int]) -> object:
+        assert address == ("169.254.170.2", 51679)
+        found = self.kept.get(key)
+        return found if found == (path or ON_HOST) else None
+
+    async def keep(self, key: str, sock: object) -> None:
+        await asyncio.sleep(0)
+        self.kept[key] = sock
+
+    async def drop(self, key: str) -> None:
+        await asyncio.sleep(0)
+        assert key not in self.open, "answered while nobody keeps it"
+        self.kept.pop(key, None)
+
+    async def drop_all_but(self, keys: set[str]) -> None:
+        await asyncio.sleep(0)
+        self.kept = {key: each for key, each in self.kept.items() if key in keys}
+
     def _fail(self) -> None:
         if self.fails:
             raise self.fails.pop()
@@ -72,13 +104,25 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
     monkeypatch.setattr(portshare, "listen", made.listen)
+    monkeypatch.setattr(portshare, "restore", made.restore)
     monkeypatch.setattr(portshare, "withdraw", made.withdraw)
     return made
 
 
 @pytest.fixture
 def sockets(world: World) -> MetadataSockets:
-    return MetadataSockets(cast(Any, world), cast(Any, world), "tab")
+    return MetadataSockets(cast(Any, world), front(world), "tab")
+
+
+def front(world: World, **served: set[str]) -> MetadataFront:
+    return MetadataFront(cast(Any, world), cast(Any, world), **served)
+
+
+async def taken(world: World, *places: Place) -> tuple[MetadataSockets, MetadataFront]:
+    """The sockets of an agent that has just begun, and what it began with."""
+    world.open.clear()
+    found = await taken_up(cast(Any, world), cast(Any, world), places)
+    return MetadataSockets(cast(Any, world), found, "tab"), found
 
 
 async def test_a_sandbox_is_answered_at_the_address_of_ecs_in_its_namespace(
@@ -134,7 +178,7 @@ async def test_what_was_cut_short_at_the_door_is_closed_before_another_try(
 async def test_all_on_the_hosts_network_share_one(world: World, sockets: MetadataSockets) -> None:
     await asyncio.gather(*(sockets.serve_on_host(each) for each in "abc"))
     assert all(map(sockets.serves, "abc"))
-    assert world.open == {HOST_OWNER: (None, HOST_OWNER)}
+    assert world.open == {HOST_OWNER: (ON_HOST, HOST_OWNER)}
     assert len(world.listened) == 1
 
 
@@ -181,3 +225,74 @@ async def test_who_comes_while_the_address_cant_be_taken_away_is_answered(
     assert sockets.serves("b")
     assert HOST_OWNER in world.open
     assert world.on_host
+
+
+async def test_a_socket_is_kept_from_its_opening_until_it_is_closed(
+    world: World, sockets: MetadataSockets
+) -> None:
+    await sockets.serve(KEY, OWNER, PATH)
+    await sockets.serve_on_host("a")
+    await sockets.serve_on_host("b")
+    assert world.kept == {KEY: PATH, HOST_OWNER: ON_HOST}
+    await sockets.close(KEY)
+    await sockets.leave_host("a")
+    assert world.kept == {HOST_OWNER: ON_HOST}
+    await sockets.leave_host("b")
+    assert world.kept == {}
+
+
+async def test_one_that_was_opened_in_a_turn_cut_short_is_served(
+    world: World, sockets: MetadataSockets
+) -> None:
+    world.kept[KEY] = PATH
+    await sockets.serve(KEY, OWNER, PATH)
+    assert world.open == {KEY: (PATH, OWNER)}
+    assert world.listened == []
+
+
+async def test_what_the_agent_before_left_is_served_at_once(world: World) -> None:
+    world.kept = {KEY: PATH, HOST_OWNER: ON_HOST}
+    places = [Place("a", HOST_OWNER, None), HERE, Place("b", HOST_OWNER, None)]
+    sockets, found = await taken(world, *places)
+    assert world.open == {KEY: (PATH, OWNER), HOST_OWNER: (ON_HOST, HOST_OWNER)}
+    assert (found.in_sandbox, found.on_host) == ({KEY}, {"a", "b"})
+    assert not any(map(sockets.serves, (KEY, "a", "b"))), "who knows what else is gone"
+    for _ in range(2):
+        await sockets.serve(KEY, OWNER, PATH)
+        await sockets.serve_on_host("a")
+        await sockets.serve_on_host("b")
+    assert all(map(sockets.serves, (KEY, "a", "b")))
+    assert (world.listened, world.restored) == ([], [PATH, None])
+    await sockets.leave_host("a")
+    assert HOST_OWNER in world.open
+    await sockets.leave_host("b")
+    await sockets.close(KEY)
+    assert (world.open, world.kept) == ({}, {})
+
+
+async def test_what_was_taken_up_can_be_closed_before_it_is_sure(world: World) -> None:
+    world.kept = {KEY: PATH, HOST_OWNER: ON_HOST}
+    sockets, _ = await taken(world, HERE, Place("a", HOST_OWNER, None))
+    await sockets.close(KEY)
+    await sockets.leave_host("a")
+    assert (world.open, world.kept) == ({}, {})
+    await sockets.serve(KEY, OWNER, PATH)
+    await sockets.serve_on_host("a")
+    assert len(world.listened) == 2
+
+
+async def test_of_what_was_left_only_what_is_wanted_is_kept(world: World) -> None:
+    world.kept = {KEY: PATH, "gone": Path("/netns/gone"), HOST_OWNER: ON_HOST}
+    sockets, _ = await taken(world, HERE)
+    assert world.open == {KEY: (PATH, OWNER)}
+    assert world.kept == {KEY: PATH}
+    assert not sockets.serves("gone")
+
+
+@pytest.mark.parametrize("place", [HERE, Place("a", HOST_OWNER, None)])
+async def test_a_sandbox_is_never_answered_on_anothers_socket(world: World, place: Place) -> None:
+    other = Path("/netns/other")
+    world.kept = {KEY: other, HOST_OWNER: other}
+    sockets, _ = await taken(world, place)
+    assert (world.open, world.kept) == ({}, {})
+    assert not sockets.serves(place.key)
