@@ -1,0 +1,110 @@
+"""The service units, by systemd's own judgement and under a real systemd."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.cli.client import Client as Api
+from agent.task.model import TaskId
+from agent.task.names import Names
+from tests.system import nspawn
+from tests.system.agent import ROOT
+from tests.system.manager import clients
+from tests.system.nspawn import Machine
+from tests.system.tasks import SERVES, Json, eventually, shell
+
+pytestmark = nspawn.needed
+
+UNITS = ROOT / "systemd"
+SERVICE = "hostler.service"
+RESTARTS, RELOADS, KILLS = 3, 3, 2
+NAMES = Names(Path("/run/hostler"), Path("/var/lib/hostler"), "/hostler", "hv")
+
+_HERE = f"WorkingDirectory={ROOT}\nProtectHome=no\n"  # the interpreter may be in somebody's home
+
+
+def here(unit: str) -> str:
+    """The shipped unit, with this checkout and its interpreter in place of what is installed."""
+    text = (UNITS / unit).read_text().replace("/opt/hostler/bin/python", sys.executable)
+    text = text.replace("/opt/hostler/bin/hostler", f"{sys.executable} -m agent")
+    return re.sub("(?m)^ProtectHome=.*\n", "", text).replace("[Service]\n", f"[Service]\n{_HERE}")
+
+
+@pytest.mark.parametrize("unit", sorted(each.name for each in UNITS.iterdir()))
+def test_systemd_has_nothing_to_say_of_a_unit(unit: str, tmp_path: Path) -> None:
+    for each in UNITS.iterdir():  # they name each other
+        (tmp_path / each.name).write_text(here(each.name))
+    command = ["systemd-analyze", "verify", str(tmp_path / unit)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    units = {each.name: here(each.name) for each in UNITS.iterdir()}
+    settings = "Environment=HOSTLER_API_LISTEN=off HOSTLER_INTROSPECTION_LISTEN=off"
+    limit = "Environment=ECS_TASK_METADATA_RPS_LIMIT=1000000,1000000"
+    units[f"{SERVICE}.d/test.conf"] = f"[Service]\n{settings}\n{limit}\n"
+    with nspawn.machine(units, SERVICE) as machine:
+        yield machine
+
+
+def call(machine: Machine, name: str, **body: object) -> Json:
+    return Api(machine.root / "run/hostler/api.sock").call(name, body)
+
+
+def run(machine: Machine) -> Json:
+    """A task that runs."""
+    definition = {"family": "test", "containerDefinitions": [shell("app", SERVES)]}
+    registered = call(machine, "RegisterTaskDefinition", **definition)["taskDefinition"]
+    answer = call(machine, "RunTask", taskDefinition=registered["taskDefinitionArn"])
+    task: Json = answer["tasks"][0]
+    eventually(lambda: shown(machine, task)["lastStatus"] == "RUNNING", "a running task")
+    return task
+
+
+def shown(machine: Machine, task: Json) -> Json:
+    found: Json = call(machine, "DescribeTasks", tasks=[task["taskArn"]])["tasks"][0]
+    return found
+
+
+def kept(machine: Machine) -> int:
+    """How many descriptors systemd keeps for the agent."""
+    return int(machine.shown(SERVICE, "NFileDescriptorStore"))
+
+
+@pytest.mark.timeout(240)
+def test_no_request_is_refused_while_systemd_restarts_the_agent(machine: Machine) -> None:
+    task = run(machine)
+    inside = NAMES.netns(TaskId(task["taskArn"].rpartition("/")[2]), "app")
+    namespace = machine.root / inside.relative_to("/")
+    assert kept(machine) == 1
+    pid = machine.pid_in(namespace)
+    with clients((task["taskArn"], pid, namespace)) as (asking,):
+        asking.until_answered()
+        for _ in range(RESTARTS):
+            machine.run("systemctl", "restart", SERVICE)
+            asking.until_answered()
+        main = machine.shown(SERVICE, "MainPID")
+        for _ in range(RELOADS):
+            machine.run("systemctl", "reload", SERVICE)
+            eventually(lambda: machine.shown(SERVICE, "ActiveState") == "active", "the agent")
+            asking.until_answered()
+        assert machine.shown(SERVICE, "MainPID") == main
+        assert asking.errors == []
+        for _ in range(KILLS):
+            machine.run("systemctl", "kill", "-s", "KILL", "--kill-who=main", SERVICE)
+            asking.until_answered()
+        assert not any(isinstance(each, ConnectionRefusedError) for each in asking.errors)
+        assert len(asking.errors) <= KILLS
+    eventually(lambda: machine.shown(SERVICE, "ActiveState") == "active", "the agent")
+    assert kept(machine) == 1
+    assert machine.shown(SERVICE, "NRestarts") == str(KILLS)
+    call(machine, "StopTask", task=task["taskArn"], force=True)
+    eventually(lambda: kept(machine) == 0 and not namespace.exists(), "its socket dropped")
