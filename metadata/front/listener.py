@@ -30,7 +30,8 @@ class Bounds:
     """What one socket's clients may cost.
 
     `timeout_s` bounds sending a request, waiting for the next one, and taking an answer in.
-    Connections above the limit are closed at once. A header line may have `header_bytes` bytes.
+    A connection above the limit takes the place of the one that has been idle for longest; if all
+    are being answered it is closed at once. A header line may have `header_bytes` bytes.
     """
 
     timeout_s: float = 5.0
@@ -81,6 +82,8 @@ class _Listener:
         self._bounds = _of_http(bounds)
         self._connections = web.Server(self._answer)
         self._sockets: asyncio.Server | None = None
+        self._idle: dict[web.RequestHandler, None] = {}  # the one idle for longest comes first
+        self._answering: set[web.RequestHandler] = set()
         self._owed: set[web.RequestHandler] = set()
         self._none_owed = asyncio.Event()
         self._ending = False
@@ -126,11 +129,20 @@ class _Listener:
         self._sockets.close()
 
     def _connected(self) -> asyncio.Protocol:
-        if len(self._connections.connections) >= self._most:
+        if len(self._answering) >= self._most:
             return _Refusal()
-        made = _Connection(self._connections, self._settled, **self._bounds)
+        if len(self._answering) + len(self._idle) >= self._most:
+            longest = next(iter(self._idle))
+            del self._idle[longest]
+            longest.force_close()
+        made = _Connection(self._connections, self._gone, **self._bounds)
+        self._idle[made] = None
         self._owed.add(made)
         return made
+
+    def _gone(self, connection: web.RequestHandler) -> None:
+        self._idle.pop(connection, None)
+        self._settled(connection)
 
     def _settled(self, connection: web.RequestHandler) -> None:
         self._owed.discard(connection)
@@ -138,11 +150,17 @@ class _Listener:
             self._none_owed.set()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._owed.add(request.protocol)
+        connection = request.protocol
+        self._owed.add(connection)
+        self._answering.add(connection)
+        self._idle.pop(connection, None)
         try:
             answer = await self._handler(request)
         finally:
-            self._settled(request.protocol)
+            self._answering.discard(connection)
+            if connection.transport is not None:
+                self._idle[connection] = None
+            self._settled(connection)
         if self._ending:
             answer.force_close()
         return answer

@@ -1,14 +1,17 @@
 """Tests of sockets: whose they are, how long clients may take, how many there may be."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from metadata.endpoint import Endpoint
-from metadata.front.listener import Bounds
+from metadata.front.listener import Bounds, Listeners
 from metadata.source import Owner
 from metadata.stats.sampler import Sampler
 from tests.unit.metadata.conftest import Serve, listening
@@ -86,15 +89,49 @@ async def test_a_client_that_takes_no_answer_in_is_let_go(port: int) -> None:
     assert await status(port) == b"HTTP/1.1 200"
 
 
-async def test_connections_above_the_limit_are_closed_at_once(port: int) -> None:
+async def test_a_connection_above_the_limit_takes_the_place_of_one_that_is_idle(
+    serve: Serve,
+) -> None:
+    session = await serve(Picture([FULL_TASK]), bounds=Bounds(timeout_s=60, connections=3))
+    assert session._base_url is not None
+    assert session._base_url.port is not None
+    port = session._base_url.port
     held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    assert await rest(reader) == b""
-    writer.close()
-    for reader, writer in held:
-        await rest(reader)
-        writer.close()
     assert await status(port) == b"HTTP/1.1 200"
+    (first, _), (second, writer), _ = held
+    assert await rest(first) == b""
+    writer.write(REQUEST)
+    assert (await second.readline()).startswith(b"HTTP/1.1 200")
+    for _, each in held:
+        each.close()
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_ten_thousand_idle_connections_to_one_socket_harm_nobody(
+    listeners: Endpoint,
+) -> None:
+    """Not other tasks, nor other clients of the same: descriptors and memory stay bounded."""
+    socks = {key: listening() for key in ("crowded", "other")}
+    ports = {key: sock.getsockname()[1] for key, sock in socks.items()}
+    await listeners.serve(socks["crowded"], OWNER, "crowded")
+    await listeners.serve(socks["other"], OWNER, "other")
+    loop, before = asyncio.get_running_loop(), open_files()
+    idle: list[socket.socket] = []
+    with contextlib.ExitStack() as stack:
+        for number in range(10_000):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            await loop.sock_connect(client, ("127.0.0.1", ports["crowded"]))
+            idle.append(client)
+            if number % 1000 == 999:
+                assert await status(ports["other"]) == b"HTTP/1.1 200"
+                assert await status(ports["crowded"]) == b"HTTP/1.1 200"
+                assert open_files() - before - len(idle) <= 80
+        crowd = listeners._listeners._listeners["crowded"]
+        assert len(crowd._connections.connections) <= 64
 
 
 @pytest.mark.parametrize(
@@ -271,3 +308,30 @@ async def test_before_the_end_clients_are_told_not_to_keep_their_connection(
     assert b"\r\nConnection: close\r\n" in said
     writer.close()
     await status(sock.getsockname()[1])
+
+
+async def test_who_is_being_answered_keeps_the_place() -> None:
+    """And when all are, a further one is closed at once."""
+    going_on, asked = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        asked.release()
+        await going_on.wait()
+        return web.Response(text="done")
+
+    listeners = Listeners(QUICK)
+    sock = listening()
+    port = sock.getsockname()[1]
+    await listeners.serve(sock, answer, "one")
+    held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    for _, writer in held:
+        writer.write(REQUEST)
+        await asked.acquire()
+    reader, late = await asyncio.open_connection("127.0.0.1", port)
+    assert await rest(reader) == b""
+    late.close()
+    going_on.set()
+    for reader, writer in held:
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+    await listeners.close_all()
