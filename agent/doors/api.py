@@ -17,12 +17,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from agent.containerd.errors import ContainerdError
-from agent.doors import extensions, operations
+from agent.doors import extensions, operations, protection
 from agent.doors.errors import ApiError, SerializationError, ServerFailure, UnknownOperation
 from agent.engine.store import StoreError
 
 ECS_PREFIX = "AmazonEC2ContainerServiceV20141113."
 OUR_PREFIX = "Hostler."
+ECS_CALLS = {**operations.CALLS, **protection.CALLS}
 MAX_BODY = 1024 * 1024
 
 
@@ -80,7 +81,7 @@ class Api:
         ours = extensions.CALLS.get(target.removeprefix(OUR_PREFIX))
         if target.startswith(OUR_PREFIX) and ours is not None:
             return _answer(await ours(self._desk, self._office, body))
-        call = operations.CALLS.get(target.removeprefix(ECS_PREFIX))
+        call = ECS_CALLS.get(target.removeprefix(ECS_PREFIX))
         if not target.startswith(ECS_PREFIX) or call is None:
             name = target.rpartition(".")[2] or "a call without X-Amz-Target"
             raise UnknownOperation(f"{name} is not served")

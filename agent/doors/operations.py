@@ -102,7 +102,7 @@ async def list_task_definitions(desk: Desk, body: Body) -> Body:
 
 async def run_task(desk: Desk, body: Body) -> Body:
     """Accepts ``count`` tasks; what can't run here is in ``failures``, as ECS answers."""
-    asked = _in_cluster(desk, requests.RunTask, body)
+    asked = in_cluster(desk, requests.RunTask, body)
     async with desk.admitting:
         made = admission.repeated(asked, desk.feed)
         if made:
@@ -117,7 +117,7 @@ async def run_task(desk: Desk, body: Body) -> Body:
 
 async def stop_task(desk: Desk, body: Body) -> Body:
     """Asks for a graceful stop; asking again changes nothing, except that it may add force."""
-    asked = _in_cluster(desk, requests.StopTask, body)
+    asked = in_cluster(desk, requests.StopTask, body)
     task_id = find_task(desk, asked.task).intent.task.id
     await desk.fleet.stop(task_id, StopRequest(desk.clock(), asked.reason, asked.force))
     return {"task": shapes.task(desk.feed.pictures[task_id], tags=True)}
@@ -125,12 +125,12 @@ async def stop_task(desk: Desk, body: Body) -> Body:
 
 async def describe_tasks(desk: Desk, body: Body) -> Body:
     """The named tasks; unknown ones are in ``failures`` with the reason MISSING."""
-    asked = _in_cluster(desk, requests.DescribeTasks, body)
+    asked = in_cluster(desk, requests.DescribeTasks, body)
     tasks, failures = [], []
     for name in asked.tasks:
-        picture = desk.feed.pictures.get(TaskId(_task_id(name)))
+        picture = desk.feed.pictures.get(id_in(name))
         if picture is None:
-            arn = names.task_arn(desk.cluster_arn, TaskId(_task_id(name)))
+            arn = names.task_arn(desk.cluster_arn, id_in(name))
             failures.append(shapes.missing(arn))
         else:
             tasks.append(shapes.task(picture, tags="TAGS" in asked.include))
@@ -139,7 +139,7 @@ async def describe_tasks(desk: Desk, body: Body) -> Body:
 
 async def list_tasks(desk: Desk, body: Body) -> Body:
     """ARNs of the tasks that match every filter given."""
-    asked = _in_cluster(desk, requests.ListTasks, body)
+    asked = in_cluster(desk, requests.ListTasks, body)
     found = [each.intent.task.arn for each in desk.feed if _matches(each, asked)]
     return _page("taskArns", found, asked)
 
@@ -172,7 +172,8 @@ CALLS = {
 """The calls of ECS's API that are served, by name."""
 
 
-def _in_cluster(desk: Desk, model: type[R], body: Body) -> R:
+def in_cluster(desk: Desk, model: type[R], body: Body) -> R:
+    """What is asked of the one cluster there is. Raises ClusterNotFound, InvalidParameter."""
     asked = read(model, body)
     if asked.cluster not in (None, "", desk.settings.cluster, desk.cluster_arn):
         raise ClusterNotFound("Cluster not found.")
@@ -181,14 +182,15 @@ def _in_cluster(desk: Desk, model: type[R], body: Body) -> R:
 
 def find_task(desk: Desk, name: str) -> Picture:
     """The task of this id or ARN. Raises InvalidParameter, in ECS's words, if there is none."""
-    picture = desk.feed.pictures.get(TaskId(_task_id(name)))
+    picture = desk.feed.pictures.get(id_in(name))
     if picture is None:
         raise InvalidParameter("The referenced task was not found.")
     return picture
 
 
-def _task_id(name: str) -> str:
-    return name.rpartition("/")[2]
+def id_in(name: str) -> TaskId:
+    """The id that a task is named by, or that its ARN ends in."""
+    return TaskId(name.rpartition("/")[2])
 
 
 def _find_definition(desk: Desk, name: str) -> Registered:

@@ -89,6 +89,20 @@ class DescribeTasks(Request):
     include: list[Literal["TAGS"]] = Field(default_factory=list)
 
 
+class UpdateTaskProtection(Request):
+    """UpdateTaskProtection."""
+
+    tasks: list[str] = Field(min_length=1, max_length=10)
+    protection_enabled: bool
+    expires_in_minutes: int | None = None
+
+
+class GetTaskProtection(Request):
+    """GetTaskProtection; without ``tasks`` it is about all that can be protected."""
+
+    tasks: list[str] = Field(default_factory=list, max_length=MAX_TASKS)
+
+
 class Page(Request):
     """Part of a listing; ``nextToken`` is the place where the last page ended."""
 

@@ -12,7 +12,7 @@ from agent.engine.feed import Picture
 from agent.engine.store import Registered
 from agent.task import names, status
 from agent.task.definition import to_api
-from agent.task.model import TASK_SANDBOX, Attachment, PortBinding, Progress, Task
+from agent.task.model import TASK_SANDBOX, Attachment, Intent, PortBinding, Progress, Task
 
 LAUNCH_TYPE = "EXTERNAL"
 """What ECS calls a host that is none of its own."""
@@ -109,6 +109,17 @@ def cluster(arn: str, running: int, pending: int) -> dict[str, Any]:
 def missing(arn: str) -> dict[str, str]:
     """What a Describe call says of something that isn't there."""
     return {"arn": arn, "reason": "MISSING"}
+
+
+def protection(intent: Intent, until: float | None) -> dict[str, Any]:
+    """A task's protection as GetTaskProtection shows it."""
+    return _without_none(
+        {
+            "taskArn": intent.task.arn,
+            "protectionEnabled": until is not None,
+            "expirationDate": until,
+        }
+    )
 
 
 def _attachment(made: Task, progress: Progress) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from agent.engine.store import Store
 from agent.engine.supervisor import Host, Supervisor
 from agent.task import names, status
 from agent.task.actions import Done, ForgetTask
-from agent.task.model import Progress, StopRequest, Task, TaskId
+from agent.task.model import Progress, Protection, StopRequest, Task, TaskId
 from agent.task.stopping import Rules
 
 log = logging.getLogger(__name__)
@@ -78,10 +78,17 @@ class Fleet:
         if self._store.progress(task_id).stopped:
             return
         await self._store.ask_to_stop(task_id, request)
-        shown = self._feed.pictures[task_id]
-        self._feed.publish(Picture(self._store.intents[task_id], shown.progress, shown.view))
+        self._publish_intent(task_id)
         if task_id in self._supervisors:  # it may have closed meanwhile
             self._supervisors[task_id].ring()
+
+    async def protect(self, task_id: TaskId, protection: Protection | None) -> None:
+        """It is on disk until when the task is protected; None: it is not.
+
+        Raises KeyError for a task that is not known, StoreError if it can't be kept.
+        """
+        await self._store.protect(task_id, protection)
+        self._publish_intent(task_id)
 
     def ring(self, container_id: str) -> None:
         """Something happened to this container; it need not be one of ours."""
@@ -99,6 +106,10 @@ class Fleet:
         """Anything may have happened to any task."""
         for each in self._supervisors.values():
             each.ring()
+
+    def _publish_intent(self, task_id: TaskId) -> None:
+        shown = self._feed.pictures[task_id]
+        self._feed.publish(Picture(self._store.intents[task_id], shown.progress, shown.view))
 
     def _supervise(self, task: Task) -> None:
         if self._group is None:

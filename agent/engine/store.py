@@ -22,7 +22,15 @@ from pydantic import TypeAdapter
 
 from agent.engine.schema import MIGRATIONS
 from agent.task.definition import TaskDefinition
-from agent.task.model import Intent, Progress, StopRequest, Task, TaskId, first_progress
+from agent.task.model import (
+    Intent,
+    Progress,
+    Protection,
+    StopRequest,
+    Task,
+    TaskId,
+    first_progress,
+)
 
 WRITE_DEADLINE_S = 30.0
 """A disk that takes longer than this to commit a few kilobytes is broken; the agent must say so."""
@@ -56,7 +64,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._stopping = asyncio.Lock()
+        self._asking = asyncio.Lock()
         self._lock: TextIO | None = None
         self._db: sqlite3.Connection | None = None
         self._intents: dict[TaskId, Intent] = {}
@@ -132,20 +140,18 @@ class Store:
 
     async def ask_to_stop(self, task_id: TaskId, request: StopRequest) -> None:
         """Keeps a request to stop. The first one's reason and time stay; ``force`` can be added."""
-        async with self._stopping:  # two requests at once must not both be the first
+        async with self._asking:  # two requests at once must not both be the first
             intent = self._intents[task_id]
             if intent.stop is not None:
                 request = replace(intent.stop, force=intent.stop.force or request.force)
             if request == intent.stop:
                 return
-            intent = replace(intent, stop=request)
-            body = _dump(_INTENT, intent)
-            await self._write(
-                lambda db: db.execute(
-                    "UPDATE intent SET body = ? WHERE task_id = ?", (body, task_id)
-                )
-            )
-            self._intents[task_id] = intent
+            await self._want(replace(intent, stop=request))
+
+    async def protect(self, task_id: TaskId, protection: Protection | None) -> None:
+        """Keeps until when a task is protected, in the place of what was kept before."""
+        async with self._asking:
+            await self._want(replace(self._intents[task_id], protection=protection))
 
     async def save(self, task_id: TaskId, progress: Progress) -> None:
         """Keeps a task's progress."""
@@ -178,6 +184,13 @@ class Store:
             raise StoreError(f"the file system of {self._path.parent} is mounted read-only")
         if found.f_bavail * found.f_frsize < LEAST_SPACE:
             raise StoreError(f"the file system of {self._path.parent} is full: free some space")
+
+    async def _want(self, intent: Intent) -> None:
+        body, task_id = _dump(_INTENT, intent), intent.task.id
+        await self._write(
+            lambda db: db.execute("UPDATE intent SET body = ? WHERE task_id = ?", (body, task_id))
+        )
+        self._intents[task_id] = intent
 
     async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
         def transaction() -> T:

@@ -115,11 +115,19 @@ class StopRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Protection:
+    """Until when nobody shall end the task for reasons of economy. StopTask may."""
+
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
-    """What people want of a task. Written by the doors only."""
+    """What people, and its own programs, want of a task. Written by the doors only."""
 
     task: Task
     stop: StopRequest | None = None
+    protection: Protection | None = None
 
 
 @dataclass(frozen=True, slots=True)

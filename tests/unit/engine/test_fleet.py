@@ -14,7 +14,7 @@ import pytest
 from agent.engine.feed import Feed, Picture
 from agent.engine.fleet import SWEEP_S, Fleet, show
 from agent.task import names
-from agent.task.model import StopRequest, Task, TaskId
+from agent.task.model import Protection, StopRequest, Task, TaskId
 from agent.task.stopping import Rules
 from tests.fakes.host import Device, FakeHosts
 from tests.fakes.store import MemoryStore
@@ -188,6 +188,28 @@ def test_an_unknown_task_can_not_be_stopped(simulated: asyncio.AbstractEventLoop
         async with running(ONE) as it:
             with pytest.raises(KeyError):
                 await it.fleet.stop(TWO.id, StopRequest(1.0, "asked"))
+
+    simulated.run_until_complete(scenario())
+
+
+def test_a_protection_is_shown_at_once_and_costs_a_stop_nothing(
+    simulated: asyncio.AbstractEventLoop,
+) -> None:
+    async def scenario() -> None:
+        async with running(ONE, TWO) as it:
+            with pytest.raises(KeyError):
+                await it.fleet.protect(TaskId("3" * 32), Protection(1e9))
+            before = it.feed.pictures[ONE.id]
+            await it.fleet.protect(ONE.id, Protection(1e9))
+            shown = it.feed.pictures[ONE.id]
+            assert shown.intent.protection == Protection(1e9)
+            assert (shown.progress, shown.view) == (before.progress, before.view)
+            await it.fleet.stop(ONE.id, StopRequest(1.0, "asked"))
+            await asyncio.sleep(60)
+            assert it.feed.pictures[ONE.id].progress.closed
+            assert it.feed.pictures[ONE.id].intent.protection == Protection(1e9)
+            await it.fleet.protect(TWO.id, None)
+            assert it.feed.pictures[TWO.id].intent.protection is None
 
     simulated.run_until_complete(scenario())
 

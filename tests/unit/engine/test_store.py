@@ -31,6 +31,7 @@ from agent.task.model import (
     NetworkProgress,
     PortBinding,
     Progress,
+    Protection,
     Stop,
     StopCode,
     StopRequest,
@@ -79,6 +80,7 @@ async def test_what_was_kept_is_there_after_reopening(path: Path) -> None:
         await store.accept(first)
         await store.accept(second)
         await store.ask_to_stop(first.id, StopRequest(3.0, "asked", force=True))
+        await store.protect(second.id, Protection(7.5))
         progress = store.progress(second.id).having("db", exit_code=3)
         await store.save(second.id, progress)
         before = dict(store.intents)
@@ -87,6 +89,7 @@ async def test_what_was_kept_is_there_after_reopening(path: Path) -> None:
         assert list(store.intents) == [first.id, second.id]
         assert store.intents[first.id].task == first
         assert store.intents[first.id].stop == StopRequest(3.0, "asked", force=True)
+        assert store.intents[second.id].protection == Protection(7.5)
         assert store.progress(second.id) == progress
         assert store.definitions == {"web": {1: registered}}
 
@@ -162,6 +165,46 @@ async def test_requests_to_stop_that_come_together_lose_nothing(path: Path) -> N
         assert store.intents[made.id].stop == StopRequest(1.0, "1.0", force=True)
     async with opened(path) as store:
         assert store.intents[made.id].stop == StopRequest(1.0, "1.0", force=True)
+
+
+async def test_the_last_word_on_protection_counts(path: Path) -> None:
+    made = task(container("web"))
+    async with opened(path) as store:
+        await store.accept(made)
+        for each in (Protection(1.0), Protection(9.0), Protection(5.0)):
+            await store.protect(made.id, each)
+        assert store.intents[made.id].protection == Protection(5.0)
+        await store.protect(made.id, None)
+        assert store.intents[made.id].protection is None
+    async with opened(path) as store:
+        assert store.intents[made.id].protection is None
+
+
+async def test_a_stop_and_a_protection_that_come_together_are_both_kept(path: Path) -> None:
+    made = task(container("web"))
+    async with opened(path) as store:
+        await store.accept(made)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(store.protect(made.id, Protection(5.0)))
+            group.create_task(store.ask_to_stop(made.id, StopRequest(1.0, "asked")))
+            group.create_task(store.protect(made.id, Protection(6.0)))
+        kept = store.intents[made.id]
+        assert (kept.stop, kept.protection) == (StopRequest(1.0, "asked"), Protection(6.0))
+    async with opened(path) as store:
+        assert store.intents[made.id] == kept
+
+
+async def test_an_intent_from_before_there_was_protection_is_read(path: Path) -> None:
+    made = task(container("web"))
+    async with opened(path) as store:
+        await store.accept(made)
+        await store.ask_to_stop(made.id, StopRequest(1.0, "asked"))
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE intent SET body = json_remove(body, '$.protection')")
+        assert "protection" not in db.execute("SELECT body FROM intent").fetchone()[0]
+    async with opened(path) as store:
+        assert store.intents[made.id].protection is None
+        assert store.intents[made.id].stop == StopRequest(1.0, "asked")
 
 
 async def test_a_second_agent_is_refused_until_the_first_has_ended(path: Path) -> None:
