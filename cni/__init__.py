@@ -5,6 +5,7 @@
     bridge ipam portmap             the plugins, a folder each; in each `plugin` has the verbs
     awsvpc security
     inside                          a container's end of an attachment, for those that make one
+    faults                          what a task asks for to see how it takes it
     firewall, kernel                what they change on the host, and how the kernel is told
     runtime                         runs networks of plugins, ours and others'
     program                         runs one plugin for a runtime that isn't ours
