@@ -44,9 +44,11 @@ from agent.engine.feed import Feed
 from agent.engine.fleet import Fleet, show
 from agent.engine.store import Store
 from agent.feed_source import FeedSource
+from agent.guardian import FleetGuardian
 from agent.host.cgroups import Cgroups
 from agent.host.checks import Doctor
 from agent.host.containers import Containers, RuntimeSettings
+from agent.host.faults import HostFaults
 from agent.host.host import RealHost
 from agent.host.images import Images
 from agent.host.logrouter import LogRouter
@@ -58,6 +60,9 @@ from agent.notify import notify
 from agent.task import names
 from agent.task.names import Names
 from agent.task.stopping import Rules
+from metadata.agentapi.faults import Faults
+from metadata.agentapi.protection import Protection
+from metadata.agentapi.room import AgentApi
 from metadata.endpoint import Endpoint
 from metadata.front.limits import Rate
 from metadata.introspection.page import Introspection
@@ -146,6 +151,7 @@ async def _assembled(
     host = _host(settings, client, images, router, networking, files)
     rules = Rules(settings.stop_timeout_s, settings.eni_timeout_s)
     fleet = Fleet(host, store, feed, time.time, rules)
+    endpoint.add("api", _agent_api(source, fleet, feed, networking))
     desk = Desk(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking))
     api = Api(desk, Office(settings.names, images, networking.networks, Doctor(networking)))
     doors = (UnixDoor(settings.api_socket), *remote)
@@ -260,6 +266,14 @@ async def _metadata(
         yield endpoint
     finally:
         await endpoint.close_all()
+
+
+def _agent_api(source: FeedSource, fleet: Fleet, feed: Feed, networking: Networking) -> AgentApi:
+    """What tasks may ask of the agent. Faults may take their time: not in the way of launches."""
+    settings = networking.settings
+    injector = HostFaults(networking.slow, settings.names, settings.faults_table)
+    guardian = FleetGuardian(fleet, feed, time.time)
+    return AgentApi(Protection(source, guardian), Faults(source, injector))
 
 
 def _instance(settings: Settings) -> InstanceFacts:

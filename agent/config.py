@@ -96,6 +96,11 @@ class Settings:
         )
 
     @property
+    def faults_table(self) -> str:
+        """The nftables table of network faults, in each namespace that has some."""
+        return f"{self.nft_table}-faults"
+
+    @property
     def api_socket(self) -> Path:
         """The control API's unix socket."""
         return self.run_dir / "api.sock"

@@ -11,7 +11,7 @@ from agent.host import volumes
 from agent.host.metadata_sockets import HOST_OWNER
 from agent.task import names, status
 from agent.task.definition import ContainerDefinition, MountPoint, port_range
-from agent.task.model import Attachment, ContainerProgress, Task, TaskId
+from agent.task.model import Attachment, ContainerProgress, Progress, Task, TaskId
 from agent.task.names import Names
 from agent.task.ports import own_ports
 from agent.task.records import Health
@@ -27,6 +27,7 @@ from metadata.source import (
     NetworkFacts,
     Owner,
     PortFacts,
+    RoleFacts,
     TaskFacts,
     VolumeFacts,
 )
@@ -101,8 +102,10 @@ class FeedSource:
             group=task.group,
             service_name=task.group.removeprefix("service:") if _of_service(task) else "",
             availability_zone=self.instance.zone,
+            fault_injection=bool(definition.enable_fault_injection),
             network_mode=definition.network_mode,
             tags={each["key"]: each["value"] for each in task.tags},
+            role=_role(task, progress),
         )
 
     def _container(self, picture: Picture, name: str, facts: ContainerProgress) -> ContainerFacts:
@@ -168,6 +171,12 @@ def _of_service(task: Task) -> bool:
 
 def _shares_host(picture: Picture) -> bool:
     return picture.intent.task.definition.network_mode == "host"
+
+
+def _role(task: Task, progress: Progress) -> RoleFacts | None:
+    """ECS withdraws the task's role when the task has stopped."""
+    arn = task.definition.task_role_arn
+    return RoleFacts("", arn) if arn and not progress.stopped else None
 
 
 def _ports(container: ContainerDefinition, network: Attachment | None) -> tuple[PortFacts, ...]:

@@ -7,6 +7,7 @@ share. `endpoint` puts together what is behind every socket of a task:
     versions     the room of versions 3 and 4: `routes` says what each path shows
     task/        facts as task and container objects
     stats/       usage figures: read, sampled, shown
+    agentapi/    what a task may ask of the agent: protection, network faults
 
 For the host there are `introspection/`, with the agent's health, and `metrics/` for Prometheus;
 `file` is the text of the file that a container may find inside itself.

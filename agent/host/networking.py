@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from agent.config import Settings
+from agent.host import faults, orphans, securitygroups
 from agent.host import networks as lists
-from agent.host import orphans, securitygroups
 from agent.host.guard import Guard
 from agent.host.interfaces.choice import open_provider
 from agent.host.interfaces.desk import Interfaces
@@ -78,9 +78,10 @@ class Networking:
         return _tell(await self.thread.run(self._open_firewall))
 
     async def remove(self) -> None:
-        """Bridge, table and rules are gone; for when no sandbox needs them."""
+        """Bridge, table, rules and faults are gone; for when no sandbox needs them."""
 
         def remove(runtime: Runtime) -> None:
+            faults.withdraw(runtime, self.settings.faults_table)
             coexistence.close_forwarding(self.settings.nft_table, [self.settings.bridge])
             rtnetlink.delete_link(runtime.context.links, self.settings.bridge)
             ruleset.remove_table(self.settings.nft_table)

@@ -105,10 +105,11 @@ def _others_controls(task: Task, name: str) -> frozenset[str]:
 
 
 def _injected(task: Task, name: str) -> dict[str, str]:
-    """The variables that tell a program where to ask about itself (ECS metadata v3, v4)."""
+    """The variables that tell a program where to ask about itself (ECS metadata v3, v4, agent)."""
     endpoint = task.identity(name).endpoint_id
     return {
         "ECS_CONTAINER_METADATA_URI": f"http://169.254.170.2/v3/{endpoint}",
         "ECS_CONTAINER_METADATA_URI_V4": f"http://169.254.170.2/v4/{endpoint}",
+        "ECS_AGENT_URI": f"http://169.254.170.2/api/{endpoint}",
         "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
     }

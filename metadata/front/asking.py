@@ -81,6 +81,7 @@ class Answer:
 
 
 NOT_FOUND: Final = Answer(b"404 page not found\n", 404, TEXT)
+TOO_MANY: Final = Answer(b"You have reached maximum request limit.", 429, TEXT)
 
 
 def shown(value: Json, status: int = 200) -> Answer:

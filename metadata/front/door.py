@@ -10,12 +10,10 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from metadata.front.asking import NOT_FOUND, TEXT, Answer, Asking, Room
+from metadata.front.asking import NOT_FOUND, TEXT, TOO_MANY, Answer, Asking, Room
 from metadata.front.limits import Buckets, Rate
 from metadata.front.ready import Ready
 from metadata.source import Owner
-
-_TOO_MANY = Answer(b"You have reached maximum request limit.", 429, TEXT)
 
 
 class Door:
@@ -55,7 +53,7 @@ class Door:
             answer = await self._answer(asking)
         else:
             self._turned_away(asking)
-            answer = _TOO_MANY
+            answer = TOO_MANY
         forwarded = request.headers.get("X-Forwarded-For", "")
         return Ready(
             answer,

@@ -204,6 +204,26 @@ def test_a_container_can_be_asked_about_before_its_process_starts() -> None:
     assert whole.container("endpoint-web") is not None
 
 
+def with_role(made: Task, role: str | None) -> Task:
+    return replace(made, definition=made.definition.model_copy(update={"task_role_arn": role}))
+
+
+@pytest.mark.parametrize("role", [None, "", "arn:aws:iam::111122223333:role/r"])
+def test_a_task_has_the_role_of_its_definition_until_it_has_stopped(role: str | None) -> None:
+    made = with_role(WEB, role)
+    found, _ = facts(picture(made))
+    assert (found.role and found.role.arn) == (role or None)
+    ended = running(Intent(made), at=2.0).having("web", ended=True)
+    assert facts(picture(made, ended))[0].role is None
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_task_may_have_faults_when_its_definition_says_so(allowed: bool) -> None:
+    changed = {"enable_fault_injection": allowed}
+    made = replace(WEB, definition=WEB.definition.model_copy(update=changed))
+    assert facts(picture(made))[0].fault_injection is allowed
+
+
 def test_no_task_sees_another() -> None:
     other = task(container("db"), task_id="b" * 32)
     host = on_host(task(container("proxy"), task_id="c" * 32))

@@ -44,7 +44,6 @@ def _of_task(task: TaskDefinition) -> Iterator[Problem]:
     yield from _used(
         proxyConfiguration=task.proxy_configuration,
         inferenceAccelerators=task.inference_accelerators,
-        enableFaultInjection=task.enable_fault_injection,
     )
 
 

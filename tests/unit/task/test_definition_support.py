@@ -30,7 +30,6 @@ ROWS: list[tuple[dict[str, Any], str]] = [
     ),
     (task(pidMode="task"), "pidMode"),
     (task(ipcMode="task"), "ipcMode"),
-    (task(enableFaultInjection=True), "enableFaultInjection"),
     (
         task(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2019_CORE"}),
         "runtimePlatform.operatingSystemFamily",
@@ -74,6 +73,9 @@ def test_fields_of_the_scheduler_are_no_obstacle() -> None:
     "data",
     [
         task(networkMode="awsvpc"),
+        task(enableFaultInjection=True, networkMode="awsvpc"),
+        task(enableFaultInjection=True, networkMode="host"),
+        task(enableFaultInjection=True),
         task(web(portMappings=[{"containerPortRange": "1-2"}])),
         task(
             web(systemControls=[{"namespace": "net.core.somaxconn", "value": "512"}]),
