@@ -151,7 +151,7 @@ async def _assembled(
     host = _host(settings, client, images, router, networking, files)
     rules = Rules(settings.stop_timeout_s, settings.eni_timeout_s)
     fleet = Fleet(host, store, feed, time.time, rules)
-    endpoint.add("api", _agent_api(source, fleet, feed, networking))
+    endpoint.open_agent_api(_agent_api(source, fleet, feed, networking))
     desk = Desk(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking))
     api = Api(desk, Office(settings.names, images, networking.networks, Doctor(networking)))
     doors = (UnixDoor(settings.api_socket), *remote)

@@ -4,9 +4,11 @@ What the agent puts together in `agent.app`.
 """
 
 import socket
+from collections.abc import Mapping
 
 from metadata.front.asking import Asking, Room
 from metadata.front.door import Door
+from metadata.front.later import Later
 from metadata.front.limits import ECS_RATE, Rate
 from metadata.front.listener import USUAL, Bounds, Listeners
 from metadata.front.tally import Tally
@@ -26,17 +28,20 @@ class Endpoint:
     ) -> None:
         reception = Reception(source, sampler)
         by_id = ById(reception)
-        self._rooms: dict[str, Room] = {"v2": ByOwner(reception), "v3": by_id, "v4": by_id}
+        self._agent_api = Later()
+        self._rooms: Mapping[str, Room] = {
+            "v2": ByOwner(reception),
+            "v3": by_id,
+            "v4": by_id,
+            "api": self._agent_api,
+        }
         self._rate = rate
         self._listeners = Listeners(bounds)
         self.tally = Tally()
 
-    def add(self, prefix: str, room: Room) -> None:
-        """One more room behind every door, for paths that begin with `/<prefix>/`.
-
-        Of the agent's parts that rooms ask, some are made later than the endpoint.
-        """
-        self._rooms[prefix] = room
+    def open_agent_api(self, room: Room) -> None:
+        """The room for `/api/` is this: some parts of the agent that it asks are made last."""
+        self._agent_api.open(room)
 
     async def serve(self, sock: socket.socket, owner: Owner, key: str) -> None:
         """Answers on the listening TCP socket, for this owner, until `close(key)`.

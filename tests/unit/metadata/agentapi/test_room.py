@@ -56,7 +56,7 @@ async def test_faults_take_post(method: str, operation: str) -> None:
     assert api.agent.asked == []
 
 
-async def test_a_room_that_is_added_answers_through_doors_that_are_open_already() -> None:
+async def test_a_room_that_opens_late_answers_through_doors_that_are_open_already() -> None:
     api, sampler = Api(), Sampler()
     endpoint = Endpoint(Picture([]), sampler, Rate(1e6, 1_000_000))
     sock = listening()
@@ -64,9 +64,7 @@ async def test_a_room_that_is_added_answers_through_doors_that_are_open_already(
     try:
         await endpoint.serve(sock, OWNER, "one")
         async with asyncio.timeout(10), ClientSession(base) as session:
-            async with session.put(STATE, json={"ProtectionEnabled": True}) as answer:
-                assert answer.status == 404
-            endpoint.add("api", api.room)
+            endpoint.open_agent_api(api.room)
             async with session.put(STATE, json={"ProtectionEnabled": True}) as answer:
                 assert (answer.status, answer.content_type) == (200, "application/json")
                 assert (await answer.json())["protection"]["ProtectionEnabled"] is False
