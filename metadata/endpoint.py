@@ -4,7 +4,7 @@ What the agent puts together in `agent.app`.
 """
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from metadata.front.asking import Asking, Room
 from metadata.front.door import Door
@@ -17,24 +17,32 @@ from metadata.stats.sampler import Sampler
 from metadata.versions import ById, ByOwner, Reception
 
 
+def _unheard(_: Asking) -> None:
+    """Requests above the limit are nobody's concern."""
+
+
 class Endpoint:
     """Serves metadata on the sockets that it is given, each for the owner it was opened for.
 
-    `tally` counts what is answered on all of them.
+    `rooms` are those beside versions 2 to 4, as `Door` has them; so is `turned_away`. `tally`
+    counts what is answered on all of them.
     """
 
     def __init__(
-        self, source: Source, sampler: Sampler, rate: Rate = ECS_RATE, bounds: Bounds = USUAL
+        self,
+        source: Source,
+        sampler: Sampler,
+        rate: Rate = ECS_RATE,
+        bounds: Bounds = USUAL,
+        rooms: Mapping[str, Room] | None = None,
+        turned_away: Callable[[Asking], None] = _unheard,
     ) -> None:
         reception = Reception(source, sampler)
         by_id = ById(reception)
         self._agent_api = Later()
-        self._rooms: Mapping[str, Room] = {
-            "v2": ByOwner(reception),
-            "v3": by_id,
-            "v4": by_id,
-            "api": self._agent_api,
-        }
+        metadata: dict[str, Room] = {"v2": ByOwner(reception), "v3": by_id, "v4": by_id}
+        self._rooms: Mapping[str, Room] = {**metadata, "api": self._agent_api, **(rooms or {})}
+        self._turned_away = turned_away
         self._rate = rate
         self._listeners = Listeners(bounds)
         self.tally = Tally()
@@ -48,7 +56,7 @@ class Endpoint:
 
         Takes the socket over, as `Listeners.serve`. Raises ValueError for a key that is served.
         """
-        door = Door(owner, self._rooms, self._rate, _unheard)
+        door = Door(owner, self._rooms, self._rate, self._turned_away)
         await self._listeners.serve(sock, self.tally.counting(door.answer), key)
 
     def end(self) -> None:
@@ -62,7 +70,3 @@ class Endpoint:
     async def close_all(self) -> None:
         """Nothing is served any more."""
         await self._listeners.close_all()
-
-
-def _unheard(_: Asking) -> None:
-    """Requests above the limit are nobody's concern."""
