@@ -30,6 +30,7 @@ from agent.containerd.client import Containerd
 from agent.containerd.embedded import EmbeddedContainerd
 from agent.containerd.events import Gap
 from agent.containerd.payloads import TaskExit
+from agent.credentials import Credentials, aws_region, open_credentials
 from agent.doors import keys
 from agent.doors.admission import Capacity, NetworkRules
 from agent.doors.api import Api, Door
@@ -48,6 +49,7 @@ from agent.guardian import FleetGuardian
 from agent.host.cgroups import Cgroups
 from agent.host.checks import Doctor
 from agent.host.containers import Containers, RuntimeSettings
+from agent.host.credentials import TaskCredentials
 from agent.host.faults import HostFaults
 from agent.host.host import RealHost
 from agent.host.images import Images
@@ -63,6 +65,7 @@ from agent.task.stopping import Rules
 from metadata.agentapi.faults import Faults
 from metadata.agentapi.protection import Protection
 from metadata.agentapi.room import AgentApi
+from metadata.credentials.vault import Vault
 from metadata.endpoint import Endpoint
 from metadata.front.limits import Rate
 from metadata.introspection.page import Introspection
@@ -85,6 +88,7 @@ class Parts:
     endpoint: Endpoint
     embedded: EmbeddedContainerd | None
     networking: Networking
+    vault: Vault
     links: Bell
     source: FeedSource
     sampler: Sampler
@@ -124,7 +128,8 @@ async def _assembled(
     )
     sampler = Sampler(interval_s=settings.metrics_interval_s)
     stack.callback(sampler.close)
-    endpoint = await stack.enter_async_context(_metadata(source, sampler, settings))
+    credentials = await stack.enter_async_context(open_credentials(settings, source))
+    endpoint = await stack.enter_async_context(_metadata(source, sampler, credentials, settings))
     front = await taken_up(endpoint, kept, _places(settings.names, store))
     remote = await asyncio.to_thread(_remote_door, settings)
     for each in remote:
@@ -148,7 +153,7 @@ async def _assembled(
     networking = await stack.enter_async_context(_networking(settings, store, front, links.ring))
     images = Images(client, settings.state_dir / "spool")
     files = _metadata_files(settings, source.instance)
-    host = _host(settings, client, images, router, networking, files)
+    host = _host(settings, client, images, router, networking, files, credentials.vault)
     rules = Rules(settings.stop_timeout_s, settings.eni_timeout_s)
     fleet = Fleet(host, store, feed, time.time, rules)
     endpoint.open_agent_api(_agent_api(source, fleet, feed, networking))
@@ -161,6 +166,7 @@ async def _assembled(
         endpoint=endpoint,
         embedded=embedded,
         networking=networking,
+        vault=credentials.vault,
         links=links,
         source=source,
         sampler=sampler,
@@ -180,6 +186,7 @@ async def _run(parts: Parts, keep_stopped_s: float, stopping: Stopping) -> None:
             group.create_task(parts.networking.guard(), name="firewall"),
             group.create_task(_await_links(parts.links, parts.fleet), name="links"),
             group.create_task(parts.sampler.run(parts.source), name="statistics"),
+            group.create_task(parts.vault.run(), name="credentials"),
         ]
         if parts.embedded is not None:
             background.append(group.create_task(parts.embedded.run(), name="containerd"))
@@ -259,9 +266,15 @@ def _host_socket(settings: Settings) -> Path:
 
 @asynccontextmanager
 async def _metadata(
-    source: FeedSource, sampler: Sampler, settings: Settings
+    source: FeedSource, sampler: Sampler, credentials: Credentials, settings: Settings
 ) -> AsyncIterator[Endpoint]:
-    endpoint = Endpoint(source, sampler, Rate(*settings.metadata_rate))
+    endpoint = Endpoint(
+        source,
+        sampler,
+        Rate(*settings.metadata_rate),
+        rooms=credentials.rooms,
+        turned_away=credentials.audit.turned_away,
+    )
     try:
         yield endpoint
     finally:
@@ -338,12 +351,14 @@ def _host(
     router: LogRouter,
     networking: Networking,
     files: MetadataFiles | None,
+    vault: Vault,
 ) -> RealHost:
     cgroups = Cgroups()
     runtime = RuntimeSettings(
         runtime=settings.runtime,
         create_timeout_s=settings.create_timeout_s,
         start_timeout_s=settings.start_timeout_s,
+        region=aws_region(settings),
     )
     containers = Containers(client, images, router, settings.names, cgroups, runtime, files)
     return RealHost(
@@ -354,6 +369,7 @@ def _host(
         networking.interfaces,
         cgroups,
         settings.names,
+        TaskCredentials(vault),
     )
 
 

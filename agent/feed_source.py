@@ -106,6 +106,7 @@ class FeedSource:
             network_mode=definition.network_mode,
             tags={each["key"]: each["value"] for each in task.tags},
             role=_role(task, progress),
+            execution_role=_execution_role(task, progress),
         )
 
     def _container(self, picture: Picture, name: str, facts: ContainerProgress) -> ContainerFacts:
@@ -176,7 +177,17 @@ def _shares_host(picture: Picture) -> bool:
 def _role(task: Task, progress: Progress) -> RoleFacts | None:
     """ECS withdraws the task's role when the task has stopped."""
     arn = task.definition.task_role_arn
-    return RoleFacts("", arn) if arn and not progress.stopped else None
+    if not arn or progress.stopped:
+        return None
+    return RoleFacts(task.credentials_id, arn, task.credentials_token)
+
+
+def _execution_role(task: Task, progress: Progress) -> RoleFacts | None:
+    """The agent's own role for the task is there until nothing of the task is left."""
+    arn = task.definition.execution_role_arn
+    if not arn or progress.closed:
+        return None
+    return RoleFacts(task.execution_credentials_id, arn, task.credentials_token)
 
 
 def _ports(container: ContainerDefinition, network: Attachment | None) -> tuple[PortFacts, ...]:

@@ -94,7 +94,8 @@ class CgroupFacts:
 class RoleFacts:
     """A role whose credentials are the task's to ask for, under the unguessable `id`.
 
-    `token` must be shown as well if it is not empty: in host mode, where anybody may come.
+    The id is empty if this host has no credentials for the role. `token` must be shown as well if
+    it is not empty: in host mode, where anybody may come.
     """
 
     id: str

@@ -31,6 +31,7 @@ from agent.task.view import (
 CLUSTER = names.cluster_arn("xx-test-1", "111122223333", "lab")
 IMAGE = Image(name="docker.io/hostler/hello:latest", id="sha256:1", digest="sha256:2")
 ATTACHED = Attachment(mode="bridge", ipv4="172.30.0.2", prefix=16)
+ROLE = "arn:aws:iam::111122223333:role/web"
 ENI = NetworkInterface(
     id="eni-1",
     kind="nic",
@@ -63,9 +64,12 @@ def task(
     task_id: str = "0" * 31 + "1",
     at: float = 0.0,
     mode: NetworkMode = "bridge",
+    role: str | None = None,
 ) -> Task:
-    """A task in network mode ``mode``, accepted at ``at``."""
-    definition = TaskDefinition(family="test", container_definitions=containers, network_mode=mode)
+    """A task in network mode ``mode``, accepted at ``at``, which has credentials of ``role``."""
+    definition = TaskDefinition(
+        family="test", container_definitions=containers, network_mode=mode, task_role_arn=role
+    )
     identities = tuple(
         ContainerIdentity(each.name, f"endpoint-{each.name}", f"arn-{each.name}")
         for each in containers
@@ -80,6 +84,7 @@ def task(
         containers=identities,
         accepted_at=at,
         group="family:test",
+        credentials_id="credentials-1" if role else "",
     )
 
 
@@ -112,6 +117,7 @@ def view(task: Task, seen: Mapping[str, ContainerSeen]) -> View:
         networks=networks,
         containers=containers,
         interface=Seen(InterfaceSeen(present=False)) if seen and task.awsvpc else Absent(),
+        credentials=Seen(None) if seen and task.entitled else Absent(),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -230,6 +231,9 @@ def _new_task(
     desk: Desk, asked: requests.RunTask, registered: Registered, definition: TaskDefinition
 ) -> Task:
     task_id = TaskId(uuid.uuid4().hex)
+    # Decided once: a task that begins without credentials goes on without.
+    lent = desk.settings.task_roles.exists()
+    on_host = definition.network_mode == "host"
     return Task(
         id=task_id,
         arn=names.task_arn(desk.cluster_arn, task_id),
@@ -249,6 +253,11 @@ def _new_task(
         client_token=asked.client_token,
         subnets=tuple(asked.awsvpc.subnets),
         security_groups=tuple(asked.awsvpc.security_groups),
+        credentials_id=str(uuid.uuid4()) if lent and definition.task_role_arn else "",
+        execution_credentials_id=(
+            str(uuid.uuid4()) if lent and definition.execution_role_arn else ""
+        ),
+        credentials_token=secrets.token_urlsafe(32) if on_host else "",
     )
 
 

@@ -71,11 +71,15 @@ _RUNNING = {
 
 @dataclass(frozen=True, slots=True)
 class RuntimeSettings:
-    """How containers are run. ``runtime`` is ``runc`` or the path of another OCI runtime."""
+    """How containers are run. ``runtime`` is ``runc`` or the path of another OCI runtime.
+
+    ``region`` is AWS's region that containers are told; "" if the host is in none.
+    """
 
     runtime: str
     create_timeout_s: float
     start_timeout_s: float
+    region: str = ""
 
 
 class Containers:
@@ -96,7 +100,7 @@ class Containers:
         self._router = router
         self._names = of
         self._cgroups = cgroups
-        self._recipes = Recipes(of, facts.gather(cgroups), metadata)
+        self._recipes = Recipes(of, facts.gather(cgroups), settings.region, metadata)
         self._settings = settings
         self._clean: dict[str, bool] = {}
         self._turns: defaultdict[TaskId, asyncio.Lock] = defaultdict(asyncio.Lock)

@@ -17,6 +17,7 @@ from agent.containerd.errors import ContainerdError, DeadlineExceeded, Unavailab
 from agent.host import metadata_files, probes, volumes
 from agent.host.cgroups import CgroupError, Cgroups
 from agent.host.containers import Containers
+from agent.host.credentials import TaskCredentials
 from agent.host.images import ImageMissing, Images
 from agent.host.interfaces.desk import Interfaces
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
@@ -37,6 +38,7 @@ from agent.task.actions import (
     FindImage,
     ForgetTask,
     Never,
+    ObtainCredentials,
     Probe,
     ReleaseInterface,
     ReleaseTask,
@@ -44,11 +46,13 @@ from agent.task.actions import (
     ServeMetadata,
     Signal,
     StartContainer,
+    WithdrawCredentials,
 )
 from agent.task.model import Progress, Task
 from agent.task.names import Names
 from agent.task.view import Absent, ContainerSeen, Look, Seen, Unknown, View
 from cni.errors import CNIError, PortTaken
+from metadata.credentials.keys import CredentialsError, CredentialsUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +71,7 @@ class RealHost:
     interfaces: Interfaces
     cgroups: Cgroups
     names: Names
+    credentials: TaskCredentials
 
     async def look(self, task: Task, progress: Progress) -> View:
         """One look at every piece of the task; those that can't be looked at are Unknown."""
@@ -78,6 +83,7 @@ class RealHost:
             networks={each: self.sandboxes.look(task, progress, each) for each in task.sandboxes},
             containers=dict(zip(every, looks, strict=True)),
             interface=self.interfaces.look(task, progress),
+            credentials=self.credentials.look(task),
         )
 
     async def act(self, task: Task, progress: Progress, action: Action) -> Result:
@@ -86,9 +92,9 @@ class RealHost:
             return await self._act(task, progress, action)
         except (*_PASSES, DeadlineExceeded, ContainerdError, CNIError, OSError) as error:
             return _classified(action, error)
-        except InterfacesExhausted as error:
+        except (InterfacesExhausted, CredentialsUnavailable) as error:
             return Again(str(error))
-        except (InterfaceError, SecurityGroupError) as error:
+        except (InterfaceError, SecurityGroupError, CredentialsError) as error:
             return Never("ResourceInitializationError", str(error))
         except SpecError as error:
             return Never("CannotCreateContainerError", str(error))
@@ -108,12 +114,8 @@ class RealHost:
 
     async def _act(self, task: Task, progress: Progress, action: Action) -> Result:
         match action:
-            case ReleaseTask():
-                await self.containers.release(task)
-                await asyncio.to_thread(self._release, task)
-            case ForgetTask():
-                self.containers.forget(task)
-                await asyncio.to_thread(self._forget, task)
+            case ReleaseTask() | ForgetTask() | ObtainCredentials() | WithdrawCredentials():
+                await self._act_on_task(task, action)
             case FindImage(name):
                 return Done(await self.images.find(task.container(name).image))
             case AcquireInterface():
@@ -131,6 +133,23 @@ class RealHost:
             case _:
                 await self._act_on_container(task, progress, action)
         return Done()
+
+    async def _act_on_task(
+        self,
+        task: Task,
+        action: ReleaseTask | ForgetTask | ObtainCredentials | WithdrawCredentials,
+    ) -> None:
+        match action:
+            case ReleaseTask():
+                await self.containers.release(task)
+                await asyncio.to_thread(self._release, task)
+            case ForgetTask():
+                self.containers.forget(task)
+                await asyncio.to_thread(self._forget, task)
+            case ObtainCredentials():
+                await self.credentials.obtain(task)
+            case WithdrawCredentials():
+                self.credentials.withdraw(task)
 
     async def _act_on_container(
         self,

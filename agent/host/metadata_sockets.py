@@ -1,13 +1,15 @@
 """The listening sockets of the metadata endpoint: one in each sandbox, one for the host's network.
 
 A socket is opened inside the namespace whose programs it answers, so it says by itself who asks.
-Tasks in ``host`` mode share one on the host's loopback, which has the address only meanwhile.
+Tasks in ``host`` mode share one on the host's loopback, which has the address only meanwhile, and
+one on 127.0.0.1.
 Sockets outlive the agent (``socketstore``); the next one serves them before anything else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import Protocol, TypeVar
 
 from agent.host.networkthread import NetworkThread
 from agent.host.socketstore import SocketStore
-from cni.kernel import portshare
+from cni.kernel import loopback, portshare
 from cni.kernel.loopback import METADATA_ADDRESS
 from cni.runtime.chain import Runtime
 from metadata.source import Owner
@@ -28,9 +30,13 @@ METADATA_PORT = 80
 BEHIND_PORT = 51679
 """Where the metadata sockets really listen: the one port a container can't have to itself, and what
 the ECS agent uses on the host."""
+LOOPBACK = IPv4Address("127.0.0.1")
+"""Older AWS SDKs take credentials from a full address on the loopback only."""
 _BEHIND = (str(METADATA_ADDRESS), BEHIND_PORT)
+_ON_LOOPBACK = (str(LOOPBACK), BEHIND_PORT)
 HOST_OWNER = Owner("host")
-"""Owner of the socket that all tasks in host mode share."""
+"""Owner of the sockets that all tasks in host mode share."""
+_LOOPBACK_KEY = "host, loopback"
 
 
 class MetadataDoor(Protocol):
@@ -117,14 +123,11 @@ class MetadataSockets:
     async def serve_on_host(self, key: str) -> None:
         """The metadata of a container on the host's network is answered.
 
-        Raises OSError if another program has the address.
+        Raises OSError if another program has one of the addresses.
         """
         async with self._host_lock:
-            if not self._on_host:
-                listening = await self._listening(HOST_OWNER, None)
-                await self._door.serve(listening, HOST_OWNER, HOST_OWNER)
-            elif not self._host_is_sure:
-                await self._inside(None, portshare.restore)
+            if not self._host_is_sure:
+                await self._make_sure_of_host()
             self._host_is_sure = True
             self._on_host.add(key)
         self._served.add(key)
@@ -143,9 +146,36 @@ class MetadataSockets:
             if self._on_host == {key}:
                 # While this fails the door stays open, for whoever joins meanwhile.
                 await self._thread.run(lambda _: portshare.withdraw(METADATA_ADDRESS, self._table))
-                await self._door.close(HOST_OWNER)
-                await self._store.drop(HOST_OWNER)
+                self._host_is_sure = False
+                await self._close_on_host()
             self._on_host.discard(key)
+
+    async def _make_sure_of_host(self) -> None:
+        """Both sockets of the host's network are served, also after a turn that was cut short."""
+        if self._on_host:
+            await self._inside(None, portshare.restore)
+            await self._serve_on_loopback()
+            return
+        await self._serve_on_loopback()  # first, since that is what another agent may have
+        try:
+            await self._door.close(HOST_OWNER)
+            await self._door.serve(await self._listening(HOST_OWNER, None), HOST_OWNER, HOST_OWNER)
+        except OSError:
+            await self._close_on_host()
+            raise
+
+    async def _serve_on_loopback(self) -> None:
+        await self._door.close(_LOOPBACK_KEY)
+        found = self._store.find(HOST_OWNER, None, _ON_LOOPBACK)
+        if found is None:
+            found = await self._thread.run(lambda _: _listen_on_loopback())
+            await self._store.keep(HOST_OWNER, found)
+        await self._door.serve(found, HOST_OWNER, _LOOPBACK_KEY)
+
+    async def _close_on_host(self) -> None:
+        await self._door.close(HOST_OWNER)
+        await self._door.close(_LOOPBACK_KEY)
+        await self._store.drop(HOST_OWNER)
 
     async def _listening(self, key: str, netns: Path | None) -> socket.socket:
         """The sandbox's socket: the one that is kept, after a turn that was cut short, or new."""
@@ -164,3 +194,15 @@ class MetadataSockets:
             )
 
         return await self._thread.run(there)
+
+
+def _listen_on_loopback() -> socket.socket:
+    try:
+        return loopback.listen_on(LOOPBACK, BEHIND_PORT)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise OSError(
+            f"{LOOPBACK}:{BEHIND_PORT}, where tasks in host mode ask for credentials, is taken: "
+            "does another agent run, Hostler's or Amazon's?"
+        ) from error

@@ -9,11 +9,12 @@ import asyncio
 from pathlib import Path
 
 from agent.containerd.types import GROUP_ANNOTATION, Mount
-from agent.host import facts, files, metadata_files, rootfs, volumes
+from agent.host import facts, files, metadata_files, rootfs, variables, volumes
 from agent.host.images import Unpacked
 from agent.host.metadata_files import MetadataFiles
 from agent.oci.inputs import BindMount, HostFacts, SpecInputs
 from agent.oci.user import User, resolve_user
+from agent.task.definition import ContainerDefinition
 from agent.task.model import Attachment, Task
 from agent.task.names import Names
 
@@ -23,12 +24,16 @@ _PASSWD, _GROUP = "etc/passwd", "etc/group"
 class Recipes:
     """Gathers for one agent. The users and groups of an image are read once.
 
-    ``metadata`` is None where containers get no metadata file.
+    ``region`` is AWS's, "" if the host is in none. ``metadata`` is None where containers get no
+    metadata file.
     """
 
-    def __init__(self, of: Names, host: HostFacts, metadata: MetadataFiles | None = None) -> None:
+    def __init__(
+        self, of: Names, host: HostFacts, region: str, metadata: MetadataFiles | None = None
+    ) -> None:
         self._names = of
         self._host = host
+        self._region = region
         self._metadata = metadata
         self._accounts: dict[str, dict[str, str]] = {}
 
@@ -71,7 +76,10 @@ class Recipes:
             cgroup_path=self._names.container_cgroup(task.id, name),
             pid_mode="host" if whole.pid_mode == "host" else None,
             ipc_mode=whole.ipc_mode if whole.ipc_mode != "task" else None,
-            injected=_injected(task, name) | metadata_files.path_inside(mounts, task, name),
+            injected={
+                **variables.injected(task, name, _given(definition, unpacked), self._region),
+                **metadata_files.path_inside(mounts, task, name),
+            },
             mounts=mounts,
             devices=tuple(
                 facts.device(Path(each.host_path)) for each in definition.linux_parameters.devices
@@ -104,12 +112,7 @@ def _others_controls(task: Task, name: str) -> frozenset[str]:
     )
 
 
-def _injected(task: Task, name: str) -> dict[str, str]:
-    """The variables that tell a program where to ask about itself (ECS metadata v3, v4, agent)."""
-    endpoint = task.identity(name).endpoint_id
-    return {
-        "ECS_CONTAINER_METADATA_URI": f"http://169.254.170.2/v3/{endpoint}",
-        "ECS_CONTAINER_METADATA_URI_V4": f"http://169.254.170.2/v4/{endpoint}",
-        "ECS_AGENT_URI": f"http://169.254.170.2/api/{endpoint}",
-        "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
-    }
+def _given(container: ContainerDefinition, unpacked: Unpacked) -> frozenset[str]:
+    """Names of the variables that the definition and the image set."""
+    names = [each.name for each in container.environment]
+    return frozenset((*names, *(each.partition("=")[0] for each in unpacked.config.env)))

@@ -52,6 +52,27 @@ class ReleaseInterface(_OfInterface):
 
 
 @dataclass(frozen=True, slots=True)
+class ObtainCredentials:
+    """The credentials of the task's role are there to be asked for, until withdrawn."""
+
+    @property
+    def key(self) -> str:
+        return "credentials"
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawCredentials:
+    """No credentials of the task's are kept any more.
+
+    With a key of its own: a stopped task drops obtaining them, but never this.
+    """
+
+    @property
+    def key(self) -> str:
+        return "withdrawal"
+
+
+@dataclass(frozen=True, slots=True)
 class _OfNetwork:
     sandbox: str
 
@@ -132,6 +153,8 @@ Action = (
     | FindImage
     | AcquireInterface
     | ReleaseInterface
+    | ObtainCredentials
+    | WithdrawCredentials
     | AttachNetwork
     | ServeMetadata
     | DetachNetwork

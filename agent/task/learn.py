@@ -24,6 +24,7 @@ from agent.task.actions import (
     Gift,
     Never,
     News,
+    ObtainCredentials,
     Probe,
     Probed,
     ReleaseInterface,
@@ -96,10 +97,14 @@ def _hear(task: Task, progress: Progress, news: News) -> Progress:
 
 
 def _hold(progress: Progress, news: News, why: str) -> Progress:
-    tries = progress.held[news.action.key].tries + 1 if news.action.key in progress.held else 1
+    before = progress.held.get(news.action.key)
+    tries = before.tries + 1 if before else 1
     delay = min(_FIRST_HOLD_S * 2 ** (tries - 1), _LONGEST_HOLD_S)
-    held = Held(until=news.at + delay, tries=tries, why=why)
+    since = before.since if before else news.at
+    held = Held(until=news.at + delay, tries=tries, why=why, since=since)
     progress = replace(progress, held={**progress.held, news.action.key: held})
+    if before and before.why == why:
+        return progress  # told once: it may go on for as long as the task runs
     return progress.noting(_step(news, "retrying", detail=why))
 
 
@@ -112,6 +117,9 @@ def _failed(task: Task, progress: Progress, news: News, reason: str) -> Progress
             return give_up_all(progress, task.members(sandbox), reason, news.at)
         case AcquireInterface():
             return give_up_all(progress, progress.containers, reason, news.at)
+        case ObtainCredentials():
+            progress = give_up_all(progress, progress.containers, reason, news.at)
+            return _hold(progress, news, reason) if progress.runs else progress
         case _:
             return _hold(progress, news, reason)
 
@@ -136,16 +144,18 @@ def _took_effect(task: Task, progress: Progress, news: News, gave: Gift) -> Prog
         case DeleteContainer(), _:
             return progress.noting(_step(news, "removed"))
         case _:
-            return _took_effect_on_network(progress, news, gave)
+            return _took_effect_on_task(progress, news, gave)
 
 
-def _took_effect_on_network(progress: Progress, news: News, gave: Gift) -> Progress:
+def _took_effect_on_task(progress: Progress, news: News, gave: Gift) -> Progress:
     match news.action, gave:
         case AcquireInterface(), NetworkInterface():
             progress = replace(progress, interface=gave, interface_at=news.at)
             return progress.noting(_step(news, "interface", connecting.shown(gave)))
         case ReleaseInterface(), _:
             return progress.noting(_step(news, "released"))
+        case ObtainCredentials(), _:
+            return progress.noting(_step(news, "credentials"))
         case AttachNetwork(sandbox), Attachment():
             step = _step(news, "network", _shown(gave))
             return progress.having_network(sandbox, attachment=gave, detached=False).noting(step)

@@ -41,7 +41,10 @@ class ContainerIdentity:
 class Task:
     """A task as it was accepted. ``definition`` has the overrides applied already.
 
-    ``subnets`` and ``security_groups`` are those of RunTask's ``awsvpcConfiguration``.
+    ``subnets`` and ``security_groups`` are those of RunTask's ``awsvpcConfiguration``. Under the
+    credentials ids, random and secret, those of the task's role and of its execution role are asked
+    for; "" is for a role that it doesn't have or that this host has no credentials for. In host
+    mode the token must be shown as well.
     """
 
     id: TaskId
@@ -59,6 +62,14 @@ class Task:
     client_token: str = ""
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
+    credentials_id: str = field(default="", repr=False)
+    execution_credentials_id: str = field(default="", repr=False)
+    credentials_token: str = field(default="", repr=False)
+
+    @property
+    def entitled(self) -> bool:
+        """Whether there are credentials that the task may ask for."""
+        return bool(self.credentials_id or self.execution_credentials_id)
 
     @property
     def awsvpc(self) -> bool:
@@ -280,6 +291,13 @@ class Progress:
         return replace(self, timeline=(*self.timeline, step))
 
     @property
+    def runs(self) -> bool:
+        """Whether a container was started and has not ended."""
+        return any(
+            each.started_at is not None and not each.ended for each in self.containers.values()
+        )
+
+    @property
     def stopped(self) -> bool:
         """Whether every container has ended: the task is STOPPED as ECS means it."""
         return all(each.ended for each in self.containers.values())
@@ -292,10 +310,15 @@ class Progress:
 
 def first_progress(task: Task) -> Progress:
     """The progress of a task that was accepted just now."""
+    timeline = [Step(at=task.accepted_at, what="accepted")]
+    role = task.definition.task_role_arn
+    if role and not task.credentials_id:
+        why = f"of {role}: there is no roles file (HOSTLER_TASK_ROLES)"
+        timeline.append(Step(at=task.accepted_at, what="without credentials", detail=why))
     return Progress(
         containers={
             each.name: ContainerProgress() for each in task.definition.container_definitions
         },
         networks={each: NetworkProgress() for each in task.sandboxes},
-        timeline=(Step(at=task.accepted_at, what="accepted"),),
+        timeline=tuple(timeline),
     )

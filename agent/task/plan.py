@@ -5,7 +5,7 @@ there is no other code for starting, for stopping, or for taking up work after a
 
     learn      facts from news and looks, and whether there is a cause to stop   (learn.py)
     run        every container one step up, if its dependencies allow
-                                                            (order.py, connecting.py, health.py)
+                                            (order.py, connecting.py, credentials.py, health.py)
     wind_down  every container one step down, dependents first                   (stopping.py)
     tidy       what is left of ended containers, and of an ended task, goes
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from agent.task import connecting, health, order, stopping
+from agent.task import connecting, credentials, health, order, stopping
 from agent.task.actions import (
     Action,
     CreateContainer,
@@ -29,6 +29,7 @@ from agent.task.actions import (
     ReleaseTask,
     ServeMetadata,
     StartContainer,
+    WithdrawCredentials,
 )
 from agent.task.learn import give_up, give_up_all, learn
 from agent.task.model import Intent, Progress, Task
@@ -92,6 +93,7 @@ def _pass(intent: Intent, progress: Progress, view: View, now: float, rules: Rul
 
 
 def _run(intent: Intent, turn: Turn, view: View, now: float, rules: Rules) -> Turn:
+    turn = _entitle(intent.task, turn, view, now, rules)
     for definition in intent.task.definition.container_definitions:
         name = definition.name
         if turn.progress.containers[name].ended:
@@ -113,6 +115,18 @@ def _run(intent: Intent, turn: Turn, view: View, now: float, rules: Rules) -> Tu
     return turn
 
 
+def _entitle(task: Task, turn: Turn, view: View, now: float, rules: Rules) -> Turn:
+    """The credentials of the task's roles; without them nothing of it may start."""
+    match credentials.lacking(task, turn.progress, view, now, rules):
+        case credentials.Hopeless(reason):
+            progress = give_up_all(turn.progress, turn.progress.containers, reason, now)
+            return replace(turn, progress=progress)
+        case None:
+            return turn
+        case action:
+            return turn.wanting(action)
+
+
 def _raise(task: Task, turn: Turn, view: View, name: str, now: float, rules: Rules) -> Turn:
     """The next steps of a container towards RUNNING; those that don't need each other, together."""
     lacks_image = turn.progress.containers[name].image is None
@@ -128,7 +142,7 @@ def _raise(task: Task, turn: Turn, view: View, name: str, now: float, rules: Rul
             progress = give_up_all(turn.progress, task.members(sandbox), reason, now)
             return replace(turn, progress=progress)
         case connecting.Connected() if not lacks_image:
-            return _build(turn, view, name)
+            return _build(task, turn, view, name)
         case connecting.Connected():
             return turn
 
@@ -141,12 +155,12 @@ def _await(turn: Turn, why: str, now: float) -> Turn:
     return replace(turn, progress=turn.progress.noting(Step(now, "waiting", detail=why)))
 
 
-def _build(turn: Turn, view: View, name: str) -> Turn:
+def _build(task: Task, turn: Turn, view: View, name: str) -> Turn:
     """The next step of a container that has its image and its network."""
     match view.containers[name]:
         case Absent() | Seen(ContainerSeen(Running.UNSTARTED)):
             return turn.wanting(CreateContainer(name))
-        case Seen(ContainerSeen(Running.CREATED)):
+        case Seen(ContainerSeen(Running.CREATED)) if credentials.ready(task, view):
             return turn.wanting(StartContainer(name))
         case _:
             return turn
@@ -165,6 +179,8 @@ def _watch(intent: Intent, turn: Turn, view: View, name: str, now: float) -> Tur
 
 
 def _wind_down(intent: Intent, turn: Turn, view: View, now: float, rules: Rules) -> Turn:
+    if turn.progress.runs:  # what it does at its end may need credentials too
+        turn = _entitle(intent.task, turn, view, now, rules)
     for name in turn.progress.containers:
         if turn.progress.containers[name].ended:
             continue
@@ -204,13 +220,15 @@ def _empty(progress: Progress, view: View, containers: Iterable[str]) -> bool:
 
 
 def _close(turn: Turn, view: View, now: float) -> Turn:
-    """What a task still has that has neither containers nor sandboxes: its interface, its own."""
-    match view.interface, view.task:
-        case Seen(), _:
+    """What a task still has that has neither containers nor sandboxes, one after the other."""
+    match view.credentials, view.interface, view.task:
+        case Seen(), _, _:
+            return turn.wanting(WithdrawCredentials())
+        case Absent(), Seen(), _:
             return turn.wanting(ReleaseInterface())
-        case Absent(), Seen():
+        case Absent(), Absent(), Seen():
             return turn.wanting(ReleaseTask())
-        case Absent(), Absent() if not turn.progress.closed:
+        case Absent(), Absent(), Absent() if not turn.progress.closed:
             progress = replace(turn.progress, closed_at=now).noting(Step(now, "closed"))
             return replace(turn, progress=progress)
         case _:
@@ -247,6 +265,5 @@ def _droppable(progress: Progress) -> frozenset[str]:
     """Running actions that a task on its way down has no use for."""
     if progress.stop is None:
         return frozenset()
-    return frozenset(
-        f"{kind}/{name}" for kind in ("image", "probe") for name in progress.containers
-    )
+    each = (f"{kind}/{name}" for kind in ("image", "probe") for name in progress.containers)
+    return frozenset(each if progress.runs else (*each, "credentials"))

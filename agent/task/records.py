@@ -28,11 +28,12 @@ class HealthRecord:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An action that failed and waits for its next try."""
+    """An action that failed, first at ``since``, and waits for its next try."""
 
     until: float
     tries: int
     why: str
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

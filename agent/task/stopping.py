@@ -24,11 +24,13 @@ class Rules:
     """Settings that the plan obeys. ``stop_timeout_s`` is ECS_CONTAINER_STOP_TIMEOUT.
 
     ``interface_timeout_s`` is how long a network interface may take to appear once it is acquired;
-    ECS sends the time with each (``waitTimeoutMs``).
+    ECS sends the time with each (``waitTimeoutMs``). ``credentials_timeout_s`` is how long
+    obtaining credentials may fail, in ways that might pass, before the task is given up.
     """
 
     stop_timeout_s: float = 30.0
     interface_timeout_s: float = 300.0
+    credentials_timeout_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,18 +77,21 @@ class InterfaceSeen:
 class View:
     """One look at everything on the host that belongs to a task; ``networks`` are by sandbox.
 
-    ``interface`` is Absent where the task holds none, as in all modes but awsvpc.
+    ``interface`` is Absent where the task holds none, as in all modes but awsvpc. ``credentials``
+    are those of its roles, which nobody but the agent keeps.
     """
 
     task: Look[None]
     networks: Mapping[str, Look[NetworkSeen]]
     containers: Mapping[str, Look[ContainerSeen]]
     interface: Look[InterfaceSeen] = Absent()
+    credentials: Look[None] = Absent()
 
     @property
     def unknown(self) -> bool:
         """Whether any piece is Unknown."""
-        pieces = (self.task, self.interface, *self.networks.values(), *self.containers.values())
+        whole = (self.task, self.interface, self.credentials)
+        pieces = (*whole, *self.networks.values(), *self.containers.values())
         return any(isinstance(each, Unknown) for each in pieces)
 
     def hiding(self, busy: frozenset[str]) -> View:
@@ -105,4 +108,5 @@ class View:
             networks=hide("network", self.networks),
             containers=hide("container", self.containers),
             interface=changing if "interface" in busy else self.interface,
+            credentials=changing if "credentials" in busy else self.credentials,
         )

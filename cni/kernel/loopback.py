@@ -23,11 +23,19 @@ _BACKLOG: Final = 1024  # who comes while nobody accepts; at most net.core.somax
 def listen(address: IPv4Address, port: int) -> socket.socket:
     """Return a listening TCP socket on `address`, which `lo`, brought up, is given first.
 
+    As `listen_on`.
+    """
+    ensure_address(address)
+    return listen_on(address, port)
+
+
+def listen_on(address: IPv4Address, port: int) -> socket.socket:
+    """Return a listening TCP socket on `address`, which is there.
+
     Only programs of this namespace reach it. It does not block, is not inherited by children, and
     any thread may use it. It keeps the namespace alive until it is closed. May be repeated when the
     former socket is closed.
     """
-    ensure_address(address)
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         # Connections of a former process may still be in TIME_WAIT.

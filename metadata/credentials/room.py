@@ -122,10 +122,9 @@ def _asked(asking: Asking) -> tuple[int, str] | None:
 
 
 def _claims(task: TaskFacts) -> Iterator[_Claim]:
-    if task.role is not None:
-        yield _Claim(task, task.role, TASK_ROLE)
-    if task.execution_role is not None:
-        yield _Claim(task, task.execution_role, EXECUTION_ROLE)
+    for role, event in ((task.role, TASK_ROLE), (task.execution_role, EXECUTION_ROLE)):
+        if role is not None and role.id:
+            yield _Claim(task, role, event)
 
 
 def _same(known: str, shown: str) -> bool:

@@ -7,6 +7,7 @@ import random
 import shutil
 import socket
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +22,7 @@ from agent.containerd.client import Containerd
 from agent.engine.supervisor import Host
 from agent.host.cgroups import Cgroups
 from agent.host.containers import Containers, RuntimeSettings
+from agent.host.credentials import TaskCredentials
 from agent.host.host import RealHost
 from agent.host.images import Images
 from agent.host.logrouter import LogRouter
@@ -31,6 +33,8 @@ from agent.logs.protocol import SOCKET_NAME
 from agent.task.actions import Action, AttachNetwork, Done, FindImage, Result
 from agent.task.model import Attachment, Image, Progress, Task, first_progress
 from agent.task.view import View
+from metadata.credentials.keys import Keys, Need
+from metadata.credentials.vault import Vault
 from metadata.source import Owner
 from tests import worlds
 from tests.fakes.host import Behaviour, FakeHost
@@ -86,7 +90,7 @@ def task_of(program: Program) -> Task:
     command = ["sh", "-c", program.value]
     check = {"command": ["CMD", "test", "-e", "/tmp/up"]}
     app = worlds.container("app", command=command, healthCheck=check)
-    return worlds.task(app, task_id=uuid.uuid4().hex)
+    return worlds.task(app, task_id=uuid.uuid4().hex, role=worlds.ROLE)
 
 
 @asynccontextmanager
@@ -135,10 +139,15 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
         runtime = RuntimeSettings("runc", create_timeout_s=10, start_timeout_s=10)
         containers = Containers(client, images, router, names, cgroups, runtime)
         sandboxes, interfaces = networking.sandboxes, networking.interfaces
-        host = RealHost(client, containers, images, sandboxes, interfaces, cgroups, names)
+        lent = TaskCredentials(Vault(_keys, time.time))
+        host = RealHost(client, containers, images, sandboxes, interfaces, cgroups, names, lent)
         yield World(host, task_of(program))
     assert lasting_links(settings.veth_prefix) == []
     assert str(root) not in Path("/proc/self/mountinfo").read_text()
+
+
+async def _keys(_: Need) -> Keys:
+    return Keys("AKIDEXAMPLE", "secret")
 
 
 @asynccontextmanager

@@ -20,12 +20,14 @@ from agent.task.actions import (
     Done,
     FindImage,
     ForgetTask,
+    ObtainCredentials,
     Probe,
     Probed,
     ReleaseTask,
     ServeMetadata,
     Signal,
     StartContainer,
+    WithdrawCredentials,
 )
 from agent.task.view import Absent, ContainerSeen, Running, Seen, Unknown
 from tests.contract.host_worlds import Program, World, in_memory, on_this_machine
@@ -37,11 +39,18 @@ Enter = Callable[[Program], AbstractAsyncContextManager[World]]
 
 CREATED: tuple[Action, ...] = (
     FindImage("app"),
+    ObtainCredentials(),
     AttachNetwork("app"),
     CreateContainer("app"),
 )
 STARTED = (*CREATED, StartContainer("app"))
-REMOVED = (DeleteContainer("app"), DetachNetwork("app"), ReleaseTask(), ForgetTask())
+REMOVED = (
+    DeleteContainer("app"),
+    DetachNetwork("app"),
+    WithdrawCredentials(),
+    ReleaseTask(),
+    ForgetTask(),
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +117,7 @@ async def done(world: World, *actions: Action) -> None:
 async def test_at_first_there_is_nothing(enter: Enter) -> None:
     async with enter(Program.WAITS) as world:
         view = await world.look()
-        assert view.task == Absent()
+        assert view.task == view.credentials == Absent()
         assert view.networks == view.containers == {"app": Absent()}
 
 
@@ -123,7 +132,7 @@ async def test_every_step_up_may_be_repeated(enter: Enter) -> None:
             await done(world, action, action)
         await done(world, ServeMetadata("app"), ServeMetadata("app"))
         view = await world.look()
-        assert view.task == Seen(None)
+        assert view.task == view.credentials == Seen(None)
         assert isinstance(view.networks["app"], Seen)
         assert (await seen(world)).running is Running.RUNNING
 
@@ -187,7 +196,7 @@ async def test_every_step_down_may_be_repeated(enter: Enter) -> None:
         for action in REMOVED:
             await done(world, action, action)
         view = await world.look()
-        assert view.task == Absent()
+        assert view.task == view.credentials == Absent()
         assert view.networks == view.containers == {"app": Absent()}
 
 

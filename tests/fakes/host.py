@@ -2,7 +2,8 @@
 
 It suspends inside every look and action, hides pieces at random, fails and repeats at random, and
 can crash (cancel everything) between an effect and its answer. It refuses what the real host would.
-Devices of network interfaces appear late, never, or only for a while.
+Devices of network interfaces appear late, never, or only for a while. Credentials are refused, and
+lost whenever the agent ends.
 """
 
 from __future__ import annotations
@@ -55,6 +56,14 @@ class Device:
 
 
 @dataclass
+class Lender:
+    """How credentials are had: ``refusals`` times not, ``refused``: never."""
+
+    refusals: int = 0
+    refused: bool = False
+
+
+@dataclass
 class FakeHost:
     """The pieces that exist. Without a ``clock`` it lives in the loop's time, often simulated."""
 
@@ -62,6 +71,8 @@ class FakeHost:
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     rude: bool = True
     device: Device = field(default_factory=Device)
+    lender: Lender = field(default_factory=Lender)
+    lent: bool = False
     acquired_at: float | None = None
     prepared: bool = False
     networks: set[str] = field(default_factory=set)
@@ -94,6 +105,7 @@ class FakeHost:
                 for n in names
             },
             interface=self._maybe(held) if task.awsvpc else Absent(),
+            credentials=self._maybe(Seen(None) if self.lent else Absent()),
         )
 
     @property
@@ -118,11 +130,11 @@ class FakeHost:
 
     def gone(self) -> bool:
         held = self.acquired_at is not None
-        return not (self.prepared or self.networks or self.containers or held)
+        return not (self.prepared or self.networks or self.containers or held or self.lent)
 
     def reboot(self) -> None:
         """Nothing outlives it."""
-        self.prepared, self.acquired_at = False, None
+        self.prepared, self.acquired_at, self.lent = False, None, False
         self.networks.clear()
         self.containers.clear()
 
@@ -133,6 +145,9 @@ class FakeHost:
             case actions.AcquireInterface():
                 assert task.awsvpc
                 return self._acquire()
+            case actions.ObtainCredentials():
+                assert task.entitled
+                return self._lend()
             case actions.AttachNetwork(sandbox):
                 return self._attach(task, sandbox)
             case actions.Probe(name):
@@ -142,6 +157,7 @@ class FakeHost:
                 assert task.sandbox(name) in self.networks
                 self.containers.setdefault(name, ContainerSeen(Running.CREATED))
             case actions.StartContainer(name):
+                assert self.lent or not task.entitled, "started without credentials"
                 self._start(name)
             case actions.Signal(name, number):
                 self._signal(name, number)
@@ -160,6 +176,15 @@ class FakeHost:
             if self.device.appears_after is not None and self.on_change is not None:
                 asyncio.get_running_loop().call_later(self.device.appears_after, self.on_change)
         return actions.Done(ENI)
+
+    def _lend(self) -> actions.Result:
+        if self.lender.refused:
+            return actions.Never("ResourceInitializationError", "no credentials for the role")
+        if self.lender.refusals:
+            self.lender.refusals -= 1
+            return actions.Again("unable to get credentials: nobody answers")
+        self.lent = True
+        return actions.Done()
 
     def _attach(self, task: Task, sandbox: str) -> actions.Result:
         if not task.awsvpc:
@@ -180,11 +205,15 @@ class FakeHost:
                 under = set(task.members(sandbox)) & self.containers.keys()
                 assert not under, "detached under a container"
                 self.networks.discard(sandbox)
+            case actions.WithdrawCredentials():
+                assert not self.containers, "withdrawn from a container"
+                self.lent = False
             case actions.ReleaseInterface():
                 assert not self.networks, "released while attached"
                 self.acquired_at = None
             case actions.ReleaseTask():
                 assert self.acquired_at is None
+                assert not self.lent
                 assert not self.networks
                 assert not self.containers
                 self.prepared = False

@@ -34,11 +34,13 @@ from metadata.source import (
     NetworkFacts,
     Owner,
     PortFacts,
+    RoleFacts,
     TaskFacts,
 )
 from metadata.task import render
-from tests.worlds import CLUSTER, IMAGE, IN_AWSVPC, UP, container, exited, running, task, view
+from tests.worlds import CLUSTER, IMAGE, IN_AWSVPC, ROLE, UP, container, exited, running, task, view
 
+EXECUTION = "arn:aws:iam::111122223333:role/execution"
 OF = Names(Path("/run/x"), Path("/var/x"), "/hostler", "hv")
 WEB = task(container("web", cpu=128), task_id="a" * 32, at=1.0)
 
@@ -383,3 +385,41 @@ def test_the_ports_of_the_definition_are_known_before_any_is_bound() -> None:
         PortFacts(6000),
         PortFacts(6001),
     )
+
+
+def with_roles(mode: str = "bridge") -> Task:
+    made = task(container("web"), task_id="d" * 32, role=ROLE)
+    definition = made.definition.model_copy(
+        update={"execution_role_arn": EXECUTION, "network_mode": mode}
+    )
+    token = "t0ken" if mode == "host" else ""
+    return replace(
+        made,
+        definition=definition,
+        execution_credentials_id="execution-1",
+        credentials_token=token,
+    )
+
+
+@pytest.mark.parametrize(("mode", "token"), [("bridge", ""), ("host", "t0ken")])
+def test_a_task_has_its_roles_by_their_secret_ids(mode: str, token: str) -> None:
+    whole, _ = facts(picture(with_roles(mode)))
+    assert whole.role == RoleFacts("credentials-1", ROLE, token)
+    assert whole.execution_role == RoleFacts("execution-1", EXECUTION, token)
+
+
+def test_the_tasks_role_is_withdrawn_when_it_has_stopped() -> None:
+    made = with_roles()
+    progress = running(Intent(made), at=2.0).having("web", ended=True, finished_at=3.0)
+    whole, _ = facts(picture(made, progress))
+    assert whole.role is None
+    assert whole.execution_role is not None
+    whole, _ = facts(picture(made, replace(progress, closed_at=4.0)))
+    assert whole.execution_role is None
+
+
+def test_a_role_that_this_host_has_no_credentials_for_has_no_id() -> None:
+    made = replace(with_roles(), credentials_id="", execution_credentials_id="")
+    whole, _ = facts(picture(made))
+    assert whole.role == RoleFacts("", ROLE)
+    assert whole.execution_role == RoleFacts("", EXECUTION)

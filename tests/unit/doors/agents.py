@@ -114,7 +114,12 @@ async def serving(
     hosts: FakeHosts | None = None,
 ) -> AsyncIterator[Agent]:
     """An agent that answers, and whose tasks do not move: its fleet isn't run."""
-    settings = replace(Settings(), state_dir=folder / "state", run_dir=folder / "run")
+    settings = replace(
+        Settings(),
+        state_dir=folder / "state",
+        run_dir=folder / "run",
+        task_roles=folder / "roles",
+    )
     store, feed = Store(folder / "state.db"), Feed()
     hosts, images = hosts or FakeHosts(clock=time.time), FakeImages()
     await store.open()

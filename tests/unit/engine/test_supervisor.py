@@ -19,11 +19,11 @@ from agent.task.definition import NetworkMode
 from agent.task.model import Progress, StopCode, StopRequest, Task
 from agent.task.stopping import Rules
 from agent.task.view import View
-from tests.fakes.host import Behaviour, Device, FakeHost
+from tests.fakes.host import Behaviour, Device, FakeHost, Lender
 from tests.fakes.store import MemoryStore
-from tests.worlds import container, task
+from tests.worlds import ROLE, container, task
 
-RULES = Rules(stop_timeout_s=5.0, interface_timeout_s=10.0)
+RULES = Rules(stop_timeout_s=5.0, interface_timeout_s=10.0, credentials_timeout_s=10.0)
 LONGEST_LIFE_S = {False: 31 + 13 + 5, True: 290}
 """Last stop, three timeouts in a row, some turns; a rude host makes actions fail and wait.
 
@@ -40,9 +40,11 @@ class World:
     crashes: tuple[float, ...]
     mode: NetworkMode
     device: Device
+    role: str | None
+    lender: Lender
 
 
-def three(mode: NetworkMode) -> Task:
+def three(mode: NetworkMode, role: str | None = None) -> Task:
     needs = [{"containerName": "init", "condition": "COMPLETE"}]
     also = [{"containerName": "web", "condition": "START"}]
     return task(
@@ -50,6 +52,7 @@ def three(mode: NetworkMode) -> Task:
         container("web", dependsOn=needs, stopTimeout=3),
         container("side", dependsOn=also, essential=False),
         mode=mode,
+        role=role,
     )
 
 
@@ -66,6 +69,7 @@ devices = st.builds(
     refusals=st.integers(0, 4),
     refused=st.booleans(),
 )
+lenders = st.builds(Lender, refusals=st.integers(0, 6), refused=st.booleans())
 worlds_ = st.builds(
     World,
     seed=st.integers(0, 2**32),
@@ -75,6 +79,8 @@ worlds_ = st.builds(
     crashes=st.lists(st.floats(0.01, 10), max_size=4).map(tuple),
     mode=st.sampled_from(["bridge", "awsvpc"]),
     device=devices,
+    role=st.none() | st.just(ROLE),
+    lender=lenders,
 )
 
 
@@ -98,6 +104,7 @@ async def live(made: Task, host: FakeHost, world: World, store: Store) -> float:
         agents[-1].ring()
 
     async def agent() -> None:
+        host.lent = False  # what it had of credentials was in the last one's memory
         agents.append(Supervisor(made.id, host, store, Feed()))
         await agents[-1].run(clock, RULES)
 
@@ -122,7 +129,7 @@ async def live(made: Task, host: FakeHost, world: World, store: Store) -> float:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(world=worlds_)
 def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World) -> None:
-    made, store = three(world.mode), None
+    made, store = three(world.mode, world.role), None
     loop = looptime.new_event_loop()
     try:
         store = MemoryStore(made)
@@ -131,6 +138,7 @@ def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World)
             behaviours=dict(world.behaviours),
             rude=world.rude,
             device=replace(world.device),
+            lender=replace(world.lender),
         )
         closed_at = loop.run_until_complete(live(made, host, world, store))
         progress = store.progress(made.id)
@@ -147,6 +155,8 @@ def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World)
     _kills_came_in_time(host)
     if world.mode == "awsvpc" and (world.device.appears_after is None or world.device.refused):
         assert not host.starts, "started without an interface"
+    if world.role and world.lender.refused:
+        assert not host.starts, "started without credentials"
     if "web" in host.starts:
         assert host.exits["init"][1] <= host.born["web"], "web started before init was COMPLETE"
 

@@ -27,6 +27,7 @@ from agent.task.actions import (
     DetachNetwork,
     FindImage,
     Never,
+    ObtainCredentials,
     ReleaseTask,
     Signal,
     StartContainer,
@@ -34,6 +35,7 @@ from agent.task.actions import (
 from agent.task.model import first_progress
 from agent.task.view import Absent, Seen, Unknown
 from cni.errors import CNIError, Code, PortTaken
+from metadata.credentials.keys import CredentialsError, CredentialsUnavailable
 from tests.unit.host import worlds
 from tests.worlds import ATTACHED, IMAGE, container
 
@@ -60,7 +62,7 @@ class Refusing:
 
 def host(error: Exception, folder: Path) -> RealHost:
     part: Any = Refusing(error)
-    return RealHost(part, part, part, part, part, part, worlds.names_below(folder))
+    return RealHost(part, part, part, part, part, part, worlds.names_below(folder), part)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +135,22 @@ async def test_what_cant_be_started_ends_under_ecs_name_for_it(
     assert await host(error, tmp_path).act(TASK, PROGRESS, action) == result
 
 
+OBTAIN = ObtainCredentials()
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (CredentialsError("no section"), Never("ResourceInitializationError", "no section")),
+        (CredentialsUnavailable("too slow"), Again("too slow")),
+    ],
+)
+async def test_why_there_are_no_credentials_is_told(
+    tmp_path: Path, error: Exception, result: Again | Never
+) -> None:
+    assert await host(error, tmp_path).act(TASK, PROGRESS, OBTAIN) == result
+
+
 async def test_a_bug_is_no_result(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         await host(KeyError("bug"), tmp_path).act(TASK, PROGRESS, START)
@@ -157,10 +175,12 @@ async def test_a_container_that_cant_be_looked_at_is_unknown(tmp_path: Path) -> 
     network: Any = Looking(away.error)
     names = worlds.names_below(tmp_path)
     names.task_dir(TASK.id).mkdir(parents=True)
-    view = await RealHost(away, away, away, network, network, away, names).look(TASK, PROGRESS)
+    host = RealHost(away, away, away, network, network, away, names, network)
+    view = await host.look(TASK, PROGRESS)
     assert view.containers == {"web": Unknown("containerd is away")}
     assert view.networks == {"web": Absent()}
     assert view.task == Seen(None)
+    assert view.credentials == Absent()
 
 
 @pytest.mark.parametrize(

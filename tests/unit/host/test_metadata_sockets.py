@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -17,12 +18,14 @@ from agent.host.metadata_sockets import (
     Place,
     taken_up,
 )
-from cni.kernel import portshare
+from cni.kernel import loopback, portshare
 from metadata.source import Owner
 
 KEY, PATH, OWNER = "c1", Path("/netns/c1"), Owner("task-one")
 ON_HOST = Path("/proc/1/ns/net")
 HERE = Place(KEY, OWNER, PATH)
+LOOPBACK_KEY, ON_LOOPBACK = "host, loopback", "a socket on 127.0.0.1"
+HOST_DOORS = {HOST_OWNER: (ON_HOST, HOST_OWNER), LOOPBACK_KEY: (ON_LOOPBACK, HOST_OWNER)}
 
 
 class World:
@@ -35,6 +38,9 @@ class World:
         self.restored: list[Path | None] = []
         self.fails: list[OSError] = []
         self.kept: dict[str, object] = {}
+        self.kept_on_loopback = False
+        self.taken: OSError | None = None
+        self.listened_on_loopback = 0
         self._inside: Path | None = None
 
     async def run(self, work: Callable[[Any], Any]) -> Any:
@@ -59,6 +65,13 @@ class World:
         self.on_host |= self._inside is None
         return self._inside or ON_HOST
 
+    def listen_on(self, address: IPv4Address, port: int) -> object:
+        assert (str(address), port) == ("127.0.0.1", 51679)
+        self.listened_on_loopback += 1
+        if self.taken is not None:
+            raise self.taken
+        return ON_LOOPBACK
+
     def restore(self, address: IPv4Address, port: int, behind: int, table: str) -> None:
         assert (str(address), port, behind, table) == ("169.254.170.2", 80, 51679, "tab")
         self.restored.append(self._inside)
@@ -78,18 +91,27 @@ class World:
         self.open.pop(key, None)
 
     def find(self, key: str, path: Path | None, address: tuple[str, int]) -> object:
+        if address == ("127.0.0.1", 51679):
+            assert (key, path) == (HOST_OWNER, None)
+            return ON_LOOPBACK if self.kept_on_loopback else None
         assert address == ("169.254.170.2", 51679)
         found = self.kept.get(key)
         return found if found == (path or ON_HOST) else None
 
     async def keep(self, key: str, sock: object) -> None:
         await asyncio.sleep(0)
-        self.kept[key] = sock
+        if sock == ON_LOOPBACK:
+            self.kept_on_loopback = True
+        else:
+            self.kept[key] = sock
 
     async def drop(self, key: str) -> None:
         await asyncio.sleep(0)
         assert key not in self.open, "answered while nobody keeps it"
         self.kept.pop(key, None)
+        if key == HOST_OWNER:
+            assert LOOPBACK_KEY not in self.open, "answered while nobody keeps it"
+            self.kept_on_loopback = False
 
     async def drop_all_but(self, keys: set[str]) -> None:
         await asyncio.sleep(0)
@@ -106,6 +128,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(portshare, "listen", made.listen)
     monkeypatch.setattr(portshare, "restore", made.restore)
     monkeypatch.setattr(portshare, "withdraw", made.withdraw)
+    monkeypatch.setattr(loopback, "listen_on", made.listen_on)
     return made
 
 
@@ -178,8 +201,51 @@ async def test_what_was_cut_short_at_the_door_is_closed_before_another_try(
 async def test_all_on_the_hosts_network_share_one(world: World, sockets: MetadataSockets) -> None:
     await asyncio.gather(*(sockets.serve_on_host(each) for each in "abc"))
     assert all(map(sockets.serves, "abc"))
-    assert world.open == {HOST_OWNER: (ON_HOST, HOST_OWNER)}
-    assert len(world.listened) == 1
+    assert world.open == HOST_DOORS
+    assert len(world.listened) == world.listened_on_loopback == 1
+
+
+async def test_a_taken_port_of_the_loopback_is_told_with_who_may_have_it(
+    world: World, sockets: MetadataSockets
+) -> None:
+    world.taken = OSError(errno.EADDRINUSE, "Address already in use")
+    with pytest.raises(
+        OSError, match=r"^127\.0\.0\.1:51679, where .* is taken: does another agent"
+    ):
+        await sockets.serve_on_host("a")
+    assert (world.open, world.listened) == ({}, [])
+    world.taken = OSError(errno.ENOBUFS, "No buffer space available")
+    with pytest.raises(OSError, match="No buffer space"):
+        await sockets.serve_on_host("a")
+    assert not sockets.serves("a")
+    world.taken = None
+    await sockets.serve_on_host("a")
+    assert world.open == HOST_DOORS
+
+
+async def test_without_the_address_of_ecs_the_loopback_is_left_too(
+    world: World, sockets: MetadataSockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> object:
+        raise OSError("address in use")
+
+    with monkeypatch.context() as taken:
+        taken.setattr(portshare, "listen", refuse)
+        with pytest.raises(OSError, match="address in use"):
+            await sockets.serve_on_host("a")
+    assert (world.open, world.kept, world.kept_on_loopback) == ({}, {}, False)
+    await sockets.serve_on_host("a")
+    assert world.open == HOST_DOORS
+
+
+async def test_what_a_turn_cut_short_left_on_the_host_is_served_once(
+    world: World, sockets: MetadataSockets
+) -> None:
+    world.open = dict(HOST_DOORS)  # taken over, but their caller was cancelled
+    world.kept, world.kept_on_loopback = {HOST_OWNER: ON_HOST}, True
+    await sockets.serve_on_host("a")
+    assert world.open == HOST_DOORS
+    assert (world.listened, world.listened_on_loopback) == ([], 0)
 
 
 async def test_the_last_to_leave_the_host_takes_the_address_away(
@@ -238,7 +304,7 @@ async def test_a_socket_is_kept_from_its_opening_until_it_is_closed(
     await sockets.leave_host("a")
     assert world.kept == {HOST_OWNER: ON_HOST}
     await sockets.leave_host("b")
-    assert world.kept == {}
+    assert (world.kept, world.kept_on_loopback) == ({}, False)
 
 
 async def test_one_that_was_opened_in_a_turn_cut_short_is_served(
@@ -251,7 +317,7 @@ async def test_one_that_was_opened_in_a_turn_cut_short_is_served(
 
 
 async def test_what_the_agent_before_left_is_served_at_once(world: World) -> None:
-    world.kept = {KEY: PATH, HOST_OWNER: ON_HOST}
+    world.kept, world.kept_on_loopback = {KEY: PATH, HOST_OWNER: ON_HOST}, True
     places = [Place("a", HOST_OWNER, None), HERE, Place("b", HOST_OWNER, None)]
     sockets, found = await taken(world, *places)
     assert world.open == {KEY: (PATH, OWNER), HOST_OWNER: (ON_HOST, HOST_OWNER)}
@@ -263,6 +329,8 @@ async def test_what_the_agent_before_left_is_served_at_once(world: World) -> Non
         await sockets.serve_on_host("b")
     assert all(map(sockets.serves, (KEY, "a", "b")))
     assert (world.listened, world.restored) == ([], [PATH, None])
+    assert world.listened_on_loopback == 0
+    assert world.open == {KEY: (PATH, OWNER), **HOST_DOORS}
     await sockets.leave_host("a")
     assert HOST_OWNER in world.open
     await sockets.leave_host("b")

@@ -160,6 +160,12 @@ async def test_a_role_that_was_withdrawn_is_unknown(world: World) -> None:
     assert (await world.refusal("/v2/credentials/id-mine"))[:2] == (400, "InvalidIdInRequest")
 
 
+async def test_a_role_without_credentials_on_this_host_has_no_id(world: World) -> None:
+    world.source.every[0] = replace(MINE, role=RoleFacts("", ROLE), execution_role=None)
+    assert (await world.refusal("/v2/credentials/"))[:2] == (400, "NoIdInRequest")
+    assert (await world.refusal("/v2/credentials/id-mine"))[:2] == (400, "InvalidIdInRequest")
+
+
 async def test_before_they_are_here(world: World) -> None:
     refused = await world.refusal("/v2/credentials/id-mine")
     assert refused[:2] == (503, "CredentialsUninitialized")

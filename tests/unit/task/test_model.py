@@ -5,10 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from pydantic import TypeAdapter
 
 from agent.task.definition import NetworkMode
-from agent.task.model import GROUPS_TAG, TASK_SANDBOX, NetworkProgress, first_progress
-from tests.worlds import ATTACHED, container, task
+from agent.task.model import GROUPS_TAG, TASK_SANDBOX, NetworkProgress, Task, first_progress
+from tests.worlds import ATTACHED, ROLE, container, task
+
+
+def test_a_task_kept_before_there_were_credentials_has_none() -> None:
+    tasks: TypeAdapter[Task] = TypeAdapter(Task)
+    made = task(container("web"), role=ROLE)
+    kept = tasks.dump_python(made, mode="json", by_alias=True)
+    for name in ("credentials_id", "execution_credentials_id", "credentials_token"):
+        del kept[name]
+    read = tasks.validate_python(kept)
+    assert read == replace(made, credentials_id="")
+    assert not read.entitled
 
 
 @pytest.mark.parametrize("mode", ["bridge", "host", "none"])
