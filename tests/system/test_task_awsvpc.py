@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cni.portmap.mappings import Protocol
-from tests.system import vpclab
+from tests.system import rolelab, vpclab
 from tests.system.agent import Agent, running_agent
 from tests.system.netlab import connected
 from tests.system.tasknet import HERE, awsvpc, interface, namespace
@@ -105,6 +105,21 @@ def addresses(task: Task) -> tuple[str, str]:
     """The task's own, of IPv4 and IPv6."""
     told = interface(task)
     return told["privateIPv4Address"], told["ipv6Address"]
+
+
+def test_a_task_has_the_credentials_of_its_role_and_of_no_other(world: World) -> None:
+    rolelab.write_roles(
+        world.agent, "[default]\naws_access_key_id = AKID1\naws_secret_access_key = s\n"
+    )
+    url = "http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
+    role = {"overrides": {"taskRoleArn": rolelab.ROLE}}
+    task = running(world, shell("app", f"wget -qO- {url}; {SERVES}"), **role)
+    told = json.loads(task.log("app")[0].removesuffix("up\n"))
+    assert (told["RoleArn"], told["AccessKeyId"]) == (rolelab.ROLE, "AKID1")
+    stolen = f"http://169.254.170.2{rolelab.relative_uri(task)}"
+    other = running(world, shell("app", f"wget -qO- {stolen} 2>&1; {SERVES}"), **role)
+    assert "400 Bad Request" in other.log("app")[0]
+    ended(task, other)
 
 
 def test_containers_of_a_task_share_localhost_and_one_namespace(world: World) -> None:
