@@ -23,6 +23,8 @@ PREFIXES: Final = ("v1/credentials", "v2/credentials")
 
 _V1: Final = "/v1/credentials"
 _V2: Final = re.compile(r"/v2/credentials/([^/]*)")
+_PATIENCE_S: Final = 0.8
+"""For credentials on their way, as after a restart; several SDKs give up after a second."""
 _ENDLESS_S: Final = 3600.0
 """SDKs insist on an expiration: what has none is shown to hold so much longer."""
 
@@ -66,6 +68,7 @@ class CredentialsRoom:
         version, credentials_id = asked
         try:
             claim = self._claim(asking, credentials_id)
+            await self._vault.settled(claim.role.id, _PATIENCE_S)
             answer = self._shown(claim.role)
         except _Refusal as refusal:
             await self._audit.record(asking, refusal.status)

@@ -58,6 +58,7 @@ class Vault:
         self._clock = clock
         self._leases: dict[str, _Lease] = {}
         self._changed = asyncio.Event()
+        self._settled = asyncio.Event()
 
     def holds(self, credentials_id: str) -> bool:
         """Whether the id is taken care of."""
@@ -71,6 +72,7 @@ class Vault:
         self._take(lease, await self._fetch(need))
         self._leases[need.id] = lease
         self._changed.set()
+        self._wake()
 
     def expect(self, need: Need) -> None:
         """The credentials will come by themselves, as soon as they can be had."""
@@ -82,10 +84,26 @@ class Vault:
         """Nothing is known of the id any more; also when nothing was."""
         self._leases.pop(credentials_id, None)
 
+    async def settled(self, credentials_id: str, patience_s: float) -> None:
+        """Returns when `keys` would not say Uninitialized, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while not self._is_settled(credentials_id):
+                    await self._settled.wait()
+
+    def _is_settled(self, credentials_id: str) -> bool:
+        lease = self._leases.get(credentials_id)
+        return lease is not None and (lease.keys is not None or bool(lease.why))
+
+    def _wake(self) -> None:
+        """Whoever waits has a look."""
+        self._settled.set()
+        self._settled = asyncio.Event()
+
     def keys(self, credentials_id: str) -> Keys:
         """The credentials. Raises Uninitialized, Expired."""
         lease = self._leases.get(credentials_id)
-        if lease is None or (lease.keys is None and not lease.why):
+        if lease is None or not self._is_settled(credentials_id):
             raise Uninitialized
         if lease.keys is None:
             raise Expired(f"credentials of role {lease.need.role_arn} can't be had: {lease.why}")
@@ -114,6 +132,7 @@ class Vault:
             keys = await self._fetch(lease.need)
         except CredentialsError as error:
             self._note(lease, error)
+            self._wake()
         else:
             if lease.why:
                 log.info(
@@ -122,6 +141,7 @@ class Vault:
                     lease.need.task_arn,
                 )
             self._take(lease, keys)
+            self._wake()
 
     async def _fetch(self, need: Need) -> Keys:
         keys = await self._obtain(need)

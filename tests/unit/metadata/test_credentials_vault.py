@@ -282,3 +282,48 @@ def test_all_that_is_due_is_obtained_at_once(run: Run) -> None:
         assert vault.keys("id-1") != vault.keys("id-2")
 
     run(scenario())
+
+
+def test_whoever_asks_a_moment_early_waits_for_them(run: Run) -> None:
+    async def scenario() -> None:
+        issuer = Issuer()
+        issuer.takes = 0.3
+        vault = Vault(issuer.obtain, issuer.now)
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(vault.settled("id-1", 0.8))
+            await vault.obtain(TWO)
+            assert not waiting.done()
+            await vault.obtain(ONE)
+            await waiting
+        assert issuer.now() == pytest.approx(0.6)
+        assert vault.keys("id-1").access_key_id == "AKID2"
+        await vault.settled("id-1", 0.8)
+        assert issuer.now() == pytest.approx(0.6)
+
+    run(scenario())
+
+
+def test_nobody_waits_for_them_longer_than_that(run: Run) -> None:
+    async def scenario() -> None:
+        issuer = Issuer()
+        vault = Vault(issuer.obtain, issuer.now)
+        await vault.settled("id-1", 0.8)
+        assert issuer.now() == pytest.approx(0.8)
+        with pytest.raises(Uninitialized):
+            vault.keys("id-1")
+
+    run(scenario())
+
+
+def test_who_waits_for_what_can_not_be_had_is_told_at_once(run: Run) -> None:
+    async def scenario() -> None:
+        issuer = Issuer()
+        issuer.error = CredentialsError("no such role")
+        vault = Vault(issuer.obtain, issuer.now)
+        vault.expect(ONE)
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(vault.settled("id-1", 0.8))
+            await pass_time(vault, 0.1)
+            assert waiting.done()
+
+    run(scenario())
