@@ -13,7 +13,6 @@ import asyncio
 import logging
 import os
 import resource
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
@@ -23,14 +22,12 @@ from typing import Any
 
 import psutil
 
-from agent import VERSION, introspection
-from agent.checkup import Checkup
+from agent import VERSION
 from agent.config import Settings
 from agent.containerd.client import Containerd
 from agent.containerd.embedded import EmbeddedContainerd
 from agent.containerd.events import Gap
 from agent.containerd.payloads import TaskExit
-from agent.credentials import Credentials, aws_region, open_credentials
 from agent.doors import keys
 from agent.doors.admission import Capacity, NetworkRules
 from agent.doors.api import Api, Door
@@ -44,17 +41,13 @@ from agent.engine.bell import Bell
 from agent.engine.feed import Feed
 from agent.engine.fleet import Fleet, show
 from agent.engine.store import Store
-from agent.feed_source import FeedSource
-from agent.guardian import FleetGuardian
 from agent.host.cgroups import Cgroups
 from agent.host.checks import Doctor
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.credentials import TaskCredentials
-from agent.host.faults import HostFaults
 from agent.host.host import RealHost
 from agent.host.images import Images
 from agent.host.logrouter import LogRouter
-from agent.host.metadata_files import MetadataFiles
 from agent.host.metadata_sockets import HOST_OWNER, MetadataFront, Place, taken_up
 from agent.host.networking import Networking, open_networking
 from agent.host.socketstore import SocketStore
@@ -62,15 +55,9 @@ from agent.notify import notify
 from agent.task import names
 from agent.task.names import Names
 from agent.task.stopping import Rules
-from metadata.agentapi.faults import Faults
-from metadata.agentapi.protection import Protection
-from metadata.agentapi.room import AgentApi
-from metadata.credentials.vault import Vault
-from metadata.endpoint import Endpoint
-from metadata.front.limits import Rate
-from metadata.introspection.page import Introspection
-from metadata.source import InstanceFacts, Owner
-from metadata.stats.sampler import Sampler
+from agent.telling.credentials import aws_region
+from agent.telling.side import Telling, open_telling
+from metadata.source import Owner
 
 log = logging.getLogger(__name__)
 
@@ -81,22 +68,26 @@ EXIT_TOPICS = ("/tasks/exit", "/tasks/oom")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What an agent runs, put together. ``port`` is where ``introspection`` answers."""
+    """What an agent runs, put together."""
 
+    store: Store
+    telling: Telling
     fleet: Fleet
     client: Containerd
-    endpoint: Endpoint
     embedded: EmbeddedContainerd | None
     networking: Networking
-    vault: Vault
     links: Bell
-    source: FeedSource
-    sampler: Sampler
     api: Api
     doors: tuple[Door, ...]
-    port: socket.socket | None
-    introspection: Introspection
-    follow_files: Callable[[], Coroutine[Any, Any, None]] | None
+
+    def background(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+        """What must run meanwhile, each with a name, beside the fleet."""
+        yield "events", _listen(self.client, self.fleet)
+        yield "firewall", self.networking.guard()
+        yield "links", _await_links(self.links, self.fleet)
+        yield from self.telling.background()
+        if self.embedded is not None:
+            yield "containerd", self.embedded.run()
 
 
 async def run(settings: Settings, kept: SocketStore) -> Ending:
@@ -123,20 +114,11 @@ async def _assembled(
     await store.open()
     stack.push_async_callback(store.close)
     show(store, feed)
-    source = FeedSource(
-        feed, settings.names, _instance(settings), measured=not settings.metrics_disabled
-    )
-    sampler = Sampler(interval_s=settings.metrics_interval_s)
-    stack.callback(sampler.close)
-    credentials = await stack.enter_async_context(open_credentials(settings, source))
-    endpoint = await stack.enter_async_context(_metadata(source, sampler, credentials, settings))
-    front = await taken_up(endpoint, kept, _places(settings.names, store))
+    telling = await stack.enter_async_context(open_telling(settings, feed))
+    front = await taken_up(telling.endpoint, kept, _places(settings.names, store))
     remote = await asyncio.to_thread(_remote_door, settings)
     for each in remote:
         stack.callback(each.close)
-    port = await asyncio.to_thread(introspection.open_port, settings)
-    if port is not None:
-        stack.callback(port.close)
     embedded = await _embedded(settings, stopping, stack)
     client = await stack.enter_async_context(
         Containerd(
@@ -152,57 +134,33 @@ async def _assembled(
     links = Bell()
     networking = await stack.enter_async_context(_networking(settings, store, front, links.ring))
     images = Images(client, settings.state_dir / "spool")
-    files = _metadata_files(settings, source.instance)
-    host = _host(settings, client, images, router, networking, files, credentials.vault)
+    host = _host(settings, client, images, router, networking, telling)
     rules = Rules(settings.stop_timeout_s, settings.eni_timeout_s)
     fleet = Fleet(host, store, feed, time.time, rules)
-    endpoint.open_agent_api(_agent_api(source, fleet, feed, networking))
+    telling.open_agent_api(fleet, networking)
     desk = Desk(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking))
     api = Api(desk, Office(settings.names, images, networking.networks, Doctor(networking)))
     doors = (UnixDoor(settings.api_socket), *remote)
-    return Parts(
-        fleet=fleet,
-        client=client,
-        endpoint=endpoint,
-        embedded=embedded,
-        networking=networking,
-        vault=credentials.vault,
-        links=links,
-        source=source,
-        sampler=sampler,
-        api=api,
-        doors=doors,
-        port=port,
-        introspection=Introspection(source, sampler, Checkup(client, store, fleet), endpoint.tally),
-        follow_files=None if files is None else lambda: files.follow(source, feed),
-    )
+    return Parts(store, telling, fleet, client, embedded, networking, links, api, doors)
 
 
 async def _run(parts: Parts, keep_stopped_s: float, stopping: Stopping) -> None:
     async with asyncio.TaskGroup() as group:
         background = [
             group.create_task(parts.fleet.run(keep_stopped_s), name="fleet"),
-            group.create_task(_listen(parts.client, parts.fleet), name="events"),
-            group.create_task(parts.networking.guard(), name="firewall"),
-            group.create_task(_await_links(parts.links, parts.fleet), name="links"),
-            group.create_task(parts.sampler.run(parts.source), name="statistics"),
-            group.create_task(parts.vault.run(), name="credentials"),
+            *(group.create_task(work, name=name) for name, work in parts.background()),
         ]
-        if parts.embedded is not None:
-            background.append(group.create_task(parts.embedded.run(), name="containerd"))
-        if parts.follow_files is not None:
-            background.append(group.create_task(parts.follow_files(), name="metadata files"))
         async with (
             parts.api.serving(*parts.doors),
             _plugins(parts.networking),
-            introspection.serving(parts.port, parts.introspection.answer),
+            parts.telling.introspection(parts.client, parts.store, parts.fleet),
         ):
             where = " and ".join(map(str, parts.doors))
             log.info("hostler %s serves %s", VERSION, where)
             notify(f"READY=1\nSTATUS=serving {where}")
             await stopping.asked()
             notify("STOPPING=1" if stopping.how is Ending.EXIT else "RELOADING=1")
-            parts.endpoint.end()
+            parts.telling.endpoint.end()
         for each in background:
             each.cancel()
 
@@ -265,42 +223,6 @@ def _host_socket(settings: Settings) -> Path:
 
 
 @asynccontextmanager
-async def _metadata(
-    source: FeedSource, sampler: Sampler, credentials: Credentials, settings: Settings
-) -> AsyncIterator[Endpoint]:
-    endpoint = Endpoint(
-        source,
-        sampler,
-        Rate(*settings.metadata_rate),
-        rooms=credentials.rooms,
-        turned_away=credentials.audit.turned_away,
-    )
-    try:
-        yield endpoint
-    finally:
-        await endpoint.close_all()
-
-
-def _agent_api(source: FeedSource, fleet: Fleet, feed: Feed, networking: Networking) -> AgentApi:
-    """What tasks may ask of the agent. Faults may take their time: not in the way of launches."""
-    settings = networking.settings
-    injector = HostFaults(networking.slow, settings.names, settings.faults_table)
-    guardian = FleetGuardian(fleet, feed, time.time)
-    return AgentApi(Protection(source, guardian), Faults(source, injector))
-
-
-def _instance(settings: Settings) -> InstanceFacts:
-    cluster_arn = names.cluster_arn(settings.region, settings.account, settings.cluster)
-    return InstanceFacts(
-        cluster=cluster_arn,
-        arn=names.container_instance_arn(cluster_arn),
-        version=VERSION,
-        zone=settings.availability_zone,
-        tags=settings.instance_tags,
-    )
-
-
-@asynccontextmanager
 async def _networking(
     settings: Settings, store: Store, front: MetadataFront, ring: Callable[[], None]
 ) -> AsyncIterator[Networking]:
@@ -338,20 +260,13 @@ def _alive(store: Store) -> Iterator[str]:
         yield from (names.container_id(task_id, each) for each in task.sandboxes)
 
 
-def _metadata_files(settings: Settings, instance: InstanceFacts) -> MetadataFiles | None:
-    if not settings.metadata_files:
-        return None
-    return MetadataFiles(settings.names, instance, settings.availability_zone)
-
-
 def _host(
     settings: Settings,
     client: Containerd,
     images: Images,
     router: LogRouter,
     networking: Networking,
-    files: MetadataFiles | None,
-    vault: Vault,
+    telling: Telling,
 ) -> RealHost:
     cgroups = Cgroups()
     runtime = RuntimeSettings(
@@ -360,7 +275,7 @@ def _host(
         start_timeout_s=settings.start_timeout_s,
         region=aws_region(settings),
     )
-    containers = Containers(client, images, router, settings.names, cgroups, runtime, files)
+    containers = Containers(client, images, router, settings.names, cgroups, runtime, telling.files)
     return RealHost(
         client,
         containers,
@@ -369,7 +284,7 @@ def _host(
         networking.interfaces,
         cgroups,
         settings.names,
-        TaskCredentials(vault),
+        TaskCredentials(telling.credentials.vault),
     )
 
 

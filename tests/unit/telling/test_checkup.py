@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from agent import checkup
-from agent.checkup import FRESH_S, Checkup
 from agent.containerd.errors import Unavailable
 from agent.engine.store import Store
+from agent.telling import checkup
+from agent.telling.checkup import FRESH_S, Checkup
 from metadata.introspection.health import Check
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.config import Settings
-from agent.credentials import aws_region, open_credentials
+from agent.telling.credentials import aws_region, open_credentials
 from metadata.credentials.keys import Need
 from metadata.front.asking import Asking
 from metadata.source import RoleFacts

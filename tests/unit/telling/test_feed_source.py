@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from agent.engine.feed import Feed, Picture
-from agent.feed_source import FeedSource
 from agent.host.metadata_sockets import HOST_OWNER
 from agent.task import names
 from agent.task.model import (
@@ -23,6 +22,7 @@ from agent.task.model import (
 from agent.task.names import Names
 from agent.task.records import Health, HealthRecord
 from agent.task.view import View
+from agent.telling.feed_source import FeedSource
 from metadata.source import (
     CgroupFacts,
     ContainerFacts,

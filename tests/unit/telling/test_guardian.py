@@ -9,9 +9,9 @@ import pytest
 from agent.engine.feed import Feed, Picture
 from agent.engine.fleet import Fleet
 from agent.engine.store import StoreError
-from agent.guardian import FleetGuardian
 from agent.task.model import Intent, Protection, StopRequest
 from agent.task.stopping import Rules
+from agent.telling.guardian import FleetGuardian
 from metadata.agentapi.protection import Failed, Protected, Refused, Unprotectable
 from metadata.source import Instant
 from tests.fakes.host import FakeHosts
