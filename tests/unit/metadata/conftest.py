@@ -14,7 +14,8 @@ from metadata.front.limits import Rate
 from metadata.front.listener import Bounds
 from metadata.source import Owner, Source
 from metadata.stats.sampler import Sampler
-from tests.unit.metadata.facts import OWNER
+from tests.unit.metadata import variety
+from tests.unit.metadata.facts import OWNER, Picture
 from tests.unit.metadata.kernel import FileHost
 
 FAST = Rate(per_second=1e6, burst=1_000_000)
@@ -66,3 +67,11 @@ async def serve() -> AsyncIterator[Serve]:
             return await stack.enter_async_context(ClientSession(base))
 
         yield start
+
+
+@pytest.fixture
+async def various(serve: Serve) -> AsyncIterator[ClientSession]:
+    """Everything that can be shown, by endpoint ids that are the names of `variety.SHAPES`."""
+    sampler = variety.KnownSamples()
+    yield await serve(Picture(variety.tasks()), sampler)
+    sampler.close()

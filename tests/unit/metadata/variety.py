@@ -1,0 +1,81 @@
+"""Tasks of all shapes: what an answer may have is there in one of them and missing in another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from metadata.source import (
+    ContainerFacts,
+    HealthFacts,
+    InterfaceFacts,
+    LimitsFacts,
+    NetworkFacts,
+    PortFacts,
+    TaskFacts,
+    VolumeFacts,
+)
+from metadata.stats.cgroup import CpuUsage, MemoryUsage, Usage
+from metadata.stats.render import Samples
+from metadata.stats.sampler import Sampler
+from tests.unit.metadata.facts import AWSVPC, BARE, BARE_TASK, FULL, FULL_TASK, PAUSE, PULLED
+from tests.unit.metadata.test_stats import FIRST, SECOND_ONE
+
+EMPTIES = replace(
+    FULL,
+    networks=(NetworkFacts("awsvpc", (), (), InterfaceFacts()), NetworkFacts("")),
+    health=HealthFacts(),
+    ports=(PortFacts(0, ""),),
+    volumes=(VolumeFacts(""),),
+)
+SHAPES = {
+    "bare": BARE,
+    "full": FULL,
+    "own": replace(FULL, networks=(AWSVPC,)),
+    "host": replace(FULL, networks=(NetworkFacts("host"),), labels={}, associations={}),
+    "empties": EMPTIES,
+}
+
+_NOTHING = replace(
+    FIRST,
+    usage=Usage(
+        cpu=CpuUsage(0, 0, 0, (), 0, 0, 0),
+        memory=MemoryUsage(0, None, None, None, {}),
+        processes=None,
+        process_limit=None,
+        io_bytes=(),
+        io_operations=(),
+    ),
+    networks=None,
+)
+SAMPLES = {
+    "bare": Samples(_NOTHING),
+    "full": Samples(SECOND_ONE, FIRST),
+    "own": Samples(FIRST),
+}
+
+
+def container(shape: str) -> ContainerFacts:
+    """With the shape's name as its ids."""
+    return replace(SHAPES[shape], endpoint_id=shape, docker_id=shape)
+
+
+def tasks() -> list[TaskFacts]:
+    """One for each shape of containers; all of them ask as the same owner."""
+    limits = iter((None, LimitsFacts(512, 512), LimitsFacts(512), LimitsFacts(0, 512), None))
+    return [
+        replace(
+            BARE_TASK if shape == "bare" else FULL_TASK,
+            containers=(container(shape), PAUSE, PULLED),
+            limits=next(limits),
+        )
+        for shape in SHAPES
+    ]
+
+
+class KnownSamples(Sampler):
+    """Knows what was measured, by runtime id."""
+
+    async def refresh(self, containers: Sequence[ContainerFacts]) -> dict[str, Samples]:
+        asked = {each.docker_id for each in containers}
+        return {key: each for key, each in SAMPLES.items() if key in asked}
