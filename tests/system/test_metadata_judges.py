@@ -211,19 +211,17 @@ async def test_opentelemetry_names_the_log_group_of_awslogs(python: Path) -> Non
     sock = socket.create_server(("127.0.0.1", 0))
     uri = f"http://127.0.0.1:{sock.getsockname()[1]}/v4/{container.endpoint_id}"
     await endpoint.serve(sock, OWNER, "one")
-    ran = await asyncio.to_thread(
-        subprocess.run,
-        [python, "-c", OPENTELEMETRY],
-        env={"ECS_CONTAINER_METADATA_URI_V4": uri},
-        capture_output=True,
-        timeout=60,
-        check=True,
+    env = {"ECS_CONTAINER_METADATA_URI_V4": uri}
+    process = await asyncio.create_subprocess_exec(
+        python, "-c", OPENTELEMETRY, env=env, stdout=subprocess.PIPE
     )
+    async with asyncio.timeout(60):
+        found, _ = await process.communicate()
     await endpoint.close_all()
     sampler.close()
     group = f"{ARN.replace(':ecs:', ':logs:')}:log-group:/shop"
     assert (
-        json.loads(ran.stdout).items()
+        json.loads(found).items()
         >= {
             "aws.log.group.names": ["/shop"],
             "aws.log.group.arns": [group],

@@ -15,7 +15,7 @@ from metadata.front.listener import Bounds
 from metadata.source import Owner, Source
 from metadata.stats.sampler import Sampler
 from tests.unit.metadata import variety
-from tests.unit.metadata.facts import OWNER, Picture
+from tests.unit.metadata.facts import OWNER
 from tests.unit.metadata.kernel import FileHost
 
 FAST = Rate(per_second=1e6, burst=1_000_000)
@@ -73,5 +73,5 @@ async def serve() -> AsyncIterator[Serve]:
 async def various(serve: Serve) -> AsyncIterator[ClientSession]:
     """Everything that can be shown, by endpoint ids that are the names of `variety.SHAPES`."""
     sampler = variety.KnownSamples()
-    yield await serve(Picture(variety.tasks()), sampler)
+    yield await serve(variety.picture(*variety.SHAPES), sampler)
     sampler.close()

@@ -25,16 +25,6 @@ _METHODS = ("get", "put", "post")
 DESCRIPTION = Path(__file__).parents[3] / "docs" / "metadata-openapi.yaml"
 
 
-PARAMETERS = (
-    "endpointId",
-    "runtimeId",
-    "associationType",
-    "associationName",
-    "credentialsId",
-)
-"""Names of parts of paths."""
-
-
 @cache
 def description() -> dict[str, Json]:
     """The whole document. Not to be changed."""
@@ -65,6 +55,11 @@ def template_of(path: str) -> str:
 def methods(template: str) -> list[str]:
     """Those that are described for a path."""
     return [each for each in description()["paths"][template] if each in _METHODS]
+
+
+def tag(template: str) -> str:
+    """Of its first method."""
+    return str(description()["paths"][template][methods(template)[0]]["tags"][0])
 
 
 def _pattern(template: str) -> str:
@@ -157,7 +152,7 @@ def members(schema: dict[str, Json], value: Json, place: str = "") -> Iterator[t
             if name in value:
                 yield from members(each, value[name], _name(each) or f"{place}.{name}")
     for element in _elements(schema):
-        for each in value.values() if isinstance(value, dict) else value:
+        for each in value.values() if isinstance(value, dict) else value or ():
             yield from members(element, each, _name(element) or place)
 
 

@@ -15,12 +15,11 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from metadata.routes import ROUTES
 from tests.unit.metadata.contract import DESCRIPTION
+from tests.unit.metadata.test_openapi import SHOWS
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 DEADLINE_S = 120.0
-SHOWS = [f"GET /{version}/{{endpointId}}{rest}" for version, rest in ROUTES]
 
 
 @pytest.mark.timeout(DEADLINE_S + 30)
@@ -47,10 +46,6 @@ async def test_it_finds_nothing(
     found = json.loads(report.read_text())
     assert found["complete"]
     assert found["errors"] == []
-    rates = {
-        name: sum(phase["accepted"] for phase in found["valid_rates"][name].values())
-        for name in SHOWS
-    }
-    assert {name for name, accepted in rates.items() if not accepted} == set(), (
-        "no answer but refusals"
-    )
+    for template in SHOWS:
+        phases = found["valid_rates"][f"GET {template}"].values()
+        assert any(phase["accepted"] for phase in phases), f"{template}: nothing but refusals"

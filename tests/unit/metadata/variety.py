@@ -18,7 +18,17 @@ from metadata.source import (
 from metadata.stats.cgroup import CpuUsage, MemoryUsage, Usage
 from metadata.stats.render import Samples
 from metadata.stats.sampler import Sampler
-from tests.unit.metadata.facts import AWSVPC, BARE, BARE_TASK, FULL, FULL_TASK, PAUSE, PULLED
+from tests.unit.metadata.facts import (
+    AWSVPC,
+    BARE,
+    BARE_TASK,
+    FULL,
+    FULL_TASK,
+    INSTANCE,
+    PAUSE,
+    PULLED,
+    Picture,
+)
 from tests.unit.metadata.test_stats import FIRST, SECOND_ONE
 
 EMPTIES = replace(
@@ -29,11 +39,19 @@ EMPTIES = replace(
     volumes=(VolumeFacts(""),),
 )
 SHAPES = {
+    "full": replace(FULL, associations={"kind": {"name": '{"given": [1]}'}}),
     "bare": BARE,
-    "full": FULL,
     "own": replace(FULL, networks=(AWSVPC,)),
-    "host": replace(FULL, networks=(NetworkFacts("host"),), labels={}, associations={}),
+    "host": replace(FULL, networks=(NetworkFacts("host"),), labels={}),
     "empties": EMPTIES,
+}
+
+_LIMITS = {
+    "full": LimitsFacts(512, 512),
+    "bare": None,
+    "own": LimitsFacts(512),
+    "host": LimitsFacts(0, 512),
+    "empties": None,
 }
 
 _NOTHING = replace(
@@ -60,17 +78,21 @@ def container(shape: str) -> ContainerFacts:
     return replace(SHAPES[shape], endpoint_id=shape, docker_id=shape)
 
 
-def tasks() -> list[TaskFacts]:
-    """One for each shape of containers; all of them ask as the same owner."""
-    limits = iter((None, LimitsFacts(512, 512), LimitsFacts(512), LimitsFacts(0, 512), None))
-    return [
-        replace(
-            BARE_TASK if shape == "bare" else FULL_TASK,
-            containers=(container(shape), PAUSE, PULLED),
-            limits=next(limits),
-        )
-        for shape in SHAPES
-    ]
+def task(shape: str) -> TaskFacts:
+    """The task of that container. It is in awsvpc mode, as version 2 answers no others."""
+    return replace(
+        BARE_TASK if shape == "bare" else FULL_TASK,
+        containers=(container(shape), PAUSE, PULLED),
+        network_mode="awsvpc",
+        limits=_LIMITS[shape],
+        tags={} if shape == "bare" else {"owner": "shop"},
+    )
+
+
+def picture(*shapes: str) -> Picture:
+    """Tasks of these shapes, of one owner."""
+    tags = {} if shapes == ("bare",) else {"rack": "7"}
+    return Picture([task(shape) for shape in shapes], replace(INSTANCE, tags=tags))
 
 
 class KnownSamples(Sampler):
