@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-NAMES = ("launch", "burst", "network")
-ROUNDS = {"launch": 21, "burst": 3, "network": 15}
+ROUNDS = {"launch": 21, "burst": 3, "network": 15, "metadata": 5}
+NAMES = tuple(ROUNDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,9 @@ class Options:
 def parse(arguments: Sequence[str]) -> Options:
     """Reads the arguments; ends the program with a message when they are wrong."""
     parser = argparse.ArgumentParser(prog="bench", description="Measures Hostler beside its peers.")
+    usual = ", ".join(f"{name} {rounds}" for name, rounds in ROUNDS.items())
     parser.add_argument("name", choices=NAMES, help="what to measure")
-    parser.add_argument("--rounds", type=_count, help="turns (launch 21, burst 3, network 15)")
+    parser.add_argument("--rounds", type=_count, help=f"turns ({usual})")
     parser.add_argument(
         "--idle", type=_seconds, default=20.0, help="seconds to watch an idle agent (20)"
     )

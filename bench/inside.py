@@ -10,12 +10,17 @@ from pathlib import Path
 
 from bench import burst, launch
 from bench.command import Options, parse
+from bench.metadata import measure as metadata
 from bench.network import measure as network
 from bench.report import Report
 from bench.sealed import RESULT
 from bench.world import open_world
 
-BENCHMARKS = {"launch": launch.measure, "burst": burst.measure}
+BENCHMARKS = {
+    "launch": launch.measure,
+    "burst": burst.measure,
+    "metadata": metadata.measure,
+}
 
 
 def main(scratch: Path, arguments: list[str]) -> None:

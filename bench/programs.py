@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from agent.containerd.daemon import Daemon, spawn
 
+PYTHON = sys.executable
 DEADLINE_S = 60.0
 READY_S = 30.0
 STOP_S = 10.0
@@ -62,6 +64,19 @@ async def run(*command: str, env: Mapping[str, str] | None = None) -> str:
     if status != 0:
         raise ProgramFailed(f"{' '.join(command)} ended with {status}: {text[-_TAIL:].strip()}")
     return text
+
+
+@asynccontextmanager
+async def started(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The program runs, its input and output being pipes. Ended at the end."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
 
 
 @asynccontextmanager

@@ -14,9 +14,14 @@ from bench.summary import Summary
 
 @dataclass(slots=True)
 class Report:
-    """Filled while measuring. ``targets`` are the limits of ratios and figures, by name."""
+    """Filled while measuring.
+
+    ``targets`` are the limits of ratios and figures, by name; ``least`` of those in which more is
+    better.
+    """
 
     targets: Mapping[str, float] = field(default_factory=dict)
+    least: Mapping[str, float] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
     ratios: dict[str, float] = field(default_factory=dict)
     sections: list[str] = field(default_factory=list)
@@ -35,11 +40,19 @@ class Report:
 
     def _verdicts(self) -> str:
         found = {**self.ratios, **self.figures}
-        wanted = [name for name in found if name in self.ratios or name in self.targets]
+        wanted = [
+            name
+            for name in found
+            if name in self.ratios or name in self.targets or name in self.least
+        ]
         rows = [(name, f"{found[name]:.2f}", *self._verdict(name, found[name])) for name in wanted]
         return table(("ratio or figure", "value", "target", ""), rows)
 
     def _verdict(self, name: str, value: float) -> tuple[str, str]:
+        if name in self.least:
+            limit = self.least[name]
+            missed = f"missed by {1 - value / limit:.0%}"
+            return f">= {limit:g}", "met" if value >= limit else missed
         if name not in self.targets:
             return "", ""
         limit = self.targets[name]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -148,8 +148,13 @@ def definition(family: str, mode: str, command: tuple[str, ...]) -> dict[str, An
 
 
 @asynccontextmanager
-async def agent(world: World, name: str) -> AsyncIterator[Agent]:
-    """An agent with a state and a network of its own, ended at the end. ``name``: a few letters."""
+async def agent(
+    world: World, name: str, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Agent]:
+    """An agent with a state and a network of its own, ended at the end. ``name``: a few letters.
+
+    ``settings`` are more of its settings, by their names.
+    """
     account, folder = world.entered(ACCOUNT), world.scratch / name
     run_dir = folder / "run"
     env = {
@@ -163,6 +168,7 @@ async def agent(world: World, name: str) -> AsyncIterator[Agent]:
         "HOSTLER_CGROUP_PARENT": account.containers,
         "HOSTLER_BRIDGE": f"{name}0",
         "HOSTLER_NFT_TABLE": name,
+        **(settings or {}),
     }
     socket = run_dir / "api.sock"
     async with daemon(*_COMMAND, env=env, scratch=folder, ready=socket) as pid:

@@ -35,3 +35,14 @@ def test_figures_without_a_target_stay_out_of_the_verdicts() -> None:
     text = report.text("launch")
     assert "rss50_mb" in text
     assert "pss50_mb" not in text
+
+
+def test_where_more_is_better_the_target_is_the_least() -> None:
+    report = Report(
+        least={"task_rps/bare": 0.8, "rps": 100.0},
+        ratios={"task_rps/bare": 0.6},
+        figures={"rps": 100.0},
+    )
+    lines = report.text("metadata").splitlines()
+    assert "task_rps/bare      0.60  >= 0.8  missed by 25%" in lines
+    assert "rps              100.00  >= 100            met" in lines
