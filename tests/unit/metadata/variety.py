@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from metadata.source import (
@@ -15,9 +14,10 @@ from metadata.source import (
     TaskFacts,
     VolumeFacts,
 )
-from metadata.stats.cgroup import CpuUsage, MemoryUsage, Usage
-from metadata.stats.render import Samples
+from metadata.stats.cgroup import V2, CpuUsage, Limits, MemoryUsage, Usage
+from metadata.stats.render import Sample, Samples
 from metadata.stats.sampler import Sampler
+from metadata.stats.sweep import Kept, Moment, Reading
 from tests.unit.metadata.facts import (
     AWSVPC,
     BARE,
@@ -75,7 +75,7 @@ SAMPLES = {
 
 def container(shape: str) -> ContainerFacts:
     """With the shape's name as its ids."""
-    return replace(SHAPES[shape], endpoint_id=shape, docker_id=shape)
+    return replace(SHAPES[shape], endpoint_id=shape, docker_id=shape, cgroup=FULL.cgroup)
 
 
 def task(shape: str) -> TaskFacts:
@@ -98,6 +98,17 @@ def picture(*shapes: str) -> Picture:
 class KnownSamples(Sampler):
     """Knows what was measured, by runtime id."""
 
-    async def refresh(self, containers: Sequence[ContainerFacts]) -> dict[str, Samples]:
-        asked = {each.docker_id for each in containers}
-        return {key: each for key, each in SAMPLES.items() if key in asked}
+    def fresh(self, docker_id: str) -> Kept | None:
+        samples = SAMPLES.get(docker_id)
+        if samples is None:
+            return None
+        previous = None if samples.previous is None else _reading(samples.previous)
+        return Kept(_reading(samples.latest), previous)
+
+    async def refreshed(self, task: TaskFacts) -> dict[str, Kept]:
+        return {}
+
+
+def _reading(sample: Sample) -> Reading:
+    moment = Moment(sample.at, b"", sample.host_memory)
+    return Reading(moment, V2, [], Limits(), None, sample)
