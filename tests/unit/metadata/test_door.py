@@ -9,6 +9,7 @@ from yarl import URL
 from metadata.front.asking import Asking
 from metadata.source import Owner, TaskFacts
 from metadata.versions import ById, Reception
+from tests.unit.metadata import variety
 from tests.unit.metadata.conftest import Serve, untidied
 from tests.unit.metadata.facts import FULL, FULL_TASK, OWNER, Picture
 
@@ -152,6 +153,21 @@ async def test_an_answer_is_encoded_once_while_the_facts_are_the_same(
             bodies.append(await response.read())
         monkeypatch.setattr(json, "dumps", None)  # a second encoding would fail
     assert bodies[0] == bodies[1]
+
+
+@pytest.mark.parametrize("what", ["stats", "task/stats"])
+async def test_statistics_are_one_answer_until_there_are_others(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = variety.KnownSamples()
+    room = ById(Reception(variety.picture("full"), sampler))
+    asking = Asking(OWNER, "GET", f"/v4/full/{what}")
+    first, again = await room.answer(asking), await room.answer(asking)
+    assert again is first
+    monkeypatch.setitem(variety.SAMPLES, "full", variety.SAMPLES["own"])
+    later = await room.answer(asking)
+    assert later.body != first.body
+    sampler.close()
 
 
 async def test_kept_answers_are_bounded() -> None:
