@@ -68,9 +68,15 @@ async def run(*command: str, env: Mapping[str, str] | None = None) -> str:
 
 @asynccontextmanager
 async def started(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The program runs, its input and output being pipes. Ended at the end."""
+    """The program runs, its input and output being pipes. Ended at the end.
+
+    In a session of its own, as daemons are: a busy kernel shares processors out by session, and a
+    server that is in its client's fares otherwise.
+    """
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=pipe, start_new_session=True
+    )
     try:
         yield process
     finally:
