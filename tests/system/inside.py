@@ -66,11 +66,11 @@ def hosting(
 ) -> Inside:
     """A running task with a container in which programs of this host and of ``directories`` run.
 
-    ``fields`` are more of its task definition, under their ECS names, and ``container`` more of
-    the container's.
+    ``fields`` are more of its task definition, under their ECS names; ``container`` has more of
+    the container's, and ``others`` are more containers.
     """
     mounts = _mounts([*_SYSTEM, *_interpreter(), *directories])
-    container = fields.pop("container", {})
+    container, others = fields.pop("container", {}), fields.pop("others", ())
     definition = shell(
         name,
         script,
@@ -86,7 +86,7 @@ def hosting(
     volumes = [
         {"name": volume, "host": {"sourcePath": str(path)}} for volume, path in mounts.items()
     ]
-    task = run(agent, definition, **{"volumes": volumes, **fields})
+    task = run(agent, definition, *others, **{"volumes": volumes, **fields})
     task.until_running()
     return Inside(task, name)
 
