@@ -6,6 +6,7 @@ words that routes are made of.
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
@@ -29,6 +30,7 @@ _OPEN: Final = ("credentials", "metadata", "stats", "associations", "task-protec
 _IDENTIFIED: Final = ("v3", "v4", "api")
 
 
+@lru_cache(maxsize=256)
 def route_of(path: str) -> str:
     """The route that a path is about, without any id or name; `OTHER` for what is none."""
     first, _, rest = path.removeprefix("/").partition("/")
