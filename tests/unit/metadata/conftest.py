@@ -1,7 +1,7 @@
 """Metadata served on a loopback socket, as a container's SDK sees it."""
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from aiohttp import ClientSession
 from yarl import URL
 
 from metadata.endpoint import Endpoint
+from metadata.front.asking import Room
 from metadata.front.limits import Rate
 from metadata.front.listener import Bounds
 from metadata.source import Owner, Source
@@ -55,11 +56,14 @@ async def serve() -> AsyncIterator[Serve]:
             owner: Owner = OWNER,
             bounds: Bounds | None = None,
             rate: Rate = FAST,
+            rooms: Mapping[str, Room] | None = None,
         ) -> ClientSession:
             if sampler is None:
                 sampler = Sampler()
                 stack.callback(sampler.close)
             listeners = Endpoint(source, sampler, rate, bounds or Bounds())
+            for prefix, room in (rooms or {}).items():
+                listeners.add(prefix, room)
             sock = listening()
             base = f"http://127.0.0.1:{sock.getsockname()[1]}"
             await listeners.serve(sock, owner, "one")
@@ -73,5 +77,6 @@ async def serve() -> AsyncIterator[Serve]:
 async def various(serve: Serve) -> AsyncIterator[ClientSession]:
     """Everything that can be shown, by endpoint ids that are the names of `variety.SHAPES`."""
     sampler = variety.KnownSamples()
-    yield await serve(variety.picture(*variety.SHAPES), sampler)
+    source = variety.picture(*variety.SHAPES)
+    yield await serve(source, sampler, rooms=variety.rooms(source))
     sampler.close()

@@ -69,6 +69,15 @@ class Contract:
         """Those that are described for a path."""
         return [each for each in self.templates[template] if each in _METHODS]
 
+    @property
+    def operations(self) -> list[str]:
+        """All methods with their paths, as in ``GET /v1/tasks``."""
+        return [
+            f"{method.upper()} {template}"
+            for template in self.templates
+            for method in self.methods(template)
+        ]
+
     def tag(self, template: str) -> str:
         """Of its first method."""
         return str(self.templates[template][self.methods(template)[0]]["tags"][0])

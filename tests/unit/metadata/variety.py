@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from metadata.agentapi.faults import Faults
+from metadata.agentapi.protection import Protection
+from metadata.agentapi.room import AgentApi
+from metadata.front.asking import Room
+from metadata.front.limits import Buckets
 from metadata.source import (
     ContainerFacts,
     HealthFacts,
@@ -11,6 +16,8 @@ from metadata.source import (
     LimitsFacts,
     NetworkFacts,
     PortFacts,
+    RoleFacts,
+    Source,
     TaskFacts,
     VolumeFacts,
 )
@@ -18,6 +25,7 @@ from metadata.stats.cgroup import V2, CpuUsage, Limits, MemoryUsage, Usage
 from metadata.stats.render import Sample, Samples
 from metadata.stats.sampler import Sampler
 from metadata.stats.sweep import Kept, Moment, Reading
+from tests.unit.metadata.agentapi.asking import HURRY, Agent
 from tests.unit.metadata.facts import (
     AWSVPC,
     BARE,
@@ -38,6 +46,7 @@ EMPTIES = replace(
     ports=(PortFacts(0, ""),),
     volumes=(VolumeFacts(""),),
 )
+ROLE = "arn:aws:iam::111122223333:role/shop"
 SHAPES = {
     "full": replace(FULL, associations={"kind": {"name": '{"given": [1]}'}}),
     "bare": BARE,
@@ -86,6 +95,7 @@ def task(shape: str) -> TaskFacts:
         network_mode="awsvpc",
         limits=_LIMITS[shape],
         tags={} if shape == "bare" else {"owner": "shop"},
+        role=None if shape == "bare" else RoleFacts(f"role-{shape}", ROLE),
     )
 
 
@@ -93,6 +103,13 @@ def picture(*shapes: str) -> Picture:
     """Tasks of these shapes, of one owner."""
     tags = {} if shapes == ("bare",) else {"rack": "7"}
     return Picture([task(shape) for shape in shapes], replace(INSTANCE, tags=tags))
+
+
+def rooms(source: Source) -> dict[str, Room]:
+    """What is behind a door beside the versions: an agent that does as it is asked."""
+    agent = Agent()
+    faults = Faults(source, agent, Buckets(HURRY))
+    return {"api": AgentApi(Protection(source, agent), faults)}
 
 
 class KnownSamples(Sampler):

@@ -16,5 +16,5 @@ from tests.unit.metadata.variety import SHAPES, task
 @pytest.mark.timeout(SCHEMATHESIS_S + 30)
 async def test_it_finds_nothing(ask: Ask, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     session = await ask(*(task(shape) for shape in SHAPES))
-    await schemathesis_finds_nothing(INTROSPECTION, session, INTROSPECTION.templates, tmp_path)
+    await schemathesis_finds_nothing(INTROSPECTION, session, INTROSPECTION.operations, tmp_path)
     assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
