@@ -1,7 +1,7 @@
 """Metadata served on a loopback socket, as a container's SDK sees it."""
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -56,14 +56,14 @@ async def serve() -> AsyncIterator[Serve]:
             owner: Owner = OWNER,
             bounds: Bounds | None = None,
             rate: Rate = FAST,
-            rooms: Mapping[str, Room] | None = None,
+            agent_api: Room | None = None,
         ) -> ClientSession:
             if sampler is None:
                 sampler = Sampler()
                 stack.callback(sampler.close)
             listeners = Endpoint(source, sampler, rate, bounds or Bounds())
-            for prefix, room in (rooms or {}).items():
-                listeners.add(prefix, room)
+            if agent_api is not None:
+                listeners.open_agent_api(agent_api)
             sock = listening()
             base = f"http://127.0.0.1:{sock.getsockname()[1]}"
             await listeners.serve(sock, owner, "one")
@@ -78,5 +78,5 @@ async def various(serve: Serve) -> AsyncIterator[ClientSession]:
     """Everything that can be shown, by endpoint ids that are the names of `variety.SHAPES`."""
     sampler = variety.KnownSamples()
     source = variety.picture(*variety.SHAPES)
-    yield await serve(source, sampler, rooms=variety.rooms(source))
+    yield await serve(source, sampler, agent_api=variety.agent_api(source))
     sampler.close()

@@ -7,7 +7,6 @@ from dataclasses import replace
 from metadata.agentapi.faults import Faults
 from metadata.agentapi.protection import Protection
 from metadata.agentapi.room import AgentApi
-from metadata.front.asking import Room
 from metadata.front.limits import Buckets
 from metadata.source import (
     ContainerFacts,
@@ -105,11 +104,10 @@ def picture(*shapes: str) -> Picture:
     return Picture([task(shape) for shape in shapes], replace(INSTANCE, tags=tags))
 
 
-def rooms(source: Source) -> dict[str, Room]:
-    """What is behind a door beside the versions: an agent that does as it is asked."""
+def agent_api(source: Source) -> AgentApi:
+    """What tasks may ask of an agent that does as it is asked."""
     agent = Agent()
-    faults = Faults(source, agent, Buckets(HURRY))
-    return {"api": AgentApi(Protection(source, agent), faults)}
+    return AgentApi(Protection(source, agent), Faults(source, agent, Buckets(HURRY)))
 
 
 class KnownSamples(Sampler):

@@ -10,6 +10,7 @@ import pytest
 
 from metadata.agentapi.faults import AlreadyRunning, FaultFailed
 from metadata.agentapi.protection import Failed, Protected, Refused, Unprotectable
+from metadata.front import later
 from metadata.front.limits import Rate
 from metadata.source import TaskFacts
 from tests.unit.metadata.agentapi.asking import HURRY, TASK, Agent, Api
@@ -86,12 +87,23 @@ FAULT = [
 )
 async def test_an_answer_is_as_described(case: Case, serve: Serve) -> None:
     api = Api(case.agent, [case.task], case.rate, deadline_s=0.05 if case.agent.stuck else 5.0)
-    session = await serve(Picture([case.task]), rooms={"api": api.room})
+    session = await serve(Picture([case.task]), agent_api=api.room)
     data = None if case.body is None else json.dumps(case.body).encode()
     answer = await receive(session, case.path, case.method, data=data)
     assert answer.status == case.status
     described = replace(answer, method=METADATA.methods(METADATA.template_of(case.path))[0])
     assert METADATA.breaches(answer if case.status != 405 else described) == []
+
+
+async def test_an_agent_that_is_still_starting_is_described(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(later, "_PATIENCE_S", 0.01)
+    session = await serve(Picture([TASK]))
+    for path, method in ((STATE, "put"), (f"{FAULTS}/network-latency/start", "post")):
+        answer = await receive(session, path, method)
+        assert answer.status == 503
+        assert METADATA.breaches(answer) == []
 
 
 def test_every_code_has_a_case() -> None:
@@ -103,4 +115,4 @@ def test_every_code_has_a_case() -> None:
             for method in METADATA.methods(METADATA.template_of(path))
             for each in template[method]["responses"]
         }
-        assert codes - {case.status for case in cases} <= {301, 429}
+        assert codes - {case.status for case in cases} <= {301, 429, 503}
