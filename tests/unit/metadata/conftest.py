@@ -1,6 +1,7 @@
 """Metadata served on a loopback socket, as a container's SDK sees it."""
 
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
+from metadata.credentials.audit import Audit
+from metadata.credentials.room import PREFIXES, CredentialsRoom
 from metadata.endpoint import Endpoint
 from metadata.front.asking import Room
 from metadata.front.limits import Rate
@@ -16,7 +19,7 @@ from metadata.front.listener import Bounds
 from metadata.source import Owner, Source
 from metadata.stats.sampler import Sampler
 from tests.unit.metadata import variety
-from tests.unit.metadata.facts import OWNER
+from tests.unit.metadata.facts import INSTANCE, OWNER
 from tests.unit.metadata.kernel import FileHost
 
 FAST = Rate(per_second=1e6, burst=1_000_000)
@@ -57,11 +60,13 @@ async def serve() -> AsyncIterator[Serve]:
             bounds: Bounds | None = None,
             rate: Rate = FAST,
             agent_api: Room | None = None,
+            credentials: Room | None = None,
         ) -> ClientSession:
             if sampler is None:
                 sampler = Sampler()
                 stack.callback(sampler.close)
-            listeners = Endpoint(source, sampler, rate, bounds or Bounds())
+            rooms = {} if credentials is None else dict.fromkeys(PREFIXES, credentials)
+            listeners = Endpoint(source, sampler, rate, bounds or Bounds(), rooms)
             if agent_api is not None:
                 listeners.open_agent_api(agent_api)
             sock = listening()
@@ -76,7 +81,13 @@ async def serve() -> AsyncIterator[Serve]:
 @pytest.fixture
 async def various(serve: Serve) -> AsyncIterator[ClientSession]:
     """Everything that can be shown, by endpoint ids that are the names of `variety.SHAPES`."""
-    sampler = variety.KnownSamples()
+    sampler, audit = variety.KnownSamples(), Audit(None, INSTANCE, time.time)
     source = variety.picture(*variety.SHAPES)
-    yield await serve(source, sampler, agent_api=variety.agent_api(source))
+    yield await serve(
+        source,
+        sampler,
+        agent_api=variety.agent_api(source),
+        credentials=CredentialsRoom(source, await variety.vault(source), audit, time.time),
+    )
     sampler.close()
+    audit.close()

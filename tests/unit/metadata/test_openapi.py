@@ -27,7 +27,7 @@ SHOWS = [
 OBJECTS = [each for each in SHOWS if not each.endswith("{associationName}")]
 """Those whose answers are ours, and not what somebody else stored."""
 
-NAMES = {"associationType": "kind", "associationName": "name", "credentialsId": "some"}
+NAMES = {"associationType": "kind", "associationName": "name"}
 
 NEVER = {"EphemeralStorageMetrics", "Errors", "TagError"}
 """What only Fargate shows, and why tags can't be had: they are the host's own, so they can."""
@@ -60,7 +60,9 @@ async def show(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S
 
 
 def filled(template: str, shape: str) -> str:
-    return template.format(endpointId=shape, runtimeId=shape, **NAMES)
+    return template.format(
+        endpointId=shape, runtimeId=shape, credentialsId=f"role-{shape}", **NAMES
+    )
 
 
 @pytest.mark.parametrize("described", [METADATA, INTROSPECTION])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from metadata.agentapi.faults import Faults
 from metadata.agentapi.protection import Protection
 from metadata.agentapi.room import AgentApi
+from metadata.credentials.keys import Keys, Need
+from metadata.credentials.vault import Vault
 from metadata.front.limits import Buckets
 from metadata.source import (
     ContainerFacts,
@@ -108,6 +111,19 @@ def agent_api(source: Source) -> AgentApi:
     """What tasks may ask of an agent that does as it is asked."""
     agent = Agent()
     return AgentApi(Protection(source, agent), Faults(source, agent, Buckets(HURRY)))
+
+
+async def vault(source: Source) -> Vault:
+    """With credentials of all tasks' roles."""
+
+    async def obtain(need: Need) -> Keys:
+        return Keys("AKID1", f"secret of {need.id}", "token", None)
+
+    made = Vault(obtain, time.time)
+    for each in source.tasks():
+        if each.role is not None:
+            await made.obtain(Need(each.role.id, each.role.arn, each.arn))
+    return made
 
 
 class KnownSamples(Sampler):
