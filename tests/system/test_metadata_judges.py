@@ -180,8 +180,8 @@ def test_an_exporter_says_what_the_kernel_counts(agent: Agent, python: Path) -> 
     )
     pid = inside.task.pid("judged")
     exporter = python.with_name("ecs-container-exporter")
-    inside.start(exporter, "--interval", "2", "--exporter-port", str(PORT))
     before = Counted.of(pid)
+    inside.start(exporter, "--interval", "2", "--exporter-port", str(PORT))
     first, second = (inside.json(python, "-c", SCRAPE) for _ in range(2))
     after = Counted.of(pid)
     for figures in (first, second):
