@@ -18,12 +18,13 @@ from typing import Any
 
 from agent.task import names
 from tests.system.agent import Agent
-from tests.system.tasks import SERVES, Task, containerd_socket, run, shell
+from tests.system.tasks import SERVES, Json, Task, containerd_socket, shell
 
 DEADLINE_S = 60.0
 MEMORY_MIB = 256
 
 _SYSTEM = [each for each in (Path("/usr"), Path("/lib"), Path("/lib64")) if each.exists()]
+_ANY_SUBNET: Json = {"networkConfiguration": {"awsvpcConfiguration": {"subnets": []}}}
 _numbers = count()
 
 
@@ -86,7 +87,10 @@ def hosting(
     volumes = [
         {"name": volume, "host": {"sourcePath": str(path)}} for volume, path in mounts.items()
     ]
-    task = run(agent, definition, *others, **{"volumes": volumes, **fields})
+    containers = [definition, *others]
+    asked = {"family": "judged", "containerDefinitions": containers, "volumes": volumes, **fields}
+    own = fields.get("networkMode") == "awsvpc"
+    task = Task(agent, agent.run(asked, **(_ANY_SUBNET if own else {})))
     task.until_running()
     return Inside(task, name)
 
