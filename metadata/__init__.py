@@ -7,11 +7,12 @@ share. `endpoint` puts together what is behind every socket of a task:
     versions     the room of versions 3 and 4: `routes` says what each path shows
     task/        facts as task and container objects
     stats/       usage figures: read, sampled, shown
+    credentials/ those of tasks' roles: obtained, kept fresh, given out, and the log of that
     agentapi/    what a task may ask of the agent: protection, network faults
 
-For the host there are `introspection/`, with the agent's health, and `metrics/` for Prometheus;
-`file` is the text of the file that a container may find inside itself.
+For the host there is `introspection/`: tasks, the agent's health, metrics for Prometheus. `file` is
+the text of the file that a container may find inside itself.
 
 Nothing here knows the agent, opens a socket inside a namespace, or changes anything: the agent
-hands over listening sockets and a read-only picture of its tasks, in `agent.app`.
+hands over listening sockets and a read-only picture of its tasks, in `agent.telling`.
 """

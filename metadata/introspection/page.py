@@ -21,7 +21,7 @@ from metadata.front.tally import Tally
 from metadata.introspection import render
 from metadata.introspection.health import Checkup, health
 from metadata.introspection.hosts import is_local
-from metadata.metrics.scrape import Scrape
+from metadata.introspection.metrics.scrape import Scrape
 from metadata.source import Source, TaskFacts
 from metadata.stats.sampler import Sampler
 
@@ -109,7 +109,7 @@ class Introspection:
 
 def _exposed(scrape: Scrape, accept: str) -> Answer:
     # The library takes 50 ms to import and some MB: only where Prometheus really comes.
-    from metadata.metrics.exposition import exposed
+    from metadata.introspection.metrics.exposition import exposed
 
     return exposed(scrape, accept)
 

@@ -37,6 +37,14 @@ def thread() -> Iterator[NamespaceThread]:
     started.stop()
 
 
+@pytest.fixture(scope="module")
+def threads() -> Iterator[NamespaceThread]:
+    """The same for all tests of a module."""
+    started = NamespaceThread()
+    yield started
+    started.stop()
+
+
 @pytest.fixture
 def path(tmp_path: Path, thread: NamespaceThread) -> Iterator[Path]:
     """A network namespace of the test's own."""

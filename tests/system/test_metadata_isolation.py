@@ -32,13 +32,6 @@ def agent() -> Iterator[Agent]:
         yield agent
 
 
-@pytest.fixture(scope="module")
-def threads() -> Iterator[NamespaceThread]:
-    threads = NamespaceThread()
-    yield threads
-    threads.stop()
-
-
 @dataclass(frozen=True, slots=True)
 class Inhabitant:
     """A running task with one container, and its network namespace; None is the host's."""

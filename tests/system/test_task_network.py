@@ -32,13 +32,6 @@ def agent() -> Iterator[Agent]:
         yield agent
 
 
-@pytest.fixture(scope="module")
-def threads() -> Iterator[NamespaceThread]:
-    threads = NamespaceThread()
-    yield threads
-    threads.stop()
-
-
 @dataclass(frozen=True, slots=True)
 class Outside:
     """A machine next to this one: its namespace, and this host's address on the cable."""

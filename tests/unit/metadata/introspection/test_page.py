@@ -13,8 +13,8 @@ from yarl import URL
 
 from metadata.front.asking import Answer
 from metadata.introspection.health import Check
-from metadata.metrics import exposition
-from metadata.metrics.scrape import Scrape
+from metadata.introspection.metrics import exposition
+from metadata.introspection.metrics.scrape import Scrape
 from metadata.source import CgroupFacts, ContainerFacts, PortFacts, TaskFacts
 from metadata.stats.sampler import Sampler
 from tests.unit.metadata.facts import ARN, AWSVPC, BARE, FULL, FULL_TASK, PULLED

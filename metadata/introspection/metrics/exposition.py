@@ -8,8 +8,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from metadata.front.asking import Answer
-from metadata.metrics import agent, containers, tasks
-from metadata.metrics.scrape import Scrape
+from metadata.introspection.metrics import agent, containers, tasks
+from metadata.introspection.metrics.scrape import Scrape
 
 _PROCESS = ProcessCollector(registry=None)
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 
+from metadata.introspection.metrics.scrape import Scrape
 from metadata.introspection.render import shown
 from metadata.introspection.words import LAST_WORDS, last_status
-from metadata.metrics.scrape import Scrape
 from metadata.source import TaskFacts
 
 LABELS = ("cluster", "family", "revision", "task_id")

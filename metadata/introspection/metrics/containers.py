@@ -11,10 +11,10 @@ from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
+from metadata.introspection.metrics import tasks
+from metadata.introspection.metrics.scrape import Scrape
 from metadata.introspection.render import shown
 from metadata.introspection.words import WORDS, backend
-from metadata.metrics import tasks
-from metadata.metrics.scrape import Scrape
 from metadata.source import ContainerFacts, TaskFacts
 from metadata.stats.cgroup import Transfers
 from metadata.stats.render import Sample

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
+from metadata.introspection.metrics.scrape import Scrape
 from metadata.introspection.words import LAST_WORDS, last_status
-from metadata.metrics.scrape import Scrape
 
 
 def families(scrape: Scrape) -> Iterator[Metric]:

@@ -10,8 +10,8 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from metadata.introspection.health import Check
-from metadata.metrics.exposition import exposed
-from metadata.metrics.scrape import Scrape
+from metadata.introspection.metrics.exposition import exposed
+from metadata.introspection.metrics.scrape import Scrape
 from metadata.source import ContainerFacts, HealthFacts, TaskFacts
 from metadata.stats.cgroup import CpuUsage, MemoryUsage, Transfers, Usage
 from metadata.stats.proc import HostCpu, InterfaceCounters
