@@ -1,4 +1,4 @@
-"""What may be wrong with this host's network, for ``hostler doctor``: each check only finds.
+"""What may be wrong with this host, for ``hostler doctor``: each check only finds.
 
 Mending is apart: the agent takes away what its own tasks have left and puts its part of
 the firewall in order; everything else is for the operator, who is told how.
@@ -6,6 +6,7 @@ the firewall in order; everything else is for the operator, who is told how.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,7 @@ from agent.host.networking import Networking
 from agent.task.model import TaskId
 from cni.errors import CNIError
 from cni.firewall import coexistence, ruleset
+from metadata.credentials import roles
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ Check = Callable[[Networking, Alive], AsyncIterator[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """Looks at this host's network."""
+    """Looks at this host: its network, and what leads to credentials."""
 
     networking: Networking
 
@@ -102,4 +104,13 @@ async def _interfaces(networking: Networking, alive: Alive) -> AsyncIterator[Fin
         yield Finding("interfaces", what, "stop tasks, or give this host more of them")
 
 
-CHECKS: Final[tuple[Check, ...]] = (_orphans, _table, _forwarding, _addresses, _interfaces)
+async def _roles(networking: Networking, alive: Alive) -> AsyncIterator[Finding]:
+    path = networking.settings.task_roles
+    for each in await asyncio.to_thread(lambda: list(roles.problems(path))):
+        yield Finding("roles", each, "mend it: tasks of such roles don't start")
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    *(_orphans, _table, _forwarding, _addresses),
+    *(_interfaces, _roles),
+)

@@ -9,7 +9,7 @@ import asyncio
 import configparser
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +89,25 @@ def find_section(path: Path, role_arn: str) -> Section:
     if name not in sections:
         raise CredentialsError(f"{path} has neither a section [{role_arn}] nor [{_DEFAULT}]")
     return read_section(f"{path} [{name}]", sections[name])
+
+
+def problems(path: Path) -> Iterator[str]:
+    """What keeps the file or a section of it from being used; none where there is no file.
+
+    Blocking.
+    """
+    if not path.exists():
+        return
+    try:
+        sections = _sections(path)
+    except CredentialsError as error:
+        yield str(error)
+        return
+    for name, said in sections.items():
+        try:
+            read_section(f"{path} [{name}]", said)
+        except CredentialsError as error:
+            yield str(error)
 
 
 def _sections(path: Path) -> Mapping[str, Mapping[str, str]]:

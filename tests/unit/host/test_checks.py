@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ ALIVE = Alive([TaskId("task-one"), TaskId("task-two")], ["s1", "s2"])
 class Sick:
     """A network side of which anything can be wrong; ``told`` is what it was asked to do."""
 
-    settings = Settings()
+    settings = Settings(task_roles=Path("/nowhere/roles"))
     networks = SimpleNamespace(bridge="the bridge")
 
     def __init__(self) -> None:
@@ -140,3 +141,16 @@ async def test_mending_removes_orphans_and_opens_the_firewall(sick: Sick) -> Non
     assert await doctor.mend(ALIVE) == ["removed interface hv1", "opened iptables"]
     assert sick.told == [("remove", ["s1", "s2"], ["task-one", "task-two"]), ("open firewall",)]
     assert await doctor.find(ALIVE) == []
+
+
+async def test_every_section_of_the_roles_file_that_can_not_be_used_is_found(
+    sick: Sick, tmp_path: Path
+) -> None:
+    path = tmp_path / "roles"
+    path.touch(mode=0o600)
+    path.write_text("[default]\nsource = sts\n[one]\nkey = 1\n[two]\nsource = st\n")
+    sick.settings = Settings(task_roles=path)
+    assert [check for check, _ in await found(sick)] == ["roles", "roles"]
+    path.chmod(0o644)
+    ((check, what),) = await found(sick)
+    assert (check, what) == ("roles", f"{path} is open to others (mode 0644): chmod 600 {path}")
