@@ -177,7 +177,7 @@ class TaskFacts:
 
     def has(self, endpoint_id: str) -> bool:
         """Whether one of its containers, existing or not, has this endpoint id."""
-        return any(each.endpoint_id == endpoint_id != "" for each in self.containers)
+        return endpoint_id != "" and endpoint_id in [each.endpoint_id for each in self.containers]
 
     def container(self, endpoint_id: str) -> ContainerFacts | None:
         """The container with this endpoint id, from the moment it exists in the runtime."""

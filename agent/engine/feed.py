@@ -26,19 +26,16 @@ class Picture:
 class Feed:
     """The pictures by task id, and ways to wait for the next change, of one or of any.
 
-    ``version`` grows with each change.
+    ``pictures`` are of every task that is not forgotten yet, oldest first. ``version`` grows with
+    each change.
     """
 
     def __init__(self) -> None:
         self.version = 0
         self._pictures: dict[TaskId, Picture] = {}
+        self.pictures: Mapping[TaskId, Picture] = MappingProxyType(self._pictures)
         self._changed: dict[TaskId, asyncio.Event] = {}
         self._any_changed = asyncio.Event()
-
-    @property
-    def pictures(self) -> Mapping[TaskId, Picture]:
-        """Every task that is not forgotten yet, oldest first."""
-        return MappingProxyType(self._pictures)
 
     def __iter__(self) -> Iterator[Picture]:
         return iter(tuple(self._pictures.values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 
@@ -52,16 +52,19 @@ class FeedSource:
         """All tasks that are not forgotten yet, the oldest first."""
         return map(self._facts, self.feed)
 
-    def owned(self, owner: Owner) -> Iterator[TaskFacts]:
+    def owned(self, owner: Owner) -> Iterable[TaskFacts]:
         """The owner's; the tasks that use the host's network share an owner."""
         if owner == HOST_OWNER:
             return map(self._facts, filter(_shares_host, self.feed))
         found = self.feed.pictures.get(TaskId(owner))
-        return iter(() if found is None else (self._facts(found),))
+        return () if found is None else (self._facts(found),)
 
     def task(self, owner: Owner, endpoint_id: str) -> TaskFacts | None:
         """The owner's task with a container of this endpoint id."""
-        return next((each for each in self.owned(owner) if each.has(endpoint_id)), None)
+        for each in self.owned(owner):
+            if each.has(endpoint_id):
+                return each
+        return None
 
     def _facts(self, picture: Picture) -> TaskFacts:
         task_id = picture.intent.task.id

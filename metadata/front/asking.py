@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
-from typing import Final, Protocol
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 from metadata.encoding import Json, encoded
 from metadata.source import Owner
@@ -31,15 +32,14 @@ class Body(Protocol):
         """What has come, empty at the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(NamedTuple):
     """One request. `owner` is that of the socket, so it can't be wrong; `remote` is `ip:port`."""
 
     owner: Owner
     method: str
     path: str
     query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     remote: str = ""
     content: Body | None = None
 
