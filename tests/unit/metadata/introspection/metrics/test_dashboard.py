@@ -13,7 +13,7 @@ from metadata.introspection.health import Check
 from tests.unit.metadata.facts import FULL
 from tests.unit.metadata.introspection.metrics.test_exposition import TASK, families, scrape
 
-DASHBOARD = Path(__file__).parents[4] / "docs" / "grafana-dashboard.json"
+DASHBOARD = Path(__file__).parents[5] / "docs" / "grafana-dashboard.json"
 FROM_SCRAPING = frozenset({"instance", "job"})
 """Labels that Prometheus itself adds."""
 
