@@ -28,6 +28,7 @@ EXECUTION_ROLE: Final = "GetCredentialsExecutionRole"
 _VERSION: Final = "2"
 _NOTHING: Final = "-"
 _MODE: Final = 0o640
+_SIZE_LIMIT: Final = 32 * 1024 * 1024  # bytes; as much again is kept of what was before
 _TEXT_LIMIT: Final = 256  # characters of what a client chooses
 _WAITING_LIMIT: Final = 4096
 _PATIENCE_S: Final = 0.5
@@ -48,9 +49,13 @@ class Audit:
     """Lines go to `path` in their order, from a thread of their own; None is no log."""
 
     def __init__(
-        self, path: Path | None, instance: InstanceFacts, clock: Callable[[], float]
+        self,
+        path: Path | None,
+        instance: InstanceFacts,
+        clock: Callable[[], float],
+        size_limit: int = _SIZE_LIMIT,
     ) -> None:
-        self._file = None if path is None else _File(path)
+        self._file = None if path is None else _File(path, size_limit)
         self._tail = (_VERSION, instance.cluster or _NOTHING, instance.arn or _NOTHING)
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "audit")
@@ -86,9 +91,13 @@ class Audit:
 
 @dataclass(slots=True)
 class _File:
-    """A file that somebody else may rotate away. Used by one thread."""
+    """A file that others may rotate away; when it is large it gives way by itself.
+
+    A container may ask without end. Used by one thread.
+    """
 
     path: Path
+    most: int
     _descriptor: int = -1
     _inode: tuple[int, int] = (0, 0)
     _broken: str = ""
@@ -100,6 +109,8 @@ class _File:
             self._reopen_if_moved()
             whole = f"{self._begun}{line}\n".encode(errors="replace")
             self._begun = "" if os.write(self._descriptor, whole) == len(whole) else "\n"
+            if os.fstat(self._descriptor).st_size > self.most:
+                self.path.replace(f"{self.path}.1")
         except OSError as error:
             if str(error) != self._broken:
                 log.warning("can't write the audit log %s: %s", self.path, error.strerror)

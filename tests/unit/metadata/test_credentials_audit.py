@@ -126,6 +126,18 @@ async def test_a_rotated_file_is_left_alone(audit: Audit, path: Path) -> None:
     assert " 429 " in path.read_text()
 
 
+async def test_a_large_file_gives_way_and_so_does_the_one_before(path: Path) -> None:
+    audit = Audit(path, INSTANCE, clock, size_limit=1000)
+    for status in range(200, 261):
+        await audit.record(asking(), status, GIVEN)
+    audit.close()
+    before = path.with_name(f"{path.name}.1")
+    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, before.name]
+    lines = before.read_text().splitlines() + path.read_text().splitlines()
+    assert [int(each.split()[1]) for each in lines] == [*range(261 - len(lines), 261)]
+    assert path.stat().st_size <= 1000 < before.stat().st_size < 2000
+
+
 async def test_a_full_disk_is_told_once_and_loses_the_lines_only(
     path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
