@@ -1,6 +1,7 @@
 """The bodies of requests: what may be in them, as pydantic models. Names are ECS's.
 
-Strict: a text is no number. The errors of `parsed` are for people, and name what is wrong.
+Strict: a text is no number. But names may come in any case, as whoever wrote for ECS's agent could
+have them: Go's decoder doesn't mind. The errors of `parsed` are for people, and name what is wrong.
 """
 
 import re
@@ -57,6 +58,15 @@ class _Body(BaseModel):
     model_config = ConfigDict(
         strict=True, frozen=True, extra="ignore", alias_generator=to_pascal, validate_by_name=False
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelt(cls, value: object) -> object:
+        """The members under the names that the model knows them by."""
+        if not isinstance(value, dict):
+            return value
+        known = {to_pascal(each).casefold(): to_pascal(each) for each in cls.model_fields}
+        return {known.get(name.casefold(), name): member for name, member in value.items()}
 
 
 class ProtectionBody(_Body):

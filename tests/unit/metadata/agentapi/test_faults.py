@@ -1,6 +1,7 @@
 """Every outcome of a request for a network fault, with code and body, in the order of checks."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
@@ -83,6 +84,17 @@ ASKED: list[tuple[str, dict[str, Any], Fault]] = [
 async def test_a_fault_is_started(name: str, body: dict[str, Any], fault: Fault) -> None:
     api = Api()
     assert await answered(api, name, "start", body) == (200, {"Status": "running"})
+    assert api.agent.asked == [("start", TASK.arn, fault)]
+
+
+@pytest.mark.parametrize(("name", "body", "fault"), ASKED)
+@pytest.mark.parametrize("spelt", [str.lower, str.upper])
+async def test_names_may_come_in_any_case(
+    name: str, body: dict[str, Any], fault: Fault, spelt: Callable[[str], str]
+) -> None:
+    api = Api()
+    shouted = {spelt(parameter): value for parameter, value in body.items()}
+    assert await answered(api, name, "start", shouted) == (200, {"Status": "running"})
     assert api.agent.asked == [("start", TASK.arn, fault)]
 
 

@@ -45,6 +45,14 @@ async def test_the_minutes_are_the_agents_to_judge(minutes: int | None) -> None:
     assert api.agent.asked == [("protect", TASK.arn, minutes)]
 
 
+async def test_names_may_come_in_any_case() -> None:
+    """Go's decoder, which whoever wrote for ECS's agent was answered by, doesn't mind it."""
+    api = Api(Agent(answer=Protected(at())))
+    body = {"protectionEnabled": True, "EXPIRESINMINUTES": 60}
+    assert told(await api.ask("PUT", STATE, body)) == (200, PROTECTED)
+    assert api.agent.asked == [("protect", TASK.arn, 60)]
+
+
 async def test_a_task_lifts_its_protection() -> None:
     api = Api()
     assert told(await api.ask("PUT", STATE, {"ProtectionEnabled": False})) == (200, UNPROTECTED)
