@@ -128,19 +128,19 @@ class FeedSource:
             docker_name=names.docker_name(task, name),
             image_id=facts.image.id if facts.image else "",
             arn=names.container_arn(task, name),
-            labels={**definition.docker_labels, **names.labels(task, name)},
+            labels=_labels(task, name) if facts.created_at is not None else {},
             limits=LimitsFacts(max(definition.cpu, _LEAST_CPU_UNITS), definition.memory or 0),
             ports=_ports(definition, network),
             mapped_ports=_mapped_ports(definition),
             networks=None if network is None else (_network(network, ended=facts.ended),),
             volumes=tuple(self._volume(task, each) for each in definition.mount_points),
-            log_driver=log.log_driver if log else "json-file",
+            log_driver=log.log_driver if log else "",
             log_options=dict(log.options) if log else {},
             health=_health(facts) if definition.health_check else None,
             exit_code=facts.exit_code,
             created_at=_instant(facts.created_at),
             started_at=_instant(facts.started_at),
-            finished_at=_instant(facts.finished_at),
+            finished_at=_instant(facts.finished_at) if facts.started_at is not None else None,
             cgroup=self._cgroup(picture, name),
         )
 
@@ -167,6 +167,11 @@ class FeedSource:
             return None
         pid = None if _shares_host(picture) else seen.state.pid
         return CgroupFacts(path=path, network_pid=pid) if seen.state.pid else None
+
+
+def _labels(task: Task, name: str) -> dict[str, str]:
+    """ECS shows them from the moment at which the runtime has them."""
+    return {**task.container(name).docker_labels, **names.labels(task, name)}
 
 
 def _of_service(task: Task) -> bool:

@@ -170,6 +170,13 @@ def test_an_exited_container_has_its_code_and_nothing_to_measure() -> None:
     assert web.networks == (NetworkFacts("bridge", ("",)),)
 
 
+def test_a_container_that_never_ran_has_not_finished() -> None:
+    progress = running(Intent(WEB), at=2.0).having("web", ended=True, finished_at=9.0)
+    assert facts(picture(progress=progress))[1].finished_at == Instant(9 * 10**9)
+    _, web = facts(picture(progress=progress.having("web", started_at=None)))
+    assert (web.known_status, web.finished_at) == ("STOPPED", None)
+
+
 def test_the_facts_are_what_the_metadata_endpoint_needs() -> None:
     whole, web = facts(picture(looked=view(WEB, {"web": UP})))
     shown = render.task_v4(whole)
@@ -193,6 +200,7 @@ def test_containers_appear_as_the_agent_begins_to_work_on_them() -> None:
     assert [each.name for each in whole.containers] == ["web"]
     assert whole.containers[0].known_status == "PULLED"
     assert whole.container("endpoint-web") is None, "it has no id in the runtime yet"
+    assert whole.containers[0].labels == {}, "the runtime knows no label of it either"
 
 
 def test_a_container_can_be_asked_about_before_its_process_starts() -> None:
@@ -204,6 +212,13 @@ def test_a_container_can_be_asked_about_before_its_process_starts() -> None:
     whole = source(picture(progress=progress)).task(Owner(WEB.id), "endpoint-web")
     assert whole is not None
     assert whole.container("endpoint-web") is not None
+
+
+def test_the_log_driver_is_that_of_the_definition_and_no_word_without_one() -> None:
+    assert facts(picture())[1].log_driver == ""
+    log = {"logDriver": "json-file", "options": {"max-size": "1m"}}
+    _, web = facts(picture(task(container("web", logConfiguration=log))))
+    assert (web.log_driver, web.log_options) == ("json-file", {"max-size": "1m"})
 
 
 def with_role(made: Task, role: str | None) -> Task:
