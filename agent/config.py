@@ -77,6 +77,7 @@ class Settings:
     metadata_rate: tuple[float, int] = (40.0, 60)
     instance_tags: Mapping[str, str] = field(default_factory=dict)
     availability_zone: str = ""
+    zone_hidden: bool = False
     metrics_disabled: bool = False
     metrics_interval_s: float = 10.0
     metadata_files: bool = False
@@ -281,13 +282,14 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "HOSTLER_EC2_SUBNETS": ("ec2_subnets", values.ids("subnet")),
     "HOSTLER_EC2_SECURITY_GROUPS": ("ec2_security_groups", values.ids("sg")),
     "ECS_TASK_METADATA_RPS_LIMIT": ("metadata_rate", values.rate(40.0, 60)),
-    "ECS_CONTAINER_INSTANCE_TAGS": ("instance_tags", values.mapping),
+    "ECS_CONTAINER_INSTANCE_TAGS": ("instance_tags", values.tags),
     "HOSTLER_AVAILABILITY_ZONE": (
         "availability_zone",
         values.matching(r"[a-z0-9-]+", "a zone such as eu-west-1a"),
     ),
+    "ECS_DISABLE_TASK_METADATA_AZ": ("zone_hidden", values.boolean),
     "ECS_DISABLE_METRICS": ("metrics_disabled", values.boolean),
-    "ECS_POLLING_METRICS_WAIT_DURATION": ("metrics_interval_s", values.between(5.0, 20.0)),
+    "ECS_POLLING_METRICS_WAIT_DURATION": ("metrics_interval_s", values.between(5, 20, unset=10)),
     "ECS_ENABLE_CONTAINER_METADATA": ("metadata_files", values.boolean),
     "HOSTLER_INTROSPECTION_LISTEN": ("introspection_listen", values.listen),
     "HOSTLER_TASK_ROLES": ("task_roles", values.absolute),

@@ -23,6 +23,9 @@ _T = TypeVar("_T")
 _LONGEST_S = 2**63 / 1e9
 """Go's durations are 64-bit nanoseconds."""
 
+_LONGEST_KEY, _LONGEST_TAG = 128, 256
+"""Characters of a tag's key and value."""
+
 
 def absolute(text: str) -> Path:
     """An absolute path."""
@@ -38,7 +41,8 @@ def search_path(text: str) -> tuple[Path, ...]:
 
 
 def boolean(text: str) -> bool:
-    """What Go's strconv.ParseBool takes, and so the ECS agent."""
+    """What Go's strconv.ParseBool takes, and so the ECS agent, which trims it."""
+    text = text.strip()
     if text in ("1", "t", "T", "TRUE", "true", "True"):
         return True
     if text in ("0", "f", "F", "FALSE", "false", "False"):
@@ -86,11 +90,12 @@ def at_least(lowest: float, otherwise: float, *, unset: float) -> Callable[[str]
     return parse
 
 
-def between(lowest: float, highest: float) -> Callable[[str], float]:
-    """A duration with the ECS agent's bounds: what is beyond one of them becomes that one."""
+def between(lowest: float, highest: float, *, unset: float) -> Callable[[str], float]:
+    """A duration with the ECS agent's bounds: beyond one of them it is that one; 0 is unset."""
 
     def parse(text: str) -> float:
-        return min(max(duration(text), lowest), highest)
+        seconds = duration(text)
+        return unset if seconds == 0 else min(max(seconds, lowest), highest)
 
     return parse
 
@@ -108,14 +113,19 @@ def rate(per_second: float, burst: int) -> Callable[[str], tuple[float, int]]:
     return parse
 
 
-def mapping(text: str) -> Mapping[str, str]:
-    """A JSON object of texts."""
+def tags(text: str) -> Mapping[str, str]:
+    """A JSON object of texts, within ECS's bounds of tags."""
     try:
         found = json.loads(text)
     except ValueError:
         found = None
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
         raise ValueError('must be a JSON object of texts such as {"rack": "7"}')
+    if any(len(key) > _LONGEST_KEY or len(each) > _LONGEST_TAG for key, each in found.items()):
+        raise ValueError(
+            f"has a key of more than {_LONGEST_KEY} characters or a value of more "
+            f"than {_LONGEST_TAG}"
+        )
     return found
 
 

@@ -45,10 +45,9 @@ class Changes(Protocol):
 class MetadataFiles:
     """The files of all containers, one writer after the other for each."""
 
-    def __init__(self, of: Names, instance: InstanceFacts, availability_zone: str = "") -> None:
+    def __init__(self, of: Names, instance: InstanceFacts) -> None:
         self._names = of
         self._instance = instance
-        self._zone = availability_zone
         self._written: dict[tuple[str, str], tuple[ContainerFacts, bytes]] = {}
 
     def prepare(self, task: Task, name: str) -> tuple[BindMount, ...]:
@@ -119,7 +118,7 @@ class MetadataFiles:
                 family=task.definition.family,
                 revision=str(task.revision),
                 known_status="NONE",
-                availability_zone=self._zone,
+                availability_zone=self._instance.zone,
             ),
             ContainerFacts(
                 name=name,

@@ -96,7 +96,7 @@ async def open_telling(settings: Settings, feed: Feed) -> AsyncIterator[Telling]
             stack.callback(port.close)
         files = None
         if settings.metadata_files:
-            files = MetadataFiles(settings.names, instance, settings.availability_zone)
+            files = MetadataFiles(settings.names, instance)
         yield Telling(feed, source, sampler, credentials, endpoint, files, port)
 
 
@@ -106,6 +106,6 @@ def _instance(settings: Settings) -> InstanceFacts:
         cluster=cluster_arn,
         arn=names.container_instance_arn(cluster_arn),
         version=VERSION,
-        zone=settings.availability_zone,
+        zone="" if settings.zone_hidden else settings.availability_zone,
         tags=settings.instance_tags,
     )

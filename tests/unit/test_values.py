@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.values import between, duration, mapping, rate
+from agent.values import between, boolean, duration, rate, tags
 
 
 @pytest.mark.parametrize(
@@ -60,16 +62,29 @@ def test_anything_else_is_no_rate(text: str) -> None:
         rate(40.0, 60)(text)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("1s", 5.0), ("7s", 7.0), ("1h", 20.0)])
+@pytest.mark.parametrize(("text", "seconds"), [("1s", 5.0), ("7s", 7.0), ("1h", 20.0), ("0", 10.0)])
 def test_a_bounded_duration_becomes_its_bound(text: str, seconds: float) -> None:
-    assert between(5.0, 20.0)(text) == seconds
+    assert between(5.0, 20.0, unset=10.0)(text) == seconds
 
 
-def test_a_mapping_is_a_json_object_of_texts() -> None:
-    assert mapping('{"rack": "7", "": ""}') == {"rack": "7", "": ""}
+@pytest.mark.parametrize(("text", "value"), [(" true ", True), ("F", False), ("1\t", True)])
+def test_space_around_a_boolean_is_nothing(text: str, value: bool) -> None:
+    assert boolean(text) is value
+
+
+def test_tags_are_a_json_object_of_texts() -> None:
+    assert tags('{"rack": "7", "": ""}') == {"rack": "7", "": ""}
+    longest = {"k" * 128: "v" * 256}
+    assert tags(json.dumps(longest)) == longest
+
+
+@pytest.mark.parametrize("given", [{"k" * 129: ""}, {"k": "v" * 257}])
+def test_a_tag_has_bounds(given: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="a key of more than 128 characters or a value of more"):
+        tags(json.dumps(given))
 
 
 @pytest.mark.parametrize("text", ["", "rack=7", "[]", '{"rack": 7}', '{"rack": null}', "{"])
-def test_anything_else_is_no_mapping(text: str) -> None:
+def test_anything_else_is_no_tags(text: str) -> None:
     with pytest.raises(ValueError, match="must be a JSON object"):
-        mapping(text)
+        tags(text)

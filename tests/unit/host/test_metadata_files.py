@@ -24,7 +24,7 @@ from metadata.source import ContainerFacts, InstanceFacts, NetworkFacts, Owner, 
 from tests.worlds import CLUSTER, container, task
 
 WEB = task(container("web"), container("db"), task_id="a" * 32)
-INSTANCE = InstanceFacts(CLUSTER, names.container_instance_arn(CLUSTER), "0.1.0")
+INSTANCE = InstanceFacts(CLUSTER, names.container_instance_arn(CLUSTER), "0.1.0", zone="xx-test-1a")
 FILE = "ecs-container-metadata.json"
 
 
@@ -62,7 +62,7 @@ class Disk:
         self.again()
 
     def again(self) -> None:
-        self.files = MetadataFiles(self.of, INSTANCE, "xx-test-1a")
+        self.files = MetadataFiles(self.of, INSTANCE)
 
     def path(self, name: str = "web") -> Path:
         return self.of.metadata_dir(WEB.id, name) / FILE
