@@ -64,7 +64,7 @@ def learn(
             progress = _saw(progress, name, look.state, now)
         elif isinstance(look, Absent):
             progress = _missed(progress, name, now)
-    return _why_stop(intent, progress, now)
+    return why_stop(intent, progress, now)
 
 
 def give_up(progress: Progress, name: str, reason: str, now: float, **facts: object) -> Progress:
@@ -216,7 +216,7 @@ def _missed(progress: Progress, name: str, now: float) -> Progress:
     )
 
 
-def _why_stop(intent: Intent, progress: Progress, now: float) -> Progress:
+def why_stop(intent: Intent, progress: Progress, now: float) -> Progress:
     """Notes the first cause for the task to go down, and when its essential part ended."""
     ended = [
         progress.containers[each.name]

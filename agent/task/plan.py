@@ -31,7 +31,7 @@ from agent.task.actions import (
     StartContainer,
     WithdrawCredentials,
 )
-from agent.task.learn import give_up, give_up_all, learn
+from agent.task.learn import give_up, give_up_all, learn, why_stop
 from agent.task.model import Intent, Progress, Task
 from agent.task.records import Step
 from agent.task.stopping import Rules
@@ -87,6 +87,7 @@ def _pass(intent: Intent, progress: Progress, view: View, now: float, rules: Rul
     turn = Turn(progress)
     if progress.stop is None:
         turn = _run(intent, turn, view, now, rules)
+        turn = replace(turn, progress=why_stop(intent, turn.progress, now))
     else:
         turn = _wind_down(intent, turn, view, now, rules)
     return _mark(_tidy(intent.task, turn, view, now), now)

@@ -109,6 +109,9 @@ def test_what_may_pass_is_tried_for_a_minute() -> None:
     assert s.progress.stop.reason == f"ResourceInitializationError: {WHY} (tried for 60 s)"
     told = [each.detail for each in s.progress.timeline if each.what == "retrying"]
     assert told == [WHY], "the same reason is told once"
+    assert s.progress.started_at is None
+    last = [each.what for each in s.progress.timeline if each.at == s.now]
+    assert last == ["gave up", "stopping", "stopped"], "it never ran"
 
 
 def test_a_running_task_gets_them_again_and_is_never_given_up_for_them() -> None:
