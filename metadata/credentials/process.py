@@ -54,7 +54,7 @@ class ProcessSource:
 
     async def obtain(self, need: Need) -> Keys:
         """What the program prints. Raises CredentialsError, CredentialsUnavailable."""
-        words = self._words()
+        words = self.words()
         # Nothing is awaited between its start and its end being taken care of.
         process = _start(words, _environment(need))
         try:
@@ -77,7 +77,8 @@ class ProcessSource:
             )
         return _read(printed, words[0])
 
-    def _words(self) -> list[str]:
+    def words(self) -> list[str]:
+        """The program and its arguments. Raises CredentialsError."""
         try:
             words = shlex.split(self.command)
         except ValueError as error:

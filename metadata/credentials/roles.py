@@ -7,15 +7,24 @@ takes effect without a restart. It holds secrets or leads to some, so it must be
 
 import asyncio
 import configparser
+import importlib.util
 import os
+import shutil
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from metadata.credentials.keys import CredentialsError, CredentialsUnavailable, Keys, Need
+from metadata.credentials.keys import (
+    CredentialsError,
+    CredentialsUnavailable,
+    Keys,
+    Need,
+    second_text,
+)
 from metadata.credentials.process import ProcessSource
 from metadata.credentials.sections import (
     ProcessSection,
@@ -29,6 +38,7 @@ _SIZE_LIMIT: Final = 1024 * 1024
 _DEFAULT: Final = "default"
 _AT_ONCE: Final = 8
 _STS_THREADS: Final = 4
+_NEEDS_BOTO3: Final = "source = sts needs boto3: install Hostler with its extra 'aws'"
 
 
 @dataclass(slots=True)
@@ -66,9 +76,7 @@ class RolesFile:
             # The AWS libraries are large, and an extra that few hosts have.
             from metadata.credentials import sts
         except ImportError:
-            raise CredentialsError(
-                "source = sts needs boto3: install Hostler with its extra 'aws'"
-            ) from None
+            raise CredentialsError(_NEEDS_BOTO3) from None
         assumed = sts.Assumed(
             role_arn=section.role_arn,
             duration_seconds=section.duration_seconds,
@@ -104,10 +112,32 @@ def problems(path: Path) -> Iterator[str]:
         yield str(error)
         return
     for name, said in sections.items():
+        where = f"{path} [{name}]"
         try:
-            read_section(f"{path} [{name}]", said)
+            section = read_section(where, said)
         except CredentialsError as error:
             yield str(error)
+            continue
+        try:
+            _refuse_unready(section)
+        except CredentialsError as error:
+            yield f"{where}: {error}"
+
+
+def _refuse_unready(section: Section) -> None:
+    """What can be known of a section's source without asking it. Raises CredentialsError."""
+    match section:
+        case StaticSection(expires_at=float(at)) if at <= time.time():
+            raise CredentialsError(f"the keys expired at {second_text(at)}")
+        case ProcessSection(credential_process=command):
+            program = ProcessSource(command).words()[0]
+            # It is started in the root directory.
+            if shutil.which(f"/{program}" if "/" in program else program) is None:
+                raise CredentialsError(f"credential_process: there is no program {program}")
+        case StsSection() if importlib.util.find_spec("boto3") is None:
+            raise CredentialsError(_NEEDS_BOTO3)
+        case _:
+            pass
 
 
 def _sections(path: Path) -> Mapping[str, Mapping[str, str]]:

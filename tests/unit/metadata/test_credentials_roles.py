@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from metadata.credentials.keys import CredentialsError, CredentialsUnavailable, Keys, Need
-from metadata.credentials.roles import RolesFile, find_section
+from metadata.credentials.roles import RolesFile, find_section, problems
 from metadata.credentials.sections import ProcessSection, StaticSection, StsSection
 
 WEB = "arn:aws:iam::111122223333:role/web"
@@ -129,6 +129,29 @@ def test_a_file_open_to_others_is_refused(path: Path, mode: int) -> None:
 def test_a_file_of_somebody_else_is_refused(path: Path) -> None:
     os.chown(path, 12345, 12345)
     assert why(path, STATIC) == f"{path} does not belong to root: chown root {path}"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (f"{STATIC}expiration = 2020-01-02T03:04:05", "the keys expired at 2020-01-02T03:04:05Z"),
+        ("credential_process = /nowhere/p x", "credential_process: there is no program /nowhere/p"),
+        ("credential_process = no-such-p", "credential_process: there is no program no-such-p"),
+        ("credential_process = 'p", "credential_process can't be split into words: No closing quo"),
+        ("source = sts", "source = sts needs boto3: install Hostler with its extra 'aws'"),
+    ],
+)
+def test_a_source_that_is_not_ready_is_a_problem(
+    path: Path, monkeypatch: pytest.MonkeyPatch, said: str, told: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    path.write_text(f"[default]\n{said}\n")
+    assert [each.removeprefix(f"{path} [default]: ")[:60] for each in problems(path)] == [told[:60]]
+
+
+def test_sources_that_are_ready_are_no_problem(path: Path) -> None:
+    path.write_text(f"[a]\n{STATIC}[b]\ncredential_process = /bin/true\n[c]\nsource = sts\n")
+    assert list(problems(path)) == []
 
 
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
