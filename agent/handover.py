@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from itertools import chain, repeat
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 FIRST = 3
@@ -67,8 +68,22 @@ def become(
 
 
 def own_command() -> list[str]:
-    """What started this program: interpreter, its options, script and arguments."""
+    """What started this program: interpreter, its options, script and arguments.
+
+    A script that names its interpreter goes first, so that the process keeps the script's name.
+    """
+    script = sys.orig_argv[1]
+    if _names_its_interpreter(script):
+        return sys.orig_argv[1:]
     return [sys.executable, *sys.orig_argv[1:]]
+
+
+def _names_its_interpreter(script: str) -> bool:
+    try:
+        with Path(script).open("rb") as file:
+            return os.access(script, os.X_OK) and file.read(2) == b"#!"
+    except OSError:
+        return False
 
 
 def _opened(number: int, name: str) -> Iterator[Named]:

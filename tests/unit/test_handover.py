@@ -83,6 +83,21 @@ def test_the_program_is_started_again_with_its_own_words(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
+    ("text", "mode", "by_itself"),
+    [("#!/bin/x\n", 0o755, True), ("#!/bin/x\n", 0o644, False), ("import os\n", 0o755, False)],
+)
+def test_a_script_that_names_its_interpreter_is_started_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mode: int, by_itself: bool
+) -> None:
+    script = tmp_path / "hostler"
+    script.write_text(text)
+    script.chmod(mode)
+    monkeypatch.setattr(sys, "orig_argv", ["python", str(script), "agent"])
+    words = [str(script), "agent"]
+    assert handover.own_command() == (words if by_itself else [sys.executable, *words])
+
+
+@pytest.mark.parametrize(
     ("pid", "count"), [("", "2"), ("1", "2"), (str(os.getpid()), ""), (str(os.getpid()), "-1")]
 )
 def test_what_was_passed_to_another_process_is_left_alone(
