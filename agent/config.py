@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
@@ -207,14 +208,21 @@ def _refuse_unknown(found: Mapping[str, tuple[str, str]]) -> None:
     """A misspelt setting of ours would be a silent default; the ECS agent has many more than we."""
     for name, (_, where) in found.items():
         if name.startswith("HOSTLER_") and name not in _SETTINGS:
-            known = ", ".join(each for each in _SETTINGS if each.startswith("HOSTLER_"))
-            raise ConfigError(f"{name} ({where}) is no setting of Hostler; there are {known}")
+            raise ConfigError(f"{name} ({where}) is no setting of Hostler; {_meant(name)}")
     routes, where = found.get("ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES", ("", ""))
     if routes not in ("", "[]"):
         raise ConfigError(
             f"ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES={routes} ({where}): a task in awsvpc mode has no "
             "way to the host beside its own interface, these routes would lead nowhere: remove it"
         )
+
+
+def _meant(name: str) -> str:
+    known = [each.removeprefix("HOSTLER_") for each in _SETTINGS if each.startswith("HOSTLER_")]
+    near = get_close_matches(name.removeprefix("HOSTLER_"), known, n=1)
+    if near:
+        return f"did you mean HOSTLER_{near[0]}?"
+    return f"there are {', '.join(f'HOSTLER_{each}' for each in known)}"
 
 
 _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {

@@ -93,7 +93,8 @@ def load(path: Path | None) -> SecurityGroups:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise SecurityGroupError(f"{path}: {error.strerror}") from error
+        msg = f"HOSTLER_SECURITY_GROUPS: can't read {path}: {error.strerror}"
+        raise SecurityGroupError(msg) from error
     try:
         groups = tuple(_File.model_validate_json(text).security_groups)
     except ValidationError as error:

@@ -87,7 +87,12 @@ def test_a_misspelt_name_of_ours_is_refused_wherever_it_stands(tmp_path: Path) -
     ):
         with pytest.raises(ConfigError, match=r"HOSTLER_BRIGDE .* is no setting of Hostler") as it:
             load(flags, environ, files)
-        assert "HOSTLER_BRIDGE," in str(it.value)
+        assert str(it.value).endswith("; did you mean HOSTLER_BRIDGE?")
+
+
+def test_a_name_like_none_of_ours_is_told_what_there_is() -> None:
+    with pytest.raises(ConfigError, match=r"HOSTLER_QQ .*; there are HOSTLER_STATE_DIR, HOSTLER_R"):
+        load({"HOSTLER_QQ": "x"}, {}, ())
 
 
 def test_what_is_not_ours_is_left_alone() -> None:
