@@ -69,7 +69,7 @@ class StsSource:
         except (ConnectionError, HTTPClientError) as error:
             raise CredentialsUnavailable(f"STS can't be reached: {error}") from None
         except (BotoCoreError, ValueError) as error:
-            raise CredentialsError(f"STS can't be used: {error}") from None
+            raise CredentialsError(f"STS can't be used by the agent: {error}") from None
         given = answer["Credentials"]
         return Keys(
             access_key_id=given["AccessKeyId"],

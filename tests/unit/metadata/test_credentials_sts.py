@@ -108,7 +108,7 @@ async def test_an_sts_that_says_nothing_is_not_waited_for(
 
 
 async def test_an_endpoint_that_is_none_is_said_so(threads: ThreadPoolExecutor) -> None:
-    with pytest.raises(CredentialsError, match="STS can't be used: Invalid endpoint"):
+    with pytest.raises(CredentialsError, match="STS can't be used by the agent: Invalid endpoint"):
         await StsSource(Assumed(region="r", endpoint_url="sts"), threads).obtain(NEED)
 
 
@@ -118,7 +118,8 @@ async def test_a_host_without_credentials_is_told(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     source = StsSource(Assumed(region="us-east-1", endpoint_url=url), threads)
-    with pytest.raises(CredentialsError, match="STS can't be used: Unable to locate credentials"):
+    told = "STS can't be used by the agent: Unable to locate credentials"
+    with pytest.raises(CredentialsError, match=told):
         await source.obtain(NEED)
 
 
