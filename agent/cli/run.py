@@ -26,7 +26,8 @@ WHAT_LACKS = {
     "RESOURCE:CPU": "the task asks for more CPU than this host has",
     "RESOURCE:PORTS": "a host port that the task asks for is taken by another task",
     "RESOURCE:ENI": "no network interface is left for another task in awsvpc mode: 'hostler network"
-    " ls' shows who has them, HOSTLER_ENIS and HOSTLER_ENI_PARENT say where they come from",
+    " ls' shows who has them, HOSTLER_ENIS and HOSTLER_ENI_PARENT say where they come from, and"
+    " ECS_ENABLE_TASK_ENI=false that there are none",
 }
 
 

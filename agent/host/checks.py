@@ -14,6 +14,7 @@ from typing import Final
 from agent.host.networking import Networking
 from agent.task.model import TaskId
 from cni.errors import CNIError
+from cni.faults import blackhole
 from cni.firewall import coexistence, ruleset
 from metadata.credentials import roles
 
@@ -104,6 +105,14 @@ async def _interfaces(networking: Networking, alive: Alive) -> AsyncIterator[Fin
         yield Finding("interfaces", what, "stop tasks, or give this host more of them")
 
 
+async def _faults(networking: Networking, alive: Alive) -> AsyncIterator[Finding]:
+    table = networking.settings.faults_table
+    for each in await networking.thread.run(lambda _: blackhole.started(table)):
+        what = f"a task in host mode asked for the blackhole {each}, which is the whole host's"
+        cure = f"let a task stop it, or run 'nft delete table inet {table}'"
+        yield Finding("faults", what, cure)
+
+
 async def _roles(networking: Networking, alive: Alive) -> AsyncIterator[Finding]:
     path = networking.settings.task_roles
     for each in await asyncio.to_thread(lambda: list(roles.problems(path))):
@@ -112,5 +121,5 @@ async def _roles(networking: Networking, alive: Alive) -> AsyncIterator[Finding]
 
 CHECKS: Final[tuple[Check, ...]] = (
     *(_orphans, _table, _forwarding, _addresses),
-    *(_interfaces, _roles),
+    *(_interfaces, _faults, _roles),
 )

@@ -71,6 +71,11 @@ def running(table: str, hole: Blackhole) -> bool:
     return f"{hole.match} drop" in _chains(table).get(hole.chain, "")
 
 
+def started(table: str) -> list[str]:
+    """The names of the chains of all there are. Raises CNIError."""
+    return list(_chains(table))
+
+
 def script(table: str, hole: Blackhole, exempt: Iterable[Network]) -> str:
     """The text for nft(8) that makes the chain, whatever was in it, in one transaction."""
     chain = f"inet {table} {hole.chain}"

@@ -14,6 +14,7 @@ from agent.host.checks import Alive, Doctor
 from agent.host.orphans import Orphan
 from agent.task.model import TaskId
 from cni.errors import CNIError, Code
+from cni.faults import blackhole
 from cni.firewall import coexistence, ruleset
 
 ALIVE = Alive([TaskId("task-one"), TaskId("task-two")], ["s1", "s2"])
@@ -32,6 +33,7 @@ class Sick:
         self.unwell: CNIError | None = None
         self.limit: int | None = 0
         self.held_by: set[str] = set()
+        self.holes: list[str] = []
         self.told: list[tuple[Any, ...]] = []
 
     @property
@@ -85,7 +87,12 @@ def sick(monkeypatch: pytest.MonkeyPatch) -> Sick:
         assert (table, bridges) == ("hostler", ["hostler0"])
         return made.blocked
 
+    def started(table: str) -> list[str]:
+        assert table == "hostler-faults"
+        return made.holes
+
     monkeypatch.setattr(ruleset, "is_current", is_current)
+    monkeypatch.setattr(blackhole, "started", started)
     monkeypatch.setattr(coexistence, "blocked_by", blocked_by)
     return made
 
@@ -107,6 +114,7 @@ async def test_everything_is_found_at_once_in_order(sick: Sick) -> None:
     sick.blocked = ("iptables: the chain FORWARD",)
     sick.unwell = CNIError(Code.PLUGIN_NOT_AVAILABLE, "no address is left")
     sick.limit, sick.held_by = 1, {"task-one"}
+    sick.holes = ["egress-tcp-443"]
     assert await found(sick) == [
         ("orphans", "interface hv1 belongs to no task"),
         ("orphans", "lease 10.213.0.9 of hostler0 belongs to no task"),
@@ -114,6 +122,10 @@ async def test_everything_is_found_at_once_in_order(sick: Sick) -> None:
         ("forwarding", "iptables: the chain FORWARD; packets of containers may be dropped there"),
         ("addresses", "no container can be attached: no address is left"),
         ("interfaces", "all 1 network interfaces for tasks are held"),
+        (
+            "faults",
+            "a task in host mode asked for the blackhole egress-tcp-443, which is the whole host's",
+        ),
     ]
 
 

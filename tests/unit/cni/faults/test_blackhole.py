@@ -114,6 +114,7 @@ def test_a_blackhole_is_another_with_another_port_protocol_or_direction(nft: Nft
     nft.chains = (ONE, OTHER)
     assert blackhole.running("lab-faults", WEB)
     assert blackhole.running("lab-faults", DNS)
+    assert blackhole.started("lab-faults") == [WEB.chain, DNS.chain]
     for other in (
         Blackhole(808, "tcp", "egress"),
         Blackhole(8080, "udp", "egress"),
