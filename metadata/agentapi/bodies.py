@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     PlainValidator,
     ValidationError,
@@ -47,8 +48,9 @@ def _items(value: object) -> object:
 
 _Networks = Annotated[
     tuple[Annotated[Network, PlainValidator(_network)], ...],
-    BeforeValidator(_items),
+    FailFast(),  # an error for each of thousands would take long to tell
     Field(max_length=MOST_NETWORKS),
+    BeforeValidator(_items),
 ]
 _Flows = Annotated[int, Field(ge=1, le=100), BeforeValidator(lambda n: 100 if n is None else n)]
 _Milliseconds = Annotated[int, Field(ge=0, le=LONGEST_MS)]

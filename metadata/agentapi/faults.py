@@ -108,14 +108,14 @@ class Faults:
 
     async def answer(self, asking: Asking, endpoint_id: str, name: str, operation: str) -> Answer:
         """What comes of one of the `OPERATIONS` on one of the `FAULTS`."""
-        client = f"{asking.owner} {asking.remote.rpartition(':')[0]}"
-        if not self._buckets.admit(client, asking.path):
+        task = self._source.task(asking.owner, endpoint_id)
+        # An unknown id is refused anyway, and would cost one that is known its bucket.
+        if task is not None and not self._buckets.admit(asking.owner, asking.path):
             return TOO_MANY
         try:
             fault = FAULTS[name](operation, await asking.body())
         except (BodyError, BodyRefused) as error:
             return _error(400, f"{operation} {name}: {error}")
-        task = self._source.task(asking.owner, endpoint_id)
         if task is None or task.owner != asking.owner or task.container(endpoint_id) is None:
             return _error(404, f"{operation} {name}: no container has the id {endpoint_id!r}")
         refusal = _refusal(task, endpoint_id)

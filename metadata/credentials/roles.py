@@ -32,6 +32,7 @@ from metadata.credentials.sections import (
     StaticSection,
     StsSection,
     read_section,
+    told_key,
 )
 
 _SIZE_LIMIT: Final = 1024 * 1024
@@ -193,7 +194,7 @@ def _misread(error: configparser.Error) -> str:
         case configparser.DuplicateSectionError():
             return f"line {error.lineno}: section [{error.section}] is there twice"
         case configparser.DuplicateOptionError():
-            return f"line {error.lineno}: [{error.section}] has {error.option} twice"
+            return f"line {error.lineno}: [{error.section}] has {told_key(error.option)} twice"
         case configparser.MissingSectionHeaderError():
             return f"line {error.lineno}: comes before any [section]"
         case configparser.ParsingError():

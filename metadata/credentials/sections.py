@@ -1,5 +1,6 @@
 """What a section of the roles file may say: three kinds, each with keys of its own."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
@@ -56,6 +57,7 @@ _KINDS: tuple[tuple[str, type[Section]], ...] = (
     ("aws_access_key_id", StaticSection),
     ("aws_secret_access_key", StaticSection),
 )
+_KEY = re.compile(r"[a-z_-]{1,24}")
 _KNOWN = {name for _, kind in _KINDS for name in kind.model_fields}
 
 
@@ -88,5 +90,10 @@ def _wrong(error: ValidationError, mark: str) -> str:
     return f"{key} does not go with {mark}" if key in _KNOWN else _unknown(key)
 
 
+def told_key(key: str) -> str:
+    """The key, if it may be one that is misspelt: else it may be a part of a secret."""
+    return key if _KEY.fullmatch(key) else "(not shown: it may be part of a secret)"
+
+
 def _unknown(key: str) -> str:
-    return f"unknown key {key}; there are {', '.join(sorted(_KNOWN))}"
+    return f"unknown key {told_key(key)}; there are {', '.join(sorted(_KNOWN))}"

@@ -195,3 +195,14 @@ async def test_without_boto3_it_is_said_what_to_install(
     with pytest.raises(CredentialsError, match="needs boto3: install Hostler with its extra 'aws'"):
         await file.obtain(NEED)
     file.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{STATIC}aws_session_token = hush\nfwohushhushhushhushhushhush==",
+        f"{STATIC}fwo/hush= 1\nfwo/hush= 2",
+    ],
+)
+def test_what_may_be_part_of_a_secret_is_not_taken_for_a_key(path: Path, text: str) -> None:
+    assert "may be part of a secret" in why(path, f"[default]\n{text}\n")

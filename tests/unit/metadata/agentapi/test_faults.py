@@ -292,14 +292,15 @@ async def test_a_second_request_within_five_seconds_is_too_many() -> None:
     assert len(api.agent.asked) == 3
 
 
-async def test_the_limit_is_for_each_operation_fault_client_and_owner() -> None:
+async def test_the_limit_is_for_each_operation_fault_and_owner() -> None:
     api = Api(rate=RATE)
     start = f"{FAULT}/{LATENCY}/start"
     assert (await api.ask("POST", start, LATE)).status == 200
     assert (await api.ask("POST", start, LATE, remote="169.254.170.2:40001")).status == 429
     assert (await api.ask("POST", f"{FAULT}/{LATENCY}/stop")).status == 200
     assert (await api.ask("POST", f"{FAULT}/{LOSS}/start", LOST)).status == 200
-    assert (await api.ask("POST", start, LATE, remote="10.0.0.7:40000")).status == 200
+    # Whoever asks has all of 127/8 to ask from.
+    assert (await api.ask("POST", start, LATE, remote="127.0.0.7:40000")).status == 429
     stranger = await api.ask("POST", start, LATE, owner=Owner("task-two"), remote="10.0.0.7:1")
     assert stranger.status == 404  # and not 429: nobody uses up what is another's
 
@@ -316,3 +317,20 @@ async def test_a_wrong_method_does_not_count() -> None:
     path = f"{FAULT}/{BLACKHOLE}/start"
     assert (await api.ask("GET", path)).status == 405
     assert (await api.ask("POST", path, HOLE)).status == 200
+
+
+async def test_unknown_ids_cost_one_that_is_known_no_bucket() -> None:
+    api = Api(rate=RATE)
+    path = f"{FAULT}/{BLACKHOLE}/start"
+    assert (await api.ask("POST", path, HOLE)).status == 200
+    for number in range(1100):
+        unknown = f"/api/{number}/fault/v1/{BLACKHOLE}/start"
+        assert (await api.ask("POST", unknown, HOLE)).status == 404
+    assert (await api.ask("POST", path, HOLE)).status == 429
+
+
+async def test_of_thousands_of_wrong_networks_the_first_is_told() -> None:
+    body = {**HOLE, "SourcesToFilter": [""] * 12_000}
+    answer = await Api().ask("POST", f"{FAULT}/{BLACKHOLE}/start", body)
+    assert (answer.status, b"SourcesToFilter.0:" in answer.body) == (400, True)
+    assert len(answer.body) < 200
