@@ -15,6 +15,8 @@ from metadata.front.asking import Answer, Asking, BodyRefused, shown
 from metadata.source import Instant, Source, TaskFacts
 
 DEADLINE_S: Final = 4.0
+_BODY_LIMIT: Final = 4096
+"""Bytes. An answer tells of each unknown key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Protection:
     async def change(self, asking: Asking, endpoint_id: str) -> Answer:
         """The state of the task with that container, as the body says it shall be from now on."""
         try:
-            wanted = parsed(ProtectionBody, await asking.body())
+            wanted = parsed(ProtectionBody, await asking.body(_BODY_LIMIT))
         except (BodyError, BodyRefused) as error:
             return _error(400, "InvalidParameterException", str(error))
 

@@ -22,7 +22,7 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 
 class BodyRefused(Exception):
-    """The body of a request is too long, or is too long in coming."""
+    """The body of a request is too long, or does not come."""
 
 
 class Body(Protocol):
@@ -43,17 +43,19 @@ class Asking(NamedTuple):
     remote: str = ""
     content: Body | None = None
 
-    async def body(self) -> bytes:
-        """The whole body. Raises BodyRefused above `BODY_LIMIT` bytes or after some seconds."""
+    async def body(self, most: int = BODY_LIMIT) -> bytes:
+        """The whole body. Raises BodyRefused above so many bytes or after some seconds."""
         read = b""
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 while self.content is not None and (part := await self.content.readany()):
                     read += part
-                    if len(read) > BODY_LIMIT:
-                        raise BodyRefused(f"the body has more than {BODY_LIMIT} bytes")
+                    if len(read) > most:
+                        raise BodyRefused(f"the body has more than {most} bytes")
         except TimeoutError:
             raise BodyRefused(f"the body did not come in {BODY_TIMEOUT_S:.0f} s") from None
+        except (ConnectionError, RuntimeError):  # the latter if it had gone before we read
+            raise BodyRefused("the client has gone before all of the body came") from None
         return read
 
 

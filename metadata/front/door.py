@@ -49,10 +49,12 @@ class Door:
             remote=f"{client}:{port}",
             content=request.content,
         )
-        if self._buckets.admit(client, asking.path):
+        # Not by the client's address: who asks has all of 127/8 to choose from.
+        if self._buckets.admit(self._owner, asking.path):
             answer = await self._answer(asking)
         else:
-            self._turned_away(asking)
+            # What is told of it must know where in the path an id is.
+            self._turned_away(asking._replace(path=_cleaned(asking.path)))
             answer = TOO_MANY
         forwarded = request.headers.get("X-Forwarded-For", "")
         return Ready(
@@ -65,8 +67,10 @@ class Door:
         cleaned = _cleaned(asking.path)
         if cleaned != asking.path:
             return _moved(cleaned, asking.query)
-        parts = asking.path.split("/", 3)
-        room = self._rooms.get("/".join(parts[1:3])) or self._rooms.get(parts[1])
+        _, _, words = asking.path.partition("/")  # nothing in `*`, and in what CONNECT names
+        first, _, rest = words.partition("/")
+        second, _, _ = rest.partition("/")
+        room = self._rooms.get(f"{first}/{second}") or self._rooms.get(first)
         return NOT_FOUND if room is None else await room.answer(asking)
 
 

@@ -1,6 +1,7 @@
-"""How often a client may ask: a token bucket for each client address and path, as ECS has it.
+"""How often a client may ask: a token bucket for each client and path.
 
-Each door has its own buckets, so that one task's haste costs no other task anything.
+Each door has its own buckets, so that one task's haste costs no other task anything. Nothing of a
+path is kept: it may be long, and is the client's to choose.
 """
 
 import time
@@ -27,17 +28,17 @@ class Buckets:
 
     rate: Rate
     now: Callable[[], float] = time.monotonic
-    _kept: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    _kept: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     def admit(self, client: str, path: str) -> bool:
         """Whether this request may pass; it counts if so."""
-        now = self.now()
-        tokens, since = self._kept.get((client, path), (self.rate.burst, now))
+        now, key = self.now(), hash((client, path))
+        tokens, since = self._kept.get(key, (self.rate.burst, now))
         tokens = min(self.rate.burst, tokens + (now - since) * self.rate.per_second)
         admitted = tokens >= 1
-        if len(self._kept) >= _KEPT and (client, path) not in self._kept:
+        if len(self._kept) >= _KEPT and key not in self._kept:
             self._forget_rested(now)
-        self._kept[client, path] = (tokens - 1 if admitted else tokens, now)
+        self._kept[key] = (tokens - 1 if admitted else tokens, now)
         return admitted
 
     def _forget_rested(self, now: float) -> None:

@@ -8,9 +8,10 @@ only tasks are those that aiohttp makes for its connections.
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from aiohttp import web
@@ -18,6 +19,12 @@ from aiohttp.http import HttpProcessingError
 
 _BACKLOG = 1024  # who comes while nobody accepts; the kernel takes at most net.core.somaxconn
 _OWED_S = 0.5  # for requests on their way when listening ends: who waits at the socket waits for it
+_RECEIVED = 16 * 1024
+"""Bytes that wait at one connection; the kernel doubles it. All that waits is read, and taken to
+pieces, in one go, and meanwhile nobody else is answered."""
+_LINES = 1024
+"""In what is received in one go: many times what a request has. Chunks of a byte each are lines
+too, and take a hundred times as long to be taken to pieces as other bytes."""
 _CLOSE_TIMEOUT_S = 1.0  # longer than any answer takes
 
 log = logging.getLogger(__name__)
@@ -30,8 +37,9 @@ class Bounds:
     """What one socket's clients may cost.
 
     `timeout_s` bounds sending a request, waiting for the next one, and taking an answer in.
-    A connection above the limit takes the place of the one that has been idle for longest; if all
-    are being answered it is closed at once. A header line may have `header_bytes` bytes.
+    A connection above the limit takes the place of the one that has been idle for longest, or else
+    of one whose body is still coming in; if all are being answered it is closed at once. A header
+    line may have `header_bytes` bytes.
     """
 
     timeout_s: float = 5.0
@@ -62,11 +70,17 @@ class _Refusal(asyncio.Protocol):
 
 
 class _Connection(web.RequestHandler):
-    """A client's connection, which says when it has gone."""
+    """A client's connection, which says when it has gone. It is cut when it is costly to read."""
 
     def __init__(self, manager: web.Server, gone: Callable[["_Connection"], None], **bounds: Any):
         super().__init__(manager, loop=asyncio.get_running_loop(), **bounds)
         self._gone = gone
+
+    def data_received(self, data: bytes) -> None:
+        if data.count(b"\n") > _LINES:
+            self.force_close()
+        else:
+            super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
@@ -83,7 +97,7 @@ class _Listener:
         self._connections = web.Server(self._answer)
         self._sockets: asyncio.Server | None = None
         self._idle: dict[web.RequestHandler, None] = {}  # the one idle for longest comes first
-        self._answering: set[web.RequestHandler] = set()
+        self._answering: dict[web.RequestHandler, web.BaseRequest] = {}
         self._owed: set[web.RequestHandler] = set()
         self._none_owed = asyncio.Event()
         self._ending = False
@@ -129,16 +143,20 @@ class _Listener:
         self._sockets.close()
 
     def _connected(self) -> asyncio.Protocol:
-        if len(self._answering) >= self._most:
-            return _Refusal()
         if len(self._answering) + len(self._idle) >= self._most:
-            longest = next(iter(self._idle))
-            del self._idle[longest]
-            longest.force_close()
+            replaced = next(chain(self._idle, self._still_asking()), None)
+            if replaced is None:
+                return _Refusal()
+            self._idle.pop(replaced, None)
+            self._answering.pop(replaced, None)
+            replaced.force_close()
         made = _Connection(self._connections, self._gone, **self._bounds)
         self._idle[made] = None
         self._owed.add(made)
         return made
+
+    def _still_asking(self) -> Iterator[web.RequestHandler]:
+        return (each for each, asked in self._answering.items() if not asked.content.is_eof())
 
     def _gone(self, connection: web.RequestHandler) -> None:
         self._idle.pop(connection, None)
@@ -152,12 +170,12 @@ class _Listener:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         self._owed.add(connection)
-        self._answering.add(connection)
+        self._answering[connection] = request
         self._idle.pop(connection, None)
         try:
             answer = await self._handler(request)
         finally:
-            self._answering.discard(connection)
+            self._answering.pop(connection, None)
             if connection.transport is not None:
                 self._idle[connection] = None
             self._settled(connection)
@@ -186,6 +204,7 @@ class Listeners:
         sock.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._bounds.timeout_s * 1000)
         )
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED)
         listener = _Listener(handler, self._bounds)
         await listener.open(sock)
         # Known before it accepts: a caller cancelled on the way can still close it.

@@ -1,11 +1,16 @@
 """Tests of the rate limit: its numbers, whom it counts together, its headers, its memory."""
 
+from unittest.mock import Mock
+
+from aiohttp import ClientSession, TCPConnector
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metadata.front.door import Door
 from metadata.front.limits import ECS_RATE, Buckets, Rate
 from tests.unit.metadata.conftest import Serve
-from tests.unit.metadata.facts import FULL_TASK, Picture
+from tests.unit.metadata.facts import FULL_TASK, OWNER, Picture
 
 
 class Clock:
@@ -82,3 +87,27 @@ async def test_every_answer_tells_of_the_limit(serve: Serve) -> None:
 
 
 TOLD = ("Limit", "Duration", "Request-Forwarded-For", "Request-Remote-Addr")
+
+
+async def test_other_addresses_of_the_loopback_get_nobody_past_the_limit(serve: Serve) -> None:
+    session = await serve(Picture([FULL_TASK]), rate=Rate(per_second=0.01, burst=1))
+    codes = []
+    for address in ("127.0.0.1", "127.0.0.2"):
+        async with (
+            ClientSession(
+                session._base_url, connector=TCPConnector(local_addr=(address, 0))
+            ) as own,
+            own.get("/v4/id-web") as response,
+        ):
+            codes.append(response.status)
+    assert codes == [200, 429]
+
+
+async def test_who_is_turned_away_is_told_of_by_a_tidy_path() -> None:
+    """No id must get into the log, and a `//` would make another word of it."""
+    told: list[str] = []
+    turned_away = Mock(side_effect=lambda asking: told.append(asking.path))
+    door = Door(OWNER, {}, Rate(per_second=0.01, burst=0), turned_away)
+    for path in ("/v2//credentials/secret", "/v3/../v4/secret/task", "/v4/secret"):
+        await door.answer(make_mocked_request("GET", path))
+    assert told == ["/v2/credentials/secret", "/v4/secret/task", "/v4/secret"]

@@ -6,10 +6,13 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
 
+from metadata.agentapi.protection import Protection
+from metadata.agentapi.room import AgentApi
 from metadata.endpoint import Endpoint
 from metadata.front.listener import Bounds, Listeners
 from metadata.source import Owner
@@ -335,3 +338,82 @@ async def test_who_is_being_answered_keeps_the_place() -> None:
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         writer.close()
     await listeners.close_all()
+
+
+@pytest.mark.parametrize(
+    "line", [b"OPTIONS *", b"CONNECT a:80", b"CONNECT /v4/id-web", b"GET http://h?x"]
+)
+async def test_a_target_without_a_path_is_a_plain_404_and_not_logged(
+    line: bytes, port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(line + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answer = await rest(reader)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert answer.endswith(b"404 page not found\n")
+    assert caplog.text == ""
+
+
+async def test_a_body_in_chunks_of_a_byte_each_is_not_read_on(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each costs as much as a kilobyte, and meanwhile nobody is answered."""
+    session = await serve(Picture([FULL_TASK]), bounds=Bounds(timeout_s=60))
+    assert session._base_url is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", session._base_url.port)
+    writer.write(REQUEST[:-2] + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 50_000)
+    await rest(reader)
+    writer.close()
+    assert caplog.text == ""
+
+
+async def test_little_is_received_in_one_go(listeners: Endpoint) -> None:
+    sock = listening()
+    await listeners.serve(sock, OWNER, "one")
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 32 << 10
+
+
+async def test_who_does_not_send_its_body_gives_way_to_a_new_client(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the host's network all users share a socket: one must not keep the others out."""
+    agent_api = AgentApi(Protection(Picture([FULL_TASK]), Mock()), Mock())
+    bounds = Bounds(timeout_s=60, connections=3)
+    session = await serve(Picture([FULL_TASK]), bounds=bounds, agent_api=agent_api)
+    assert session._base_url is not None
+    port = session._base_url.port
+    assert port is not None
+    held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    for _, writer in held:
+        writer.write(
+            b"PUT /api/x/task-protection/v1/state HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+        )
+    for _ in range(10):
+        assert await status(port) == b"HTTP/1.1 200"
+    assert await rest(held[0][0]) == b""
+    for _, writer in held:
+        writer.close()
+    assert caplog.text == ""
+
+
+async def test_who_leaves_before_all_of_the_body_is_not_logged(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent_api = AgentApi(Protection(Picture([FULL_TASK]), Mock()), Mock())
+    session = await serve(Picture([FULL_TASK]), agent_api=agent_api)
+    assert session._base_url is not None
+    port = session._base_url.port
+    assert port is not None
+    for linger in (False, True):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"PUT /api/x/task-protection/v1/state HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n123"
+        )
+        if linger:
+            assert await status(port) == b"HTTP/1.1 200"  # the body is awaited by now
+        writer.close()
+        await writer.wait_closed()
+    for _ in range(3):
+        assert await status(port) == b"HTTP/1.1 200"
+    assert caplog.text == ""
