@@ -15,10 +15,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import Final, Literal, TypeAlias
 
+from cni.errors import CNIError, Code
 from cni.firewall import nftcommand
 from cni.kernel.loopback import METADATA_ADDRESS
 
 Network: TypeAlias = IPv4Network | IPv6Network
+
+MOST: Final = 64
+"""In one namespace: all are read to start another, and each packet meets all."""
 
 _HOOKS: Final = {"ingress": "input", "egress": "output"}
 _CHAIN: Final = re.compile(r"\tchain (\S+) \{\n(.*?)\n\t\}", re.DOTALL)
@@ -46,10 +50,14 @@ class Blackhole:
 def start(table: str, hole: Blackhole, exempt: Iterable[Network]) -> None:
     """Drop the packets, but for those to exempt networks; one that drops already stays as it is.
 
-    Raises CNIError.
+    Raises CNIError, also when there are `MOST` others.
     """
-    if not running(table, hole):
-        nftcommand.run("-f", "-", script=script(table, hole, exempt))
+    chains = _chains(table)
+    if _drops(hole, chains):
+        return
+    if len(chains.keys() - {hole.chain}) >= MOST:
+        raise CNIError(Code.TRY_AGAIN_LATER, f"there are {MOST} blackholes already: stop one first")
+    nftcommand.run("-f", "-", script=script(table, hole, exempt))
 
 
 def stop(table: str, hole: Blackhole) -> None:
@@ -68,7 +76,7 @@ def stop_all(table: str) -> None:
 
 def running(table: str, hole: Blackhole) -> bool:
     """Whether the packets are dropped. Raises CNIError."""
-    return f"{hole.match} drop" in _chains(table).get(hole.chain, "")
+    return _drops(hole, _chains(table))
 
 
 def started(table: str) -> list[str]:
@@ -89,6 +97,10 @@ def script(table: str, hole: Blackhole, exempt: Iterable[Network]) -> str:
         if own := _collapsed(each for each in networks if each.version == version):
             text += f"{rule} {hole.match} {family} daddr {{ {own} }} accept\n"
     return f"{text}{rule} {hole.match} drop\n"
+
+
+def _drops(hole: Blackhole, chains: Mapping[str, str]) -> bool:
+    return f"{hole.match} drop" in chains.get(hole.chain, "")
 
 
 def _collapsed(networks: Iterable[Network]) -> str:

@@ -77,6 +77,18 @@ def test_any_networks_are_taken_and_what_was_made_is_found(
             assert thread.call(path, partial(blackhole.running, TABLE, hole)) is wanted
 
 
+def test_a_namespace_has_so_many_blackholes_at_most(thread: NamespaceThread, path: Path) -> None:
+    holes = [Blackhole(port, "tcp", "egress") for port in range(blackhole.MOST + 1)]
+    for each in holes[:-1]:
+        thread.call(path, partial(blackhole.start, TABLE, each, ()))
+    with pytest.raises(CNIError, match=f"there are {blackhole.MOST} blackholes already"):
+        thread.call(path, partial(blackhole.start, TABLE, holes[-1], ()))
+    thread.call(path, partial(blackhole.start, TABLE, holes[0], ()))  # is there, and stays
+    thread.call(path, partial(blackhole.stop, TABLE, holes[0]))
+    thread.call(path, partial(blackhole.start, TABLE, holes[-1], ()))
+    assert thread.call(path, partial(blackhole.running, TABLE, holes[-1]))
+
+
 def test_the_table_is_there_while_there_are_blackholes(thread: NamespaceThread, path: Path) -> None:
     def tables() -> str:
         return thread.call(path, partial(nftcommand.run, "list", "tables"))

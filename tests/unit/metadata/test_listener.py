@@ -21,6 +21,7 @@ from tests.unit.metadata.conftest import Serve, listening
 from tests.unit.metadata.facts import FULL_TASK, OWNER, Picture
 
 REQUEST = b"GET /v4/id-web/task HTTP/1.1\r\nHost: x\r\n\r\n"
+HELD_BACK = b"PUT /api/x/task-protection/v1/state HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
 QUICK = Bounds(timeout_s=0.2, connections=3)
 
 
@@ -386,9 +387,7 @@ async def test_who_does_not_send_its_body_gives_way_to_a_new_client(
     assert port is not None
     held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
     for _, writer in held:
-        writer.write(
-            b"PUT /api/x/task-protection/v1/state HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
-        )
+        writer.write(HELD_BACK)
     for _ in range(10):
         assert await status(port) == b"HTTP/1.1 200"
     assert await rest(held[0][0]) == b""
@@ -407,9 +406,7 @@ async def test_who_leaves_before_all_of_the_body_is_not_logged(
     assert port is not None
     for linger in (False, True):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(
-            b"PUT /api/x/task-protection/v1/state HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n123"
-        )
+        writer.write(HELD_BACK + b"123")
         if linger:
             assert await status(port) == b"HTTP/1.1 200"  # the body is awaited by now
         writer.close()
