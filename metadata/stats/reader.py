@@ -13,6 +13,7 @@ from metadata.stats.cgroup import V1, V2, Layout, Limits, number
 
 _SIZE = 4096  # more than such a file has, but on hosts with dozens of disks
 _ABSENT = -1
+_INTERFACES_SIZE = 64 * 1024  # some hundreds; who may make interfaces can make thousands a second
 
 
 class Gone(Exception):
@@ -66,7 +67,7 @@ class Reader:
         return contents
 
     def interfaces(self, procfs: Path) -> bytes | None:
-        """/proc/<pid>/net/dev; None without a network of its own, and when the process has ended.
+        """/proc/<pid>/net/dev, if it is long its beginning; None without a network of its own, and when the process has ended.
 
         It says nothing unless `read` finds the cgroup alive afterwards: only then is the process
         id still the container's.
@@ -80,7 +81,7 @@ class Reader:
         except (FileNotFoundError, ProcessLookupError):
             return None
         try:
-            return _to_the_end(file)
+            return _lines(file, _INTERFACES_SIZE)
         except OSError:  # it ended just now; its cgroup tells what that means
             return None
         finally:
@@ -112,13 +113,16 @@ def _content(file: int) -> bytes:
     return content
 
 
-def _to_the_end(file: int) -> bytes:
-    """/proc gives lists a page at a time, each as full as whole lines make it but the last."""
+def _lines(file: int, most: int) -> bytes:
+    """All lines, or the first in about so many bytes.
+
+    /proc gives lists a page at a time, each as full as whole lines make it but the last.
+    """
     content = part = os.read(file, _SIZE)
-    while len(part) > _SIZE // 2:
+    while len(part) > _SIZE // 2 and len(content) < most:
         part = os.read(file, _SIZE)
         content += part
-    return content
+    return content[: content.rfind(b"\n") + 1]
 
 
 def _limits(cgroupfs: Path, found: Layout, path: str) -> Limits:

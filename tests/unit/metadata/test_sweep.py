@@ -264,15 +264,25 @@ def test_a_process_that_is_gone_leaves_no_network(
 def test_a_process_that_ends_while_it_is_read_leaves_no_network(
     sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ended(file: int) -> bytes:
+    def ended(file: int, most: int) -> bytes:
         raise ProcessLookupError(errno.ESRCH, "No such process")
 
     before = open_files()
-    monkeypatch.setattr(reader, "_to_the_end", ended)
+    monkeypatch.setattr(reader, "_lines", ended)
     sweeper.sweep([WEB])
     assert sweeper.kept["web"].latest.sample.networks is None
     sweeper.close()
     assert open_files() == before
+
+
+def test_thousands_of_interfaces_are_not_all_counted(host: FileHost, sweeper: Sweeper) -> None:
+    """A container with NET_ADMIN makes them faster than they could be shown."""
+    lines = "".join(f"  eth{number}: {'1 ' * 16}\n" for number in range(20_000))
+    (host.proc / "4242" / "net" / "dev").write_text(f"head\nhead\n{lines}")
+    sweeper.sweep([WEB])
+    latest = sweeper.kept["web"].latest
+    assert len(latest.net_dev or b"") <= 68 * 1024
+    assert "eth500" in (latest.sample.networks or {})
 
 
 def test_a_container_on_the_hosts_network_has_none_of_its_own(
