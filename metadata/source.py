@@ -98,7 +98,7 @@ class RoleFacts:
     it is not empty: in host mode, where anybody may come.
     """
 
-    id: str
+    id: str = field(repr=False)
     arn: str
     token: str = field(default="", repr=False)
 

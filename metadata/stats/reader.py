@@ -67,7 +67,9 @@ class Reader:
         return contents
 
     def interfaces(self, procfs: Path) -> bytes | None:
-        """/proc/<pid>/net/dev, if it is long its beginning; None without a network of its own, and when the process has ended.
+        """/proc/<pid>/net/dev, or its beginning if it is long.
+
+        None without a network of its own, and when the process has ended.
 
         It says nothing unless `read` finds the cgroup alive afterwards: only then is the process
         id still the container's.

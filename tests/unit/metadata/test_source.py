@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from metadata.source import RoleFacts
 from tests.unit.metadata.facts import FULL, FULL_TASK, PAUSE, PULLED
 
 
@@ -17,3 +18,7 @@ def test_a_container_is_found_by_its_id_once_it_exists() -> None:
 def test_nothing_else_is_an_endpoint_id(endpoint_id: str) -> None:
     assert PAUSE.endpoint_id == ""
     assert FULL_TASK.container(endpoint_id) is None
+
+
+def test_what_opens_credentials_is_not_in_a_traceback() -> None:
+    assert "secret" not in repr(replace(FULL_TASK, role=RoleFacts("secret-id", "arn", "secret")))
