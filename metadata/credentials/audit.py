@@ -4,7 +4,9 @@
 
 A request that was refused has no role, so its line ends after the task, which is `-`. Ids are cut
 out of paths, and queries are left out, so no id gets into the log. It never keeps an answer from
-being given: a line that can't be written is lost, and that is said once.
+being given: a line that can't be written is lost, and that is said once. Of what is refused, each
+owner of a socket has so many lines a second (`REFUSED`): else a container would drive out of the
+log who was given credentials, by asking for what it does not get.
 """
 
 import asyncio
@@ -20,10 +22,13 @@ from typing import Final
 
 from metadata.credentials.keys import second_text
 from metadata.front.asking import Asking
+from metadata.front.limits import Buckets, Rate
 from metadata.source import InstanceFacts
 
 TASK_ROLE: Final = "GetCredentials"
 EXECUTION_ROLE: Final = "GetCredentialsExecutionRole"
+
+REFUSED: Final = Rate(per_second=1.0, burst=60)
 
 _VERSION: Final = "2"
 _NOTHING: Final = "-"
@@ -59,6 +64,7 @@ class Audit:
         self._tail = (_VERSION, instance.cluster or _NOTHING, instance.arn or _NOTHING)
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "audit")
+        self._refused = Buckets(REFUSED)
         self._places = threading.Semaphore(_WAITING_LIMIT)
 
     async def record(self, asking: Asking, status: int, given: Given | None = None) -> None:
@@ -78,6 +84,8 @@ class Audit:
             self._file.close()
 
     def _submit(self, asking: Asking, status: int, given: Given | None) -> Future[None] | None:
+        if given is None and not self._refused.admit(asking.owner, ""):
+            return None
         if self._file is None or not self._places.acquire(blocking=False):
             return None
         fields = [second_text(self._clock()), str(status), asking.remote or _NOTHING]

@@ -13,7 +13,7 @@ import pytest
 from metadata.credentials import audit as module
 from metadata.credentials.audit import EXECUTION_ROLE, TASK_ROLE, Audit, Given
 from metadata.front.asking import Asking
-from metadata.source import InstanceFacts
+from metadata.source import InstanceFacts, Owner
 from tests.unit.metadata.facts import ARN, INSTANCE, OWNER
 
 TASK = f"{ARN}:task/lab/0123"
@@ -199,3 +199,17 @@ async def test_a_disk_that_hangs_keeps_nobody_waiting(
         assert len(os.read(reader, 65536).splitlines()) == 3, "what waits is bounded"
     finally:
         os.close(reader)
+
+
+async def test_who_is_refused_drives_nobody_out_of_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    audit = Audit(path, INSTANCE, clock, size_limit=16 * 1024)
+    await audit.record(asking(), 200, GIVEN)
+    for _ in range(2000):
+        audit.turned_away(asking())
+    await audit.record(asking()._replace(owner=Owner("task-two")), 400)
+    audit.close()
+    lines = path.read_text().splitlines()
+    assert TASK in lines[0]
+    assert 60 <= len(lines) - 2 < 120
+    assert " 400 " in lines[-1]  # another owner has lines of its own
