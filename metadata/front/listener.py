@@ -86,6 +86,12 @@ class _Connection(web.RequestHandler):
         super().connection_lost(exc)
         self._gone(self)
 
+    def handle_error(self, *about: Any) -> web.StreamResponse:
+        """What a broken request is told, without the versions of our libraries."""
+        answer = super().handle_error(*about)
+        answer.headers["Server"] = "hostler"
+        return answer
+
 
 class _Listener:
     """One socket and its connections. An answer is owed to each that is new or has asked."""

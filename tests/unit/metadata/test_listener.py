@@ -155,7 +155,10 @@ async def test_a_broken_request_is_answered_400_and_not_logged(
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(broken)
-    assert (await rest(reader)).startswith(b"HTTP/1.0 400")
+    answer = await rest(reader)
+    assert answer.startswith(b"HTTP/1.0 400")
+    assert b"Server: hostler\r\n" in answer
+    assert b"aiohttp" not in answer
     writer.close()
     assert [each for each in caplog.records if each.levelno > logging.DEBUG] == []
 
