@@ -27,7 +27,14 @@ class Stopping:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask, Ending.EXIT)
-        loop.add_signal_handler(signal.SIGUSR2, self._ask, Ending.SUCCESSOR)
+
+        def ask_for_successor(*_: object) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._ask, Ending.SUCCESSOR)
+
+        # A signal that the loop handles kills the process from the moment the loop is closed, and
+        # there is a moment between that and the successor.
+        signal.signal(signal.SIGUSR2, ask_for_successor)
 
     async def asked(self) -> None:
         """Returns once such a signal has come."""

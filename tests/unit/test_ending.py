@@ -24,6 +24,7 @@ from agent.ending import Ending, Stopping
 )
 async def test_signals_say_how_the_agent_ends(signals: list[signal.Signals], how: Ending) -> None:
     stopping, loop = Stopping(), asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGUSR2)
     stopping.listen()
     assert stopping.how is None
     handled = asyncio.Event()
@@ -39,5 +40,21 @@ async def test_signals_say_how_the_agent_ends(signals: list[signal.Signals], how
             await stopping.asked()
         assert stopping.how is how
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(signal.SIGUSR2, before)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             loop.remove_signal_handler(number)
+
+
+def test_a_second_request_for_a_successor_kills_nobody_once_the_loop_is_closed() -> None:
+    stopping, before = Stopping(), signal.getsignal(signal.SIGUSR2)
+
+    async def listen() -> None:
+        stopping.listen()
+
+    try:
+        asyncio.run(listen())
+        assert callable(signal.getsignal(signal.SIGUSR2)), "this process would be killed"
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert stopping.how is None
+    finally:
+        signal.signal(signal.SIGUSR2, before)
