@@ -28,11 +28,12 @@ class TaskCredentials:
         Those of its execution role, which no container is told of, will come by themselves.
         """
         definition = task.definition
+        if task.credentials_id and definition.task_role_arn:
+            await self._obtain(Need(task.credentials_id, definition.task_role_arn, task.arn))
+        # Last: what a task has that counts as having none would never be withdrawn.
         if task.execution_credentials_id and definition.execution_role_arn:
             role = definition.execution_role_arn
             self.vault.expect(Need(task.execution_credentials_id, role, task.arn))
-        if task.credentials_id and definition.task_role_arn:
-            await self._obtain(Need(task.credentials_id, definition.task_role_arn, task.arn))
 
     def withdraw(self, task: Task) -> None:
         """None are kept."""

@@ -86,3 +86,12 @@ async def test_failure_is_told_with_the_role(world: World, kind: type[Credential
         await world.of.obtain(made())
     assert type(failed.value) is kind
     assert str(failed.value) == f"unable to get credentials for task role {ROLE}: no section"
+
+
+async def test_a_task_that_gets_none_leaves_nothing_to_withdraw(world: World) -> None:
+    world.error = CredentialsError("no section")
+    task = made("id-1", "id-2")
+    with pytest.raises(CredentialsError):
+        await world.of.obtain(task)
+    assert world.of.look(task) == Absent(), "so the plan withdraws nothing"
+    assert not world.vault.holds("id-2"), "which would be refreshed for ever"
