@@ -31,7 +31,10 @@ def lacking(
         return None
     action = ObtainCredentials()
     failure = progress.held.get(action.key)
-    if failure is None or progress.runs or now < failure.since + rules.credentials_timeout_s:
+    if failure is None or progress.runs:
+        return action
+    # Time in which nobody tried, as the agent was down or the host asleep, counts for nothing.
+    if min(now, failure.until) < failure.since + rules.credentials_timeout_s:
         return action
     limit = f"{rules.credentials_timeout_s:.0f} s"
     return Hopeless(f"ResourceInitializationError: {failure.why} (tried for {limit})")

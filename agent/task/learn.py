@@ -50,7 +50,8 @@ REASON_LIMIT = 1024
 """Characters of a reason that ECS keeps."""
 
 _FIRST_HOLD_S = 0.5
-_LONGEST_HOLD_S = 30.0
+LONGEST_HOLD_S = 30.0
+"""Between two tries of an action that fails."""
 
 
 def learn(
@@ -99,8 +100,9 @@ def _hear(task: Task, progress: Progress, news: News) -> Progress:
 def _hold(progress: Progress, news: News, why: str) -> Progress:
     before = progress.held.get(news.action.key)
     tries = before.tries + 1 if before else 1
-    delay = min(_FIRST_HOLD_S * 2 ** (tries - 1), _LONGEST_HOLD_S)
-    since = before.since if before else news.at
+    delay = min(_FIRST_HOLD_S * 2 ** (tries - 1), LONGEST_HOLD_S)
+    paused = before is None or news.began_at > before.until + LONGEST_HOLD_S
+    since = news.at if before is None or paused else before.since  # agent or host was away
     held = Held(until=news.at + delay, tries=tries, why=why, since=since)
     progress = replace(progress, held={**progress.held, news.action.key: held})
     if before and before.why == why:

@@ -31,9 +31,9 @@ from agent.task.actions import (
     StartContainer,
     WithdrawCredentials,
 )
-from agent.task.learn import give_up, give_up_all, learn, why_stop
+from agent.task.learn import LONGEST_HOLD_S, give_up, give_up_all, learn, why_stop
 from agent.task.model import Intent, Progress, Task
-from agent.task.records import Step
+from agent.task.records import Held, Step
 from agent.task.stopping import Rules
 from agent.task.view import Absent, ContainerSeen, Running, Seen, View
 
@@ -252,7 +252,7 @@ def _decide(turn: Turn, view: View, now: float) -> Decision:
     """Holds back what failed and isn't due yet, and finds the earliest time to look again."""
     held = turn.progress.held
     due = tuple(
-        each for each in turn.actions if each.key not in held or now >= held[each.key].until
+        each for each in turn.actions if each.key not in held or _is_due(held[each.key], now)
     )
     later = [held[each.key].until for each in turn.actions if each not in due]
     if view.unknown:
@@ -260,6 +260,11 @@ def _decide(turn: Turn, view: View, now: float) -> Decision:
     return Decision(
         turn.progress, due, min((*turn.wakes, *later), default=None), _droppable(turn.progress)
     )
+
+
+def _is_due(held: Held, now: float) -> bool:
+    """Nothing is ever held for longer: if it seems to be, somebody has set the clock back."""
+    return now >= held.until or held.until > now + LONGEST_HOLD_S
 
 
 def _droppable(progress: Progress) -> frozenset[str]:

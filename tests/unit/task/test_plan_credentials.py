@@ -194,3 +194,23 @@ def test_a_task_that_this_host_has_no_credentials_for_says_so_once() -> None:
     s.turn(at=1)
     told = [each.detail for each in s.progress.timeline if each.what == "without credentials"]
     assert told == [f"of {ROLE}: there is no roles file (HOSTLER_TASK_ROLES)"]
+
+
+def test_time_in_which_nobody_tried_counts_for_nothing() -> None:
+    s = about_to_start()
+    s.turn()
+    s.result(OBTAIN, Again(WHY))
+    s.turn()
+    assert s.turn(at=3600) == [OBTAIN], "the agent was down, or the host asleep"
+    s.result(OBTAIN, Again(WHY))
+    s.turn()
+    assert s.turn(at=3610) == [OBTAIN], "a new minute has begun"
+    assert s.progress.stop is None
+
+
+def test_what_failed_is_tried_again_although_the_clock_is_set_back() -> None:
+    s = about_to_start()
+    s.turn(at=86400)
+    s.result(OBTAIN, Again(WHY))
+    assert s.turn() == []
+    assert s.turn(at=0) == [OBTAIN]
