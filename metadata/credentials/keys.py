@@ -2,9 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
 
 from metadata.encoding import time_text
 from metadata.source import Instant
+
+_FIRST: Final = datetime.min.replace(tzinfo=UTC).timestamp()
+_LAST: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 class CredentialsError(Exception):
@@ -39,5 +44,8 @@ Obtain = Callable[[Need], Awaitable[Keys]]
 
 
 def second_text(at: float) -> str:
-    """The time as all SDKs can read it: RFC 3339 in UTC, whole seconds, ending in `Z`."""
-    return time_text(Instant(int(at) * 1_000_000_000))
+    """The time as all SDKs can read it: RFC 3339 in UTC, whole seconds, ending in `Z`.
+
+    What is before year 1 or after year 9999 is shown as the first or the last that it can say.
+    """
+    return time_text(Instant(int(min(max(at, _FIRST), _LAST)) * 1_000_000_000))

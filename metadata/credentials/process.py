@@ -7,6 +7,7 @@ Reference: AWS SDKs and Tools Reference Guide, "Process credential provider".
 """
 
 import asyncio
+import errno
 import os
 import shlex
 import signal
@@ -25,6 +26,7 @@ DEADLINE_S: Final = 30.0
 OUTPUT_LIMIT: Final = 64 * 1024
 _REAP_S: Final = 5.0
 _SAID_LIMIT: Final = 200  # characters of what a failing program says
+_SHORT_OF: Final = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)  # of files, processes
 _OF_THE_AGENT: Final = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
 
@@ -100,9 +102,11 @@ def _start(words: Sequence[str], environment: Mapping[str, str]) -> Popen[bytes]
             cwd="/",
             start_new_session=True,
         )
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise CredentialsError(f"credential_process {words[0]} can't be started: {why}") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        text = f"credential_process {words[0]} can't be started: {why}"
+        passes = isinstance(error, OSError) and error.errno in _SHORT_OF
+        raise CredentialsUnavailable(text) if passes else CredentialsError(text) from None
 
 
 def _environment(need: Need) -> dict[str, str]:

@@ -13,7 +13,6 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -25,6 +24,7 @@ from metadata.credentials.keys import (
     Need,
     second_text,
 )
+from metadata.credentials.loose import LooseThreads
 from metadata.credentials.process import ProcessSource
 from metadata.credentials.sections import (
     ProcessSection,
@@ -52,25 +52,29 @@ class RolesFile:
     path: Path
     region: str = ""
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
-    _threads: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(_STS_THREADS, "sts")
-    )
+    _threads: LooseThreads = field(default_factory=lambda: LooseThreads(_STS_THREADS, "sts"))
 
     async def obtain(self, need: Need) -> Keys:
         """Credentials for the role. Raises CredentialsError, CredentialsUnavailable."""
         async with self._turn:
             section = await asyncio.to_thread(find_section, self.path, need.role_arn)
-            match section:
-                case StaticSection():
-                    return _keys(section)
-                case ProcessSection():
-                    return await ProcessSource(section.credential_process).obtain(need)
-                case StsSection():
-                    return await self._assume(section, need)
+            try:
+                return await self._from(section, need)
+            except OSError as error:  # the host is short of open files, say
+                raise CredentialsUnavailable(error.strerror or str(error)) from error
+
+    async def _from(self, section: Section, need: Need) -> Keys:
+        match section:
+            case StaticSection():
+                return _keys(section)
+            case ProcessSection():
+                return await ProcessSource(section.credential_process).obtain(need)
+            case StsSection():
+                return await self._assume(section, need)
 
     def close(self) -> None:
-        """Waits for nothing: what STS still does is dropped."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Waits for nothing: what STS still says is dropped."""
+        self._threads.close()
 
     async def _assume(self, section: StsSection, need: Need) -> Keys:
         try:

@@ -49,6 +49,12 @@ class _Lease:
     why: str = ""
     tries: int = 0
 
+    def is_due(self, now: float) -> bool:
+        """Whether to obtain (again). What seems too far away is from before a clock was set back;
+        only for the end of credentials is there no such limit."""
+        endless = self.keys is None or self.keys.expires_at is None or bool(self.why)
+        return self.due <= now or (endless and self.due > now + _RENEWED_S)
+
 
 class Vault:
     """`obtain` gets new credentials, within a deadline of its own; `clock` is the wall clock."""
@@ -117,7 +123,7 @@ class Vault:
         while True:
             self._changed.clear()
             now = self._clock()
-            due = [each for each in self._leases.values() if each.due <= now]
+            due = [each for each in self._leases.values() if each.is_due(now)]
             await asyncio.gather(*map(self._refresh, due))
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._rest_s()):

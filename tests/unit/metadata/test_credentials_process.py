@@ -1,6 +1,7 @@
 """`credential_process`: real programs that print well, print badly, fail, hang, or never stop."""
 
 import asyncio
+import errno
 import json
 import os
 import shlex
@@ -9,7 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from metadata.credentials.keys import CredentialsError, CredentialsUnavailable, Keys, Need
+from metadata.credentials import process
+from metadata.credentials.keys import (
+    CredentialsError,
+    CredentialsUnavailable,
+    Keys,
+    Need,
+    second_text,
+)
 from metadata.credentials.process import OUTPUT_LIMIT, ProcessSource
 
 NEED = Need("id-1", "arn:aws:iam::111122223333:role/web", "arn:aws:ecs:x:1:task/lab/0123")
@@ -161,3 +169,33 @@ async def test_who_is_cancelled_leaves_no_program_behind(tmp_path: Path) -> None
         await heard()
         asking.cancel()
     await until_none_sleeps("4714")
+
+
+async def test_a_command_that_no_program_can_have_is_refused() -> None:
+    assert await why(ProcessSource("echo a\0b")) == (
+        "credential_process echo can't be started: embedded null byte"
+    )
+
+
+async def test_a_host_that_is_short_of_files_may_have_some_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def short(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(process, "Popen", short)
+    with pytest.raises(CredentialsUnavailable, match="can't be started: Too many open files"):
+        await ProcessSource("true").obtain(NEED)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("0001-01-01T00:00:00+05:00", "0001-01-01T00:00:00Z"),
+        ("9999-12-31T23:59:59-05:00", "9999-12-31T23:59:59Z"),
+    ],
+)
+async def test_an_end_out_of_all_time_can_be_told(said: str, shown: str) -> None:
+    keys = await printing(Expiration=said).obtain(NEED)
+    assert keys.expires_at is not None
+    assert second_text(keys.expires_at) == shown

@@ -1,7 +1,9 @@
 """The roles file: which section serves a role, and how what is wrong with it is told."""
 
+import errno
 import os
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -206,3 +208,19 @@ async def test_without_boto3_it_is_said_what_to_install(
 )
 def test_what_may_be_part_of_a_secret_is_not_taken_for_a_key(path: Path, text: str) -> None:
     assert "may be part of a secret" in why(path, f"[default]\n{text}\n")
+
+
+async def test_a_host_that_runs_out_of_files_meanwhile_may_have_some_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, tries = os.pidfd_open, count()
+
+    def short(pid: int) -> int:
+        if next(tries) == 0:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return opened(pid)
+
+    path.write_text("[default]\ncredential_process = sh -c 'exec >&- 2>&-; exec sleep 60'\n")
+    monkeypatch.setattr(os, "pidfd_open", short)
+    with pytest.raises(CredentialsUnavailable, match="Too many open files"):
+        await RolesFile(path).obtain(NEED)

@@ -327,3 +327,22 @@ def test_who_waits_for_what_can_not_be_had_is_told_at_once(run: Run) -> None:
             assert waiting.done()
 
     run(scenario())
+
+
+@pytest.mark.parametrize("had", [True, False])
+def test_a_clock_that_is_set_back_delays_nothing(run: Run, *, had: bool) -> None:
+    async def scenario() -> None:
+        issuer = Issuer(lifetime=None)
+        vault = Vault(issuer.obtain, issuer.now)
+        if not had:
+            issuer.error = CredentialsUnavailable("STS is away")
+        issuer.slept = 86400.0
+        vault.expect(ONE)
+        await pass_time(vault, 1)
+        issuer.slept, issuer.error = 0.0, None
+        asked = len(issuer.asked)
+        await pass_time(vault, 60)
+        assert len(issuer.asked) == asked + 1
+        assert vault.keys("id-1").secret_access_key == "hush"
+
+    run(scenario())
