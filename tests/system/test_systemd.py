@@ -79,6 +79,10 @@ def kept(machine: Machine) -> int:
     return int(machine.shown(SERVICE, "NFileDescriptorStore"))
 
 
+def test_systemd_never_gives_the_agent_up(machine: Machine) -> None:
+    assert machine.shown(SERVICE, "StartLimitIntervalUSec") == "0"
+
+
 @pytest.mark.timeout(240)
 def test_no_request_is_refused_while_systemd_restarts_the_agent(machine: Machine) -> None:
     task = run(machine)
