@@ -94,7 +94,8 @@ def served(lab: Lab, task: Task, uri: str) -> bool:
 
 
 def audit(agent: Agent) -> list[str]:
-    return Path(agent.settings["ECS_AUDIT_LOGFILE"]).read_text().splitlines()
+    path = Path(agent.settings["ECS_AUDIT_LOGFILE"])
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def test_the_sdk_in_a_bridge_task_finds_the_roles_credentials(agent: Agent) -> None:
