@@ -2,7 +2,7 @@
 
 import json
 import socket
-from functools import partial
+from collections import Counter
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
@@ -15,24 +15,25 @@ DEADLINE_S: Final = 10.0
 SAYS_WHERE: Final = f"echo $ECS_AGENT_URI; {SERVES}"
 """A script whose first line is where its container asks the agent; it runs until SIGTERM."""
 
-ANY: Final = "0.0.0.0"
-
 
 class Asker:
-    """Asks from a namespace, under the address that a container was told."""
+    """Asks from a namespace, under the addresses that its containers were told."""
 
-    def __init__(self, threads: NamespaceThread, at: Path, uri: str) -> None:
+    def __init__(self, threads: NamespaceThread, at: Path, *uris: str) -> None:
         self._threads = threads
         self._at = at
-        self.path = uri.strip().removeprefix(f"http://{METADATA}")
-        self._clients = 1
+        self._paths = [each.strip().removeprefix(f"http://{METADATA}") for each in uris]
+        self._asked: Counter[tuple[str, str]] = Counter()
 
-    def ask(
-        self, method: str, path: str, body: object = None, *, source: str = ANY
-    ) -> tuple[int, Any]:
-        """Status and JSON of the answer, from this source address; `path` is below the URI."""
+    @property
+    def path(self) -> str:
+        """The first container's."""
+        return self._paths[0]
+
+    def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Status and JSON of the answer."""
         connection = HTTPConnection(METADATA, timeout=DEADLINE_S)
-        connection.sock = self._threads.call(self._at, partial(_connected, source))
+        connection.sock = self._threads.call(self._at, _connected)
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
             answer = connection.getresponse()
@@ -42,10 +43,10 @@ class Asker:
         return answer.status, json.loads(text)
 
     def fault(self, name: str, operation: str, **body: object) -> tuple[int, Any]:
-        """What comes of an operation on a fault. Each call is another client's, for the limit."""
-        self._clients += 1
-        path = f"{self.path}/fault/v1/{name}/{operation}"
-        return self.ask("POST", path, body, source=f"127.0.1.{self._clients}")
+        """What comes of an operation on a fault. Containers take turns, for each has its limit."""
+        turn = self._asked[name, operation] % len(self._paths)
+        self._asked[name, operation] += 1
+        return self.ask("POST", f"{self._paths[turn]}/fault/v1/{name}/{operation}", body)
 
     def is_heard(self) -> bool:
         """Whether anybody listens: a new agent takes a moment."""
@@ -60,5 +61,5 @@ class Asker:
         return status == 200 and bool(task["TaskARN"])
 
 
-def _connected(source: str) -> socket.socket:
-    return socket.create_connection((METADATA, 80), DEADLINE_S, (source, 0))
+def _connected() -> socket.socket:
+    return socket.create_connection((METADATA, 80), DEADLINE_S)

@@ -26,6 +26,8 @@ LATENCY = "network-latency"
 LOSS = "network-packet-loss"
 LATE = {"DelayMilliseconds": 300, "JitterMilliseconds": 0}
 UDP = socket.SOCK_DGRAM
+NAMES = ("app", "two", "three", "four")
+"""Of containers: as many as a test asks for one operation, each of which has a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,12 @@ class World:
             "family": "faulty",
             "networkMode": "awsvpc",
             "enableFaultInjection": faults,
-            "containerDefinitions": [shell("app", SAYS_WHERE)],
+            "containerDefinitions": [shell(each, SAYS_WHERE) for each in NAMES],
         }
         task = Task(self.agent, self.agent.run(definition))
         task.until_running()
-        (uri, *_) = task.until_log("app")
-        return task, Asker(self.vpc.threads, namespace(task), uri)
+        uris = [task.until_log(each)[0] for each in NAMES]
+        return task, Asker(self.vpc.threads, namespace(task), *uris)
 
     def gets_out(self, task: Task, to: str, port: int, kind: Any = socket.SOCK_STREAM) -> bool:
         """Whether the task reaches a port of the gateway."""
