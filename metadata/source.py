@@ -179,10 +179,15 @@ class TaskFacts:
         """Whether one of its containers, existing or not, has this endpoint id."""
         return endpoint_id != "" and endpoint_id in [each.endpoint_id for each in self.containers]
 
-    def container(self, endpoint_id: str) -> ContainerFacts | None:
-        """The container with this endpoint id, from the moment it exists in the runtime."""
+    def container(self, owner: Owner, endpoint_id: str) -> ContainerFacts | None:
+        """The owner's container with this endpoint id, from the moment it exists in the runtime.
+
+        To any other owner the task has none: isolation doesn't hang on the source's look-up alone.
+        """
+        if owner != self.owner or not endpoint_id:
+            return None
         for container in self.containers:
-            if endpoint_id and container.docker_id and container.endpoint_id == endpoint_id:
+            if container.docker_id and container.endpoint_id == endpoint_id:
                 return container
         return None
 
@@ -214,6 +219,5 @@ class Source(Protocol):
     def task(self, owner: Owner, endpoint_id: str) -> TaskFacts | None:
         """The task among the owner's that has a container with this endpoint id, until clean-up.
 
-        An id of another owner's task is an unknown id. The answer's `owner` is checked again by
-        the caller, so that isolation doesn't hang on one look-up.
+        An id of another owner's task is an unknown id.
         """

@@ -84,9 +84,7 @@ class ById:
         if route is None and not rest.startswith(associations.ROUTE):
             return NOT_FOUND
         task = self.reception.source.task(asking.owner, endpoint_id)
-        container = None
-        if task is not None and task.owner == asking.owner:
-            container = task.container(endpoint_id)
+        container = None if task is None else task.container(asking.owner, endpoint_id)
         if route is None:
             tail = rest.removeprefix(associations.ROUTE)
             return associations.answer(version.upper(), container, tail)

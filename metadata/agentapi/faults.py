@@ -21,7 +21,7 @@ from metadata.agentapi.bodies import (
 )
 from metadata.front.asking import TOO_MANY, Answer, Asking, BodyRefused, shown
 from metadata.front.limits import Buckets, Rate
-from metadata.source import Source, TaskFacts
+from metadata.source import ContainerFacts, Source, TaskFacts
 
 DEADLINE_S: Final = 5.0
 RATE: Final = Rate(per_second=0.2, burst=1)
@@ -116,9 +116,10 @@ class Faults:
             fault = FAULTS[name](operation, await asking.body())
         except (BodyError, BodyRefused) as error:
             return _error(400, f"{operation} {name}: {error}")
-        if task is None or task.owner != asking.owner or task.container(endpoint_id) is None:
+        container = None if task is None else task.container(asking.owner, endpoint_id)
+        if task is None or container is None:
             return _error(404, f"{operation} {name}: no container has the id {endpoint_id!r}")
-        refusal = _refusal(task, endpoint_id)
+        refusal = _refusal(task, container)
         if refusal is not None:
             return _error(refusal[0], f"{operation} {name}: {refusal[1]}")
         return await self._done(task, fault, name, operation)
@@ -146,16 +147,15 @@ class Faults:
                 return "running" if await self._injector.running(task, fault) else "not-running"
 
 
-def _refusal(task: TaskFacts, endpoint_id: str) -> tuple[int, str] | None:
+def _refusal(task: TaskFacts, container: ContainerFacts) -> tuple[int, str] | None:
     """Status and reason, for a task that can't have faults."""
     if not task.fault_injection:
         return 400, (
             f"fault injection is not enabled for task {task.arn}: "
             "set enableFaultInjection to true in its definition"
         )
-    container = task.container(endpoint_id)
     # In bridge mode ECS never comes to speak of the mode.
-    if task.network_mode == "bridge" or container is None or not container.networks:
+    if task.network_mode == "bridge" or not container.networks:
         return 500, f"there is no network configuration for task {task.arn}"
     if task.network_mode not in _MODES:
         return 400, f"network mode {task.network_mode} has no faults: use {' or '.join(_MODES)}"

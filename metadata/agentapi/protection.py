@@ -97,7 +97,7 @@ class Protection:
         ask: Callable[[str], Awaitable[Protected | Unprotectable]],
     ) -> Answer:
         task = self._source.task(asking.owner, endpoint_id)
-        if task is None or task.owner != asking.owner or task.container(endpoint_id) is None:
+        if task is None or task.container(asking.owner, endpoint_id) is None:
             message = f"no container has the id {endpoint_id!r}"
             return _error(404, "ResourceNotFoundException", message)
         if task.role is None:

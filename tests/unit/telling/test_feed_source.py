@@ -199,7 +199,7 @@ def test_containers_appear_as_the_agent_begins_to_work_on_them() -> None:
     assert whole is not None
     assert [each.name for each in whole.containers] == ["web"]
     assert whole.containers[0].known_status == "PULLED"
-    assert whole.container("endpoint-web") is None, "it has no id in the runtime yet"
+    assert whole.container(whole.owner, "endpoint-web") is None, "it has no id in the runtime yet"
     assert whole.containers[0].labels == {}, "the runtime knows no label of it either"
 
 
@@ -211,7 +211,7 @@ def test_a_container_can_be_asked_about_before_its_process_starts() -> None:
     )
     whole = source(picture(progress=progress)).task(Owner(WEB.id), "endpoint-web")
     assert whole is not None
-    assert whole.container("endpoint-web") is not None
+    assert whole.container(whole.owner, "endpoint-web") is not None
 
 
 def test_the_log_driver_is_that_of_the_definition_and_no_word_without_one() -> None:
