@@ -6,6 +6,7 @@ from aiohttp import ClientSession
 from metadata.endpoint import Endpoint
 from metadata.front.limits import Rate
 from metadata.front.tally import route_of
+from metadata.routes import ROUTES, V2_CONTAINERS, V2_TASKS
 from metadata.stats.sampler import Sampler
 from tests.unit.metadata.conftest import listening
 from tests.unit.metadata.facts import FULL_TASK, OWNER, Picture
@@ -72,3 +73,12 @@ async def test_the_answers_of_all_sockets_are_counted_by_route_and_code() -> Non
         ("/v4/<id>/task", 429): 2,
         ("other", 404): 2,
     }
+
+
+def test_every_route_of_the_versions_is_counted_under_its_name() -> None:
+    for version, rest in ROUTES:
+        assert route_of(f"/{version}/id-web{rest}") == f"/{version}/<id>{rest}"
+    for kind in V2_TASKS:
+        assert route_of(f"/v2/{kind}") == f"/v2/{kind}"
+    for kind in V2_CONTAINERS:
+        assert route_of(f"/v2/{kind}/5b1e") == f"/v2/{kind}"
