@@ -19,7 +19,7 @@ from cni.kernel.netns import NamespaceThread
 from cni.portmap.mappings import Protocol
 from tests.system.agent import Agent, running_agent
 from tests.system.netlab import connected, server
-from tests.system.tasks import SERVES, Json, Task, names_of, output, run, shell
+from tests.system.tasks import SERVES, Json, Task, names_of, needs, output, run, shell
 
 WEB = f"httpd -p 8080 -h /var/www; echo up; {SERVES}"
 PAGE = b"Hello from Hostler\n"
@@ -147,7 +147,9 @@ def test_a_container_may_listen_on_port_80_of_all_its_addresses(agent: Agent) ->
 
 def test_containers_in_bridge_mode_have_networks_of_their_own(agent: Agent) -> None:
     script = "ip -o -4 address show dev eth0 | sed 's/.*inet //; s/ .*//'; hostname -i"
-    task = run(agent, shell("one", script, essential=False), shell("two", script))
+    after = needs("one", "COMPLETE")
+    one = shell("one", script, essential=False)
+    task = run(agent, one, shell("two", script, dependsOn=after))
     task.until_closed()
     one, two = task.log("one"), task.log("two")
     assert one != two
