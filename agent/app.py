@@ -23,7 +23,6 @@ from typing import Any
 import psutil
 
 from agent import VERSION
-from agent.config import Settings
 from agent.containerd.client import Containerd
 from agent.containerd.embedded import EmbeddedContainerd
 from agent.containerd.events import Gap
@@ -46,12 +45,13 @@ from agent.host.checks import Doctor
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.credentials import TaskCredentials
 from agent.host.host import RealHost
-from agent.host.images import Images
+from agent.host.images.local import Images
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import HOST_OWNER, MetadataFront, Place, taken_up
 from agent.host.networking import Networking, open_networking
 from agent.host.socketstore import SocketStore
 from agent.notify import notify
+from agent.settings import Settings
 from agent.task import names
 from agent.task.names import Names
 from agent.task.stopping import Rules

@@ -8,109 +8,22 @@ Every name on the host can be set, so that two agents with different settings ne
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
 from agent import values
-from agent.task.names import Names
-from agent.values import Address, Network, Range
+from agent.settings import Settings
+from agent.values import Address, Network
 
 OUR_FILE = Path("/etc/hostler/hostler.config")
 FILES = (Path("/etc/ecs/ecs.config"), OUR_FILE)
 """Later files beat earlier ones."""
 
-_SUBNET = IPv4Network("10.213.0.0/16")
-
-LOCAL_REGION = "local"
-"""The region of a host that is in none of AWS's."""
-
 
 class ConfigError(Exception):
     """A setting can't be used; the text names it, where it was set, and what it may be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """All settings, parsed. Times in seconds. See ``_SETTINGS`` for the names they are set by."""
-
-    state_dir: Path = Path("/var/lib/hostler")
-    run_dir: Path = Path("/run/hostler")
-    api_listen: tuple[str, int] | None = ("127.0.0.1", 51680)
-    cluster: str = "default"
-    region: str = LOCAL_REGION
-    account: str = "000000000000"
-    containerd: str = "auto"
-    containerd_namespace: str = "hostler"
-    snapshotter: str = "overlayfs"
-    runtime: str = "runc"
-    bridge: str = "hostler0"
-    bridge_subnet: IPv4Network = _SUBNET
-    nft_table: str = "hostler"
-    cgroup_parent: str = "/hostler"
-    veth_prefix: str = "hv"
-    stop_timeout_s: float = 30.0
-    create_timeout_s: float = 240.0
-    start_timeout_s: float = 180.0
-    keep_stopped_s: float = 3 * 3600.0
-    port_range: tuple[int, int] | None = None
-    log_level: str = "info"
-    bridge_subnet6: IPv6Network | None = None
-    bridge_block_imds: bool = True
-    security_groups: Path | None = None
-    cni_conf_dir: Path = Path("/etc/hostler/cni")
-    cni_plugin_path: tuple[Path, ...] = (Path("/opt/cni/bin"), Path("/usr/lib/cni"))
-    awsvpc: bool = True
-    awsvpc_block_imds: bool = True
-    eni_provider: str = "none"
-    eni_timeout_s: float = 300.0
-    eni_limit: int | None = None
-    enis: Path | None = None
-    eni_parent: str = ""
-    eni_subnets: tuple[Network, ...] = ()
-    eni_gateways: tuple[Address, ...] = ()
-    eni_ranges: tuple[Range, ...] = ()
-    ec2_instance_id: str = ""
-    ec2_subnets: tuple[str, ...] = ()
-    ec2_security_groups: tuple[str, ...] = ()
-    metadata_rate: tuple[float, int] = (40.0, 60)
-    instance_tags: Mapping[str, str] = field(default_factory=dict)
-    availability_zone: str = ""
-    zone_hidden: bool = False
-    metrics_disabled: bool = False
-    metrics_interval_s: float = 10.0
-    metadata_files: bool = False
-    introspection_listen: tuple[str, int] | None = ("127.0.0.1", 51678)
-    task_roles: Path = Path("/etc/hostler/roles")
-    audit_log: Path = Path("/var/log/hostler/audit.log")
-    audit_log_disabled: bool = False
-
-    @property
-    def names(self) -> Names:
-        """The names that follow from these settings."""
-        return Names(
-            run_dir=self.run_dir,
-            state_dir=self.state_dir,
-            cgroup_parent=self.cgroup_parent,
-            veth_prefix=self.veth_prefix,
-        )
-
-    @property
-    def faults_table(self) -> str:
-        """The nftables table of network faults, in each namespace that has some."""
-        return f"{self.nft_table}-faults"
-
-    @property
-    def api_socket(self) -> Path:
-        """The control API's unix socket."""
-        return self.run_dir / "api.sock"
-
-    @property
-    def credentials(self) -> Path:
-        """The keys of the control API over TCP."""
-        return self.state_dir / "credentials"
 
 
 def load(
@@ -172,6 +85,8 @@ def _refuse_contradictions(given: Settings) -> None:
         )
     if given.eni_provider == "none" and given.eni_subnets:
         raise ConfigError("HOSTLER_ENI_SUBNET is of no use without HOSTLER_ENI_PARENT")
+    if given.image_disk_low > given.image_disk_high:
+        raise ConfigError("HOSTLER_IMAGE_DISK_LOW is more than HOSTLER_IMAGE_DISK_HIGH")
     for gateway in given.eni_gateways:
         _refuse_outside("HOSTLER_ENI_GATEWAY", gateway, given.eni_subnets)
     for ends in given.eni_ranges:
@@ -303,6 +218,40 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "HOSTLER_TASK_ROLES": ("task_roles", values.absolute),
     "ECS_AUDIT_LOGFILE": ("audit_log", values.absolute),
     "ECS_AUDIT_LOGFILE_DISABLED": ("audit_log_disabled", values.boolean),
+    "ECS_IMAGE_PULL_BEHAVIOR": ("pull_behavior", values.pull_behavior),
+    "ECS_IMAGE_PULL_TIMEOUT": ("pull_timeout_s", values.at_least(0, 0, unset=2 * 3600.0)),
+    "ECS_IMAGE_PULL_INACTIVITY_TIMEOUT": (
+        "pull_inactivity_s",
+        values.at_least(60.0, 60.0, unset=60.0),
+    ),
+    "ECS_MANIFEST_PULL_TIMEOUT": ("manifest_timeout_s", values.at_least(30.0, 30.0, unset=60.0)),
+    "ECS_PULL_DEPENDENT_CONTAINERS_UPFRONT": ("pull_upfront", values.boolean),
+    "HOSTLER_PULL_PARALLEL": ("pull_parallel", values.at_least_one),
+    "HOSTLER_LAYER_LIMIT": ("layer_limit", values.size),
+    "HOSTLER_REGISTRY_HOSTS": ("registry_hosts", values.search_path),
+    "HOSTLER_INSECURE_REGISTRIES": ("insecure_registries", values.texts),
+    "HOSTLER_DOCKER_CONFIG": ("docker_config", values.absolute),
+    "ECS_ENGINE_AUTH_TYPE": (
+        "engine_auth_type",
+        values.matching(r"docker|dockercfg", "docker or dockercfg"),
+    ),
+    "ECS_ENGINE_AUTH_DATA": ("engine_auth_data", str),
+    "HOSTLER_SECRETS_DIR": ("secrets_dir", values.absolute),
+    "ECS_DISABLE_IMAGE_CLEANUP": ("image_cleanup_disabled", values.boolean),
+    "ECS_IMAGE_CLEANUP_INTERVAL": (
+        "image_cleanup_interval_s",
+        values.at_least(600.0, 1800.0, unset=1800.0),
+    ),
+    "ECS_IMAGE_MINIMUM_CLEANUP_AGE": ("image_min_age_s", values.at_least(0, 0, unset=3600.0)),
+    "ECS_NUM_IMAGES_DELETE_PER_CYCLE": ("images_per_cycle", values.count_or(5)),
+    "ECS_ENABLE_UNTRACKED_IMAGE_CLEANUP": ("untracked_image_cleanup", values.boolean),
+    "NON_ECS_IMAGE_MINIMUM_CLEANUP_AGE": (
+        "untracked_image_min_age_s",
+        values.at_least(0, 0, unset=3600.0),
+    ),
+    "ECS_EXCLUDE_UNTRACKED_IMAGE": ("kept_images", values.texts),
+    "HOSTLER_IMAGE_DISK_HIGH": ("image_disk_high", values.percent),
+    "HOSTLER_IMAGE_DISK_LOW": ("image_disk_low", values.percent),
 }
 
 assert {known_as for known_as, _ in _SETTINGS.values()} == {each.name for each in fields(Settings)}

@@ -172,6 +172,45 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
+def count_or(otherwise: int) -> Callable[[str], int]:
+    """A whole number with the ECS agent's bound: below 1 it is ``otherwise``."""
+
+    def parse(text: str) -> int:
+        if re.fullmatch("-?[0-9]{1,9}", text.strip()) is None:
+            raise ValueError("must be a whole number")
+        return int(text) if int(text) >= 1 else otherwise
+
+    return parse
+
+
+def percent(text: str) -> int:
+    """A share of a whole, 1 to 100."""
+    if re.fullmatch("[0-9]{1,3}%?", text) is None or not 1 <= int(text.rstrip("%")) <= 100:
+        raise ValueError("must be a percentage from 1 to 100")
+    return int(text.rstrip("%"))
+
+
+_BYTES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def size(text: str) -> int:
+    """Bytes: a whole number, with k, m, g or t for powers of 1024."""
+    found = re.fullmatch("([0-9]{1,12})([kmgt]?)b?", text.lower())
+    if found is None or int(found[1]) == 0:
+        raise ValueError("must be a size such as 500m or 32g")
+    return int(found[1]) * _BYTES[found[2]]
+
+
+def texts(text: str) -> frozenset[str]:
+    """Texts with commas between them, taken as they are."""
+    return frozenset(each for each in text.split(",") if each)
+
+
+def pull_behavior(text: str) -> str:
+    """How eagerly images are pulled. As in the ECS agent anything unknown is the default."""
+    return text if text in ("always", "once", "prefer-cached") else "default"
+
+
 def networks(text: str) -> tuple[Network, ...]:
     """A network, or one of each family."""
     return _one_per_family([ipaddress.ip_network(each) for each in _listed(text)])

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from agent.containerd.client import Containerd
 from agent.containerd.embedded import EmbeddedContainerd
-from agent.registry import archive, hello
+from agent.registry import hello
+from agent.registry.archives import archive
 from bench.accounts import Account, open_account
 
 NAMESPACE = "bench"

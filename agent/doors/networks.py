@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from agent.config import Settings
 from agent.engine.feed import Picture
 from agent.host.networks import Networks
+from agent.settings import Settings
 from agent.task import names
 from agent.task.model import Attachment, Task
 from cni.bridge.conf import BridgeConfig

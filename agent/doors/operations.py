@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from agent.config import Settings
 from agent.doors import admission, requests, shapes
 from agent.doors.admission import Capacity, NetworkRules
 from agent.doors.errors import ApiError, ClusterNotFound, InvalidParameter
@@ -17,6 +16,7 @@ from agent.doors.requests import Request, read
 from agent.engine.feed import Feed, Picture
 from agent.engine.fleet import Fleet
 from agent.engine.store import Registered, Store
+from agent.settings import Settings
 from agent.task import names, status
 from agent.task.definition import (
     DefinitionError,

@@ -35,7 +35,7 @@ from agent.containerd.types import (
 )
 from agent.host import facts, shims
 from agent.host.cgroups import Cgroups
-from agent.host.images import Images, Unpacked
+from agent.host.images.local import Images, Unpacked
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_files import MetadataFiles
 from agent.host.recipes import Recipes

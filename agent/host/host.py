@@ -18,7 +18,7 @@ from agent.host import metadata_files, probes, volumes
 from agent.host.cgroups import CgroupError, Cgroups
 from agent.host.containers import Containers
 from agent.host.credentials import TaskCredentials
-from agent.host.images import ImageMissing, Images
+from agent.host.images.local import ImageMissing, Images
 from agent.host.interfaces.desk import Interfaces
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.logrouter import LogRouterError
@@ -35,10 +35,10 @@ from agent.task.actions import (
     DeleteContainer,
     DetachNetwork,
     Done,
-    FindImage,
     ForgetTask,
     Never,
     ObtainCredentials,
+    ObtainImage,
     Probe,
     ReleaseInterface,
     ReleaseTask,
@@ -116,7 +116,7 @@ class RealHost:
         match action:
             case ReleaseTask() | ForgetTask() | ObtainCredentials() | WithdrawCredentials():
                 await self._act_on_task(task, action)
-            case FindImage(name):
+            case ObtainImage(name):
                 return Done(await self.images.find(task.container(name).image))
             case AcquireInterface():
                 return Done(await self.interfaces.acquire(task))
@@ -201,7 +201,7 @@ def _classified(action: Action, error: Exception) -> Result:
     if isinstance(error, _PASSES):
         return Again(why)
     match action, error:
-        case (FindImage(), _):
+        case (ObtainImage(), _):
             return Never("CannotPullContainerError", why)
         case (AttachNetwork(), PortTaken()):
             return Never("CannotStartContainerError", why)

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from agent.config import Settings
 from agent.host import faults, orphans, securitygroups
 from agent.host import networks as lists
 from agent.host.guard import Guard
@@ -21,6 +20,7 @@ from agent.host.orphans import Orphan
 from agent.host.ports import HostPorts
 from agent.host.sandbox import Groups, Sandboxes
 from agent.host.securitygroups import SecurityGroups
+from agent.settings import Settings
 from agent.task.model import TaskId
 from cni.firewall import coexistence, ruleset
 from cni.kernel import rtnetlink

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.config import Settings
 from agent.host.interfaces import macvlan
+from agent.settings import Settings
 from agent.task.model import NetworkInterface
 from cni.runtime import confdir
 from cni.runtime.conflist import Network, network_from

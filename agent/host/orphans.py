@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.config import Settings
 from agent.host.networks import Networks
+from agent.settings import Settings
 from cni.awsvpc import nics
 from cni.ipam.leases import LeaseStore
 from cni.kernel import netns, rtnetlink

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.containerd.types import GROUP_ANNOTATION, Mount
 from agent.host import facts, files, metadata_files, rootfs, variables, volumes
-from agent.host.images import Unpacked
+from agent.host.images.local import Unpacked
 from agent.host.metadata_files import MetadataFiles
 from agent.oci.inputs import BindMount, HostFacts, SpecInputs
 from agent.oci.user import User, resolve_user

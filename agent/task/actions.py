@@ -30,7 +30,7 @@ class _OfImage:
 
 
 @dataclass(frozen=True, slots=True)
-class FindImage(_OfImage):
+class ObtainImage(_OfImage):
     """The container's image is on the host. Gives an Image."""
 
 
@@ -150,7 +150,7 @@ class ForgetTask:
 Action = (
     ReleaseTask
     | ForgetTask
-    | FindImage
+    | ObtainImage
     | AcquireInterface
     | ReleaseInterface
     | ObtainCredentials

@@ -20,11 +20,11 @@ from agent.task.actions import (
     DeleteContainer,
     DetachNetwork,
     Done,
-    FindImage,
     Gift,
     Never,
     News,
     ObtainCredentials,
+    ObtainImage,
     Probe,
     Probed,
     ReleaseInterface,
@@ -113,7 +113,7 @@ def _hold(progress: Progress, news: News, why: str) -> Progress:
 def _failed(task: Task, progress: Progress, news: News, reason: str) -> Progress:
     """A step towards RUNNING that can't succeed ends whoever needs it; any other is tried again."""
     match news.action:
-        case FindImage(name) | CreateContainer(name) | StartContainer(name):
+        case ObtainImage(name) | CreateContainer(name) | StartContainer(name):
             return give_up(progress, name, reason, news.at)
         case AttachNetwork(sandbox):
             return give_up_all(progress, task.members(sandbox), reason, news.at)
@@ -128,7 +128,7 @@ def _failed(task: Task, progress: Progress, news: News, reason: str) -> Progress
 
 def _took_effect(task: Task, progress: Progress, news: News, gave: Gift) -> Progress:
     match news.action, gave:
-        case FindImage(name), Image():
+        case ObtainImage(name), Image():
             began = progress.pull_started_at
             began = news.began_at if began is None else began
             progress = replace(progress, pull_started_at=began, pull_stopped_at=news.at)

@@ -22,8 +22,8 @@ from agent.task.actions import (
     Decision,
     DeleteContainer,
     DetachNetwork,
-    FindImage,
     News,
+    ObtainImage,
     Probe,
     ReleaseInterface,
     ReleaseTask,
@@ -132,7 +132,7 @@ def _raise(task: Task, turn: Turn, view: View, name: str, now: float, rules: Rul
     """The next steps of a container towards RUNNING; those that don't need each other, together."""
     lacks_image = turn.progress.containers[name].image is None
     if lacks_image:
-        turn = turn.wanting(FindImage(name))
+        turn = turn.wanting(ObtainImage(name))
     sandbox = task.sandbox(name)
     match connecting.connection(task, turn.progress, view, sandbox, now, rules):
         case connecting.Missing(action):

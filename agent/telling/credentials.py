@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from agent.config import LOCAL_REGION, Settings
+from agent.settings import LOCAL_REGION, Settings
 from metadata.credentials.audit import Audit
 from metadata.credentials.roles import RolesFile
 from metadata.credentials.room import PREFIXES, CredentialsRoom

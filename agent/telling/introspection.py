@@ -7,8 +7,8 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from agent.config import Settings
 from agent.doors.listening import listening
+from agent.settings import Settings
 from metadata.front.listener import Handler, Listeners
 
 log = logging.getLogger(__name__)

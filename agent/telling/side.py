@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent import VERSION
-from agent.config import Settings
 from agent.containerd.client import Containerd
 from agent.engine.feed import Feed
 from agent.engine.fleet import Fleet
@@ -19,6 +18,7 @@ from agent.engine.store import Store
 from agent.host.faults import HostFaults
 from agent.host.metadata_files import MetadataFiles
 from agent.host.networking import Networking
+from agent.settings import Settings
 from agent.task import names
 from agent.telling import introspection
 from agent.telling.checkup import Checkup

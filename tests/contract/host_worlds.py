@@ -17,20 +17,20 @@ from pathlib import Path
 
 from agent import config
 from agent.cli.trial import private_settings
-from agent.config import Settings
 from agent.containerd.client import Containerd
 from agent.engine.supervisor import Host
 from agent.host.cgroups import Cgroups
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.credentials import TaskCredentials
 from agent.host.host import RealHost
-from agent.host.images import Images
+from agent.host.images.local import Images
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import MetadataFront
 from agent.host.networking import Networking, open_networking
 from agent.host.socketstore import SocketStore
 from agent.logs.protocol import SOCKET_NAME
-from agent.task.actions import Action, AttachNetwork, Done, FindImage, Result
+from agent.settings import Settings
+from agent.task.actions import Action, AttachNetwork, Done, ObtainImage, Result
 from agent.task.model import Attachment, Image, Progress, Task, first_progress
 from agent.task.view import View
 from metadata.credentials.keys import Keys, Need
@@ -73,7 +73,7 @@ class World:
         """The result of the action; what only it could know is kept."""
         result = await self.host.act(self.task, self.progress, action)
         match action, result:
-            case FindImage(name), Done(Image() as image):
+            case ObtainImage(name), Done(Image() as image):
                 self.progress = self.progress.having(name, image=image)
             case AttachNetwork(sandbox), Done(Attachment() as network):
                 self.progress = self.progress.having_network(sandbox, attachment=network)

@@ -18,9 +18,9 @@ from agent.task.actions import (
     DeleteContainer,
     DetachNetwork,
     Done,
-    FindImage,
     ForgetTask,
     ObtainCredentials,
+    ObtainImage,
     Probe,
     Probed,
     ReleaseTask,
@@ -38,7 +38,7 @@ DEADLINE_S = 10.0
 Enter = Callable[[Program], AbstractAsyncContextManager[World]]
 
 CREATED: tuple[Action, ...] = (
-    FindImage("app"),
+    ObtainImage("app"),
     ObtainCredentials(),
     AttachNetwork("app"),
     CreateContainer("app"),
@@ -153,7 +153,7 @@ async def test_starting_again_starts_nothing_else(enter: Enter) -> None:
 
 async def test_finding_an_image_again_gives_the_same(enter: Enter) -> None:
     async with enter(Program.WAITS) as world:
-        assert await world.act(FindImage("app")) == await world.act(FindImage("app"))
+        assert await world.act(ObtainImage("app")) == await world.act(ObtainImage("app"))
 
 
 async def test_an_exit_code_is_seen_until_the_container_is_deleted(enter: Enter) -> None:

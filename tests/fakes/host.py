@@ -140,7 +140,7 @@ class FakeHost:
 
     def _do(self, task: Task, action: actions.Action) -> actions.Result:
         match action:
-            case actions.FindImage():
+            case actions.ObtainImage():
                 return actions.Done(Image("image", "sha256:1", "sha256:2"))
             case actions.AcquireInterface():
                 assert task.awsvpc

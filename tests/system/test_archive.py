@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.registry import hello
-from agent.registry.archive import Archive
+from agent.registry.archives.archive import Archive
 
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 

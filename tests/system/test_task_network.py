@@ -147,9 +147,8 @@ def test_a_container_may_listen_on_port_80_of_all_its_addresses(agent: Agent) ->
 
 def test_containers_in_bridge_mode_have_networks_of_their_own(agent: Agent) -> None:
     script = "ip -o -4 address show dev eth0 | sed 's/.*inet //; s/ .*//'; hostname -i"
-    after = needs("one", "COMPLETE")
-    one = shell("one", script, essential=False)
-    task = run(agent, one, shell("two", script, dependsOn=after))
+    first = shell("one", script, essential=False)
+    task = run(agent, first, shell("two", script, dependsOn=needs("one", "COMPLETE")))
     task.until_closed()
     one, two = task.log("one"), task.log("two")
     assert one != two

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import pytest
 
 from agent import config
-from agent.config import Settings
 from agent.host import networks
+from agent.settings import Settings
 from cni.context import open_context
 from cni.kernel.netns import NamespaceThread
 from cni.runtime.chain import Runtime

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from agent import app
-from agent.config import Settings
 from agent.doors.admission import NetworkRules
 from agent.engine.bell import Bell
 from agent.host.metadata_sockets import HOST_OWNER, Place
+from agent.settings import Settings
 from agent.task import names
 from agent.task.model import TASK_SANDBOX, Intent, TaskId
 from metadata.source import Owner

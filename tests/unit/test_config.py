@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import ConfigError, Settings, load
+from agent.config import ConfigError, load
+from agent.settings import Settings
 
 
 def written(folder: Path, text: str, name: str = "hostler.config") -> Path:

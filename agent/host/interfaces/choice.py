@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from agent.config import ConfigError, Settings
+from agent.config import ConfigError
 from agent.host.interfaces import poolfile
 from agent.host.interfaces.claims import Claims
 from agent.host.interfaces.macvlan import Macvlan
 from agent.host.interfaces.pool import Pool
 from agent.host.interfaces.provider import InterfaceError, NoInterfaces, Provider
+from agent.settings import Settings
 
 
 async def open_provider(settings: Settings) -> Provider:

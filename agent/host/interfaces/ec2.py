@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from agent.config import LOCAL_REGION, Settings
 from agent.host.interfaces import ec2host
 from agent.host.interfaces.ec2api import METADATA_SERVICE, Api, client, metadata
 from agent.host.interfaces.ec2host import Ec2Host
 from agent.host.interfaces.provider import InterfacesExhausted, refuse_other_subnets
+from agent.settings import LOCAL_REGION, Settings
 from agent.task.model import NetworkInterface, Task, TaskId
 
 TASK_TAG = "hostler:task"

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.config import Settings
 from agent.containerd.errors import Unavailable
 from agent.doors.admission import Capacity, NetworkRules
 from agent.doors.api import Api
@@ -23,7 +22,8 @@ from agent.engine.fleet import Fleet
 from agent.engine.store import Store
 from agent.host import networks as host_networks
 from agent.host.checks import Alive, Finding
-from agent.host.images import Images, Listed, LoadError
+from agent.host.images.local import Images, Listed, LoadError
+from agent.settings import Settings
 from agent.task.model import TaskId
 from agent.task.stopping import Rules
 from tests.fakes.host import FakeHosts

@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent.config import Settings, load
+from agent.config import load
 from agent.doors import networks
 from agent.engine.feed import Picture
 from agent.host import networks as host_networks
+from agent.settings import Settings
 from agent.task import names
 from agent.task.definition import NetworkMode
 from agent.task.model import TASK_SANDBOX, Attachment, Intent, PortBinding, Progress, Task

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.cli import packetpath
-from agent.config import Settings
 from agent.doors import networks
 from agent.engine.feed import Picture
 from agent.host import networks as host_networks
+from agent.settings import Settings
 from agent.task.model import Intent
 from tests import worlds
 

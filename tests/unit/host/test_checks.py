@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from agent.config import Settings
 from agent.host.checks import Alive, Doctor
 from agent.host.orphans import Orphan
+from agent.settings import Settings
 from agent.task.model import TaskId
 from cni.errors import CNIError, Code
 from cni.faults import blackhole

@@ -12,7 +12,7 @@ import pytest
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, NotFound, Unavailable
 from agent.host.cgroups import CgroupError
 from agent.host.host import RealHost
-from agent.host.images import ImageMissing
+from agent.host.images.local import ImageMissing
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.logrouter import LogRouterError, LogRouterTimeout
 from agent.host.volumes import VolumeError
@@ -25,9 +25,9 @@ from agent.task.actions import (
     CreateContainer,
     DeleteContainer,
     DetachNetwork,
-    FindImage,
     Never,
     ObtainCredentials,
+    ObtainImage,
     ReleaseTask,
     Signal,
     StartContainer,
@@ -43,7 +43,7 @@ TASK = worlds.task(container("web"))
 PROGRESS = (
     first_progress(TASK).having("web", image=IMAGE).having_network("web", attachment=ATTACHED)
 )
-FIND, ATTACH, DETACH = FindImage("web"), AttachNetwork("web"), DetachNetwork("web")
+FIND, ATTACH, DETACH = ObtainImage("web"), AttachNetwork("web"), DetachNetwork("web")
 CREATE, START, DELETE = CreateContainer("web"), StartContainer("web"), DeleteContainer("web")
 
 

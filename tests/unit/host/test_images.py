@@ -15,7 +15,7 @@ import pytest
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError
 from agent.containerd.pb import content_pb2, images_pb2, types_pb2
-from agent.host.images import ImageMissing, Images, LoadError, chain_id
+from agent.host.images.local import ImageMissing, Images, LoadError, chain_id
 from agent.registry import descriptor
 from agent.task.model import Image
 from tests.fakes.containerd import FakeContainerd, serving

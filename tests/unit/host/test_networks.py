@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from agent.config import Settings, load
+from agent.config import load
 from agent.host import networks
+from agent.settings import Settings
 from agent.task.model import NetworkInterface
 from cni.awsvpc.eni import ENI, Kind
 from cni.awsvpc.eni import parse as parse_eni

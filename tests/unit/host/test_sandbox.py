@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from agent.config import Settings
 from agent.host import networks
 from agent.host.networks import Networks
 from agent.host.ports import HostPorts
 from agent.host.sandbox import IFNAME, Groups, Sandboxes
 from agent.host.securitygroups import SecurityGroupError, SecurityGroups
+from agent.settings import Settings
 from agent.task import names
 from agent.task.model import TASK_SANDBOX, Attachment, PortBinding, Task, first_progress
 from agent.task.view import Absent, NetworkSeen, Seen

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from agent.registry import archive as module
-from agent.registry.archive import Archive, ArchiveError
+from agent.registry.archives import archive as module
+from agent.registry.archives.archive import Archive, ArchiveError
 from agent.registry.descriptor import INDEX, LAYER_GZIP, MANIFEST, Descriptor
 from tests.unit.registry.tars import (
     CONFIG_1,

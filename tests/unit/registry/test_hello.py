@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.registry.archive import Archive
+from agent.registry.archives.archive import Archive
 from agent.registry.hello import APPLETS, NAME, HelloError, build, find_busybox
 
 

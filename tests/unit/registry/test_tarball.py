@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from agent.registry import tarball
-from agent.registry.tarball import ArchiveError, Tarball
+from agent.registry.archives import tarball
+from agent.registry.archives.tarball import ArchiveError, Tarball
 from tests.unit.registry.tars import link, tar
 
 

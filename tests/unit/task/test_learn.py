@@ -18,9 +18,9 @@ from agent.task.actions import (
     DeleteContainer,
     DetachNetwork,
     Done,
-    FindImage,
     Never,
     News,
+    ObtainImage,
     Probe,
     Probed,
     ReleaseTask,
@@ -63,8 +63,8 @@ def seen(progress: Progress, **containers: ContainerSeen) -> Progress:
 
 
 def test_an_image_brings_the_times_of_its_pull() -> None:
-    first = heard(FindImage("web"), Done(IMAGE))
-    both = heard(FindImage("side"), Done(IMAGE), first, at=5.0)
+    first = heard(ObtainImage("web"), Done(IMAGE))
+    both = heard(ObtainImage("side"), Done(IMAGE), first, at=5.0)
     assert first.containers["web"].image == IMAGE
     assert (both.pull_started_at, both.pull_stopped_at) == (1.0, 5.0)
 
@@ -130,7 +130,7 @@ def test_the_exit_of_a_sidecar_is_no_reason_to_stop() -> None:
 
 @pytest.mark.parametrize(
     "action",
-    [FindImage("web"), AttachNetwork("web"), CreateContainer("web"), StartContainer("web")],
+    [ObtainImage("web"), AttachNetwork("web"), CreateContainer("web"), StartContainer("web")],
 )
 def test_a_step_up_that_can_not_succeed_ends_the_container_and_the_task(action: Action) -> None:
     progress = heard(action, Never("CannotPullContainerError", "no such image"))

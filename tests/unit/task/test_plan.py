@@ -11,8 +11,8 @@ from agent.task.actions import (
     DeleteContainer,
     DetachNetwork,
     Done,
-    FindImage,
     Never,
+    ObtainImage,
     Probe,
     Probed,
     ReleaseTask,
@@ -36,8 +36,8 @@ def started(*containers: ContainerDefinition, at: float = 0.0) -> Script:
 
 def test_a_task_comes_up_step_by_step() -> None:
     s = Script(task(container("web")))
-    assert s.turn() == [FindImage("web"), AttachNetwork("web")]
-    s.result(FindImage("web"), Done(IMAGE))
+    assert s.turn() == [ObtainImage("web"), AttachNetwork("web")]
+    s.result(ObtainImage("web"), Done(IMAGE))
     s.result(AttachNetwork("web"), Done(ATTACHED))
     s.sees(View(Seen(None), {"web": Seen(NetworkSeen(served=True))}, {"web": Absent()}))
     assert s.turn() == [CreateContainer("web")]
@@ -50,7 +50,7 @@ def test_a_task_comes_up_step_by_step() -> None:
 
 def test_nothing_is_created_while_the_network_is_unknown() -> None:
     s = Script(task(container("web")), progress=None)
-    s.result(FindImage("web"), Done(IMAGE))
+    s.result(ObtainImage("web"), Done(IMAGE))
     s.sees(View(Seen(None), {"web": Unknown("being changed")}, {"web": Absent()}))
     assert s.turn() == []
     assert s.wakes_at == 5.0
@@ -192,12 +192,12 @@ def test_a_failed_start_ends_the_task_as_failed_to_start() -> None:
 def test_a_failed_action_waits_longer_each_time() -> None:
     s = Script(task(container("web")))
     s.turn()
-    s.result(FindImage("web"), Again("containerd is away"))
-    assert FindImage("web") not in s.turn()
+    s.result(ObtainImage("web"), Again("containerd is away"))
+    assert ObtainImage("web") not in s.turn()
     assert s.wakes_at == 0.5
-    assert FindImage("web") in s.turn(at=0.5)
-    s.result(FindImage("web"), Again("containerd is away"))
-    assert FindImage("web") not in s.turn(at=1.0)
+    assert ObtainImage("web") in s.turn(at=0.5)
+    s.result(ObtainImage("web"), Again("containerd is away"))
+    assert ObtainImage("web") not in s.turn(at=1.0)
     assert s.wakes_at == 1.5
 
 
@@ -210,7 +210,7 @@ def test_a_dependency_gates_even_the_image() -> None:
     assert s.wakes_at == 5
     assert s.turn(at=5) == [Probe("db")]
     s.result(Probe("db"), Done(Probed(0, "ok")))
-    assert FindImage("web") in s.turn(at=5.1)
+    assert ObtainImage("web") in s.turn(at=5.1)
     assert s.progress.containers["db"].health.status is Health.HEALTHY
 
 

@@ -13,8 +13,8 @@ from agent.task.actions import (
     DeleteContainer,
     DetachNetwork,
     Done,
-    FindImage,
     Never,
+    ObtainImage,
     ReleaseInterface,
     ReleaseTask,
     ServeMetadata,
@@ -70,7 +70,7 @@ def holding(at: float = 10.0) -> Script:
     s.now = at
     s.result(AcquireInterface(), Done(ENI))
     for name in ("web", "side"):
-        s.result(FindImage(name), Done(IMAGE))
+        s.result(ObtainImage(name), Done(IMAGE))
     s.sees(looked(interface=AWAY))
     assert s.turn(at) == []
     return s
@@ -78,12 +78,12 @@ def holding(at: float = 10.0) -> Script:
 
 def test_a_task_comes_up_step_by_step() -> None:
     s = fresh()
-    assert s.turn() == [FindImage("web"), AcquireInterface(), FindImage("side")]
+    assert s.turn() == [ObtainImage("web"), AcquireInterface(), ObtainImage("side")]
     s.result(AcquireInterface(), Done(ENI))
     s.sees(looked(interface=PRESENT))
-    assert s.turn() == [FindImage("web"), AttachNetwork(""), FindImage("side")]
+    assert s.turn() == [ObtainImage("web"), AttachNetwork(""), ObtainImage("side")]
     for name in ("web", "side"):
-        s.result(FindImage(name), Done(IMAGE))
+        s.result(ObtainImage(name), Done(IMAGE))
     s.result(AttachNetwork(""), Done(IN_AWSVPC))
     s.sees(looked(THERE, AWAY))
     assert s.turn() == [CreateContainer("web"), CreateContainer("side")]
@@ -107,7 +107,7 @@ def test_the_look_from_before_the_interface_was_known_makes_nobody_wait() -> Non
     s = fresh()
     s.result(AcquireInterface(), Done(ENI))
     for name in ("web", "side"):
-        s.result(FindImage(name), Done(IMAGE))
+        s.result(ObtainImage(name), Done(IMAGE))
     s.sees(looked(interface=Seen(InterfaceSeen(present=None))))
     assert s.turn(at=10.0) == []
     assert s.wakes_at == 10.0

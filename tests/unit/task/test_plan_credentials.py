@@ -11,9 +11,9 @@ from agent.task.actions import (
     DeleteContainer,
     DetachNetwork,
     Done,
-    FindImage,
     Never,
     ObtainCredentials,
+    ObtainImage,
     ReleaseTask,
     Signal,
     StartContainer,
@@ -52,8 +52,8 @@ def about_to_start() -> Script:
 
 def test_they_are_obtained_while_the_container_is_made() -> None:
     s = Script(web())
-    assert s.turn() == [OBTAIN, FindImage("web"), AttachNetwork("web")]
-    s.result(FindImage("web"), Done(IMAGE))
+    assert s.turn() == [OBTAIN, ObtainImage("web"), AttachNetwork("web")]
+    s.result(ObtainImage("web"), Done(IMAGE))
     s.result(AttachNetwork("web"), Done(ATTACHED))
     networks = {"web": Seen(NetworkSeen(served=True))}
     s.sees(View(Seen(None), networks, {"web": Absent()}, credentials=Unknown("being changed")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from agent.config import Settings
+from agent.settings import Settings
 from agent.telling.credentials import aws_region, open_credentials
 from metadata.credentials.keys import Need
 from metadata.front.asking import Asking

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from aiohttp import ClientConnectionError, ClientSession, web
 
-from agent.config import ConfigError, Settings
+from agent.config import ConfigError
+from agent.settings import Settings
 from agent.telling import introspection
 
 HERE = replace(Settings(), introspection_listen=("127.0.0.1", 0))

@@ -18,8 +18,9 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from moto import mock_aws
 
-from agent.config import Settings, load
+from agent.config import load
 from agent.host.interfaces.ec2 import AGENT_TAG, Ec2, Pace, open_ec2
+from agent.settings import Settings
 from agent.task.model import Task
 from tests import worlds
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import Settings, load
+from agent.config import load
 from agent.host.interfaces.claims import Claims
 from agent.host.interfaces.macvlan import Macvlan, ipam
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
+from agent.settings import Settings
 from agent.task.model import Task
 from tests import worlds
 

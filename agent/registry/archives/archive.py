@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from agent.registry import reference
+from agent.registry.archives.tarball import ArchiveError, Tarball
 from agent.registry.descriptor import (
     CONFIG,
     DOCKER_INDEX,
@@ -23,7 +24,6 @@ from agent.registry.descriptor import (
     Image,
     descriptor_from,
 )
-from agent.registry.tarball import ArchiveError, Tarball
 
 __all__ = ["Archive", "ArchiveError"]
 

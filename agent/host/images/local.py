@@ -26,7 +26,8 @@ from agent.containerd.types import Image as Record
 from agent.oci.errors import SpecError
 from agent.oci.image import ImageConfig, parse_image_config
 from agent.oci.signals import signal_number
-from agent.registry import archive, descriptor, hello, reference
+from agent.registry import descriptor, hello, reference
+from agent.registry.archives import archive
 from agent.task.model import Image
 
 LEASE_S = 3600.0

@@ -1,0 +1,1 @@
+"""Images in files, as ``docker save`` and ``skopeo copy`` write them."""

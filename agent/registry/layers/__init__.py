@@ -1,0 +1,1 @@
+"""Layers of images as bytes: decompressed and looked through before anything is written to disk."""
