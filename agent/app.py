@@ -45,7 +45,7 @@ from agent.host.checks import Doctor
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.credentials import TaskCredentials
 from agent.host.host import RealHost
-from agent.host.images.local import Images
+from agent.host.images.obtaining import Images
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import HOST_OWNER, MetadataFront, Place, taken_up
 from agent.host.networking import Networking, open_networking

@@ -14,7 +14,8 @@ from agent.doors.operations import Body, Desk, find_task
 from agent.doors.requests import read
 from agent.engine.feed import Picture
 from agent.host.checks import Alive, Finding
-from agent.host.images.local import Images, LoadError
+from agent.host.images.loading import LoadError
+from agent.host.images.obtaining import Images
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.networks import Networks
 from agent.logs import reader

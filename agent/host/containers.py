@@ -35,7 +35,8 @@ from agent.containerd.types import (
 )
 from agent.host import facts, shims
 from agent.host.cgroups import Cgroups
-from agent.host.images.local import Images, Unpacked
+from agent.host.images.local import Unpacked
+from agent.host.images.obtaining import Images
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_files import MetadataFiles
 from agent.host.recipes import Recipes

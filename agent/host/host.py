@@ -18,7 +18,8 @@ from agent.host import metadata_files, probes, volumes
 from agent.host.cgroups import CgroupError, Cgroups
 from agent.host.containers import Containers
 from agent.host.credentials import TaskCredentials
-from agent.host.images.local import ImageMissing, Images
+from agent.host.images.local import ImageMissing
+from agent.host.images.obtaining import Images
 from agent.host.interfaces.desk import Interfaces
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.logrouter import LogRouterError

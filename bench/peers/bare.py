@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from signal import SIGTERM
 
 from agent.containerd.types import GC_ROOT_LABEL, ContainerRecord
-from agent.host.images.local import Images
+from agent.host.images.obtaining import Images
 from agent.registry import hello
 from bench.accounts import Account
 from bench.peers.spec import Specs

@@ -1,9 +1,10 @@
 """Images on this host: obtained for containers, pulled, loaded, unpacked, and cleaned up.
 
-obtaining   which image a container gets: the pull behaviours
-pulling     one transfer per image into containerd's content store, however many wait for it
-unpacking   layers to snapshots
-loading     images from archives
+obtaining   which image a container gets
 local       images that are here
+loading     images from archives
+unpacking   layers to snapshots, whose names are in chains
+keeping     what keeps an image from garbage collection while it comes and afterwards
 pulls       how far pulls have come, for people
+records     labels of image records
 """

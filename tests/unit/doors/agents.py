@@ -22,7 +22,9 @@ from agent.engine.fleet import Fleet
 from agent.engine.store import Store
 from agent.host import networks as host_networks
 from agent.host.checks import Alive, Finding
-from agent.host.images.local import Images, Listed, LoadError
+from agent.host.images.loading import LoadError
+from agent.host.images.local import Listed
+from agent.host.images.obtaining import Images
 from agent.settings import Settings
 from agent.task.model import TaskId
 from agent.task.stopping import Rules

@@ -1,0 +1,99 @@
+"""Images from archives.
+
+What is imported is held by a lease until image record and labels refer to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from agent.containerd.client import Containerd
+from agent.containerd.types import Descriptor
+from agent.containerd.types import Image as Record
+from agent.host.images.chains import chain_id
+from agent.host.images.keeping import config_labels, leased, manifest_labels
+from agent.host.images.local import architecture
+from agent.host.images.unpacking import unpack
+from agent.oci.errors import SpecError
+from agent.oci.image import parse_image_config
+from agent.registry import descriptor
+from agent.registry.archives import archive
+from agent.registry.errors import RegistryError
+
+LEASE_S = 3600.0
+"""Longest import; then the lease ends, so that a crash leaks nothing for ever."""
+
+
+class LoadError(Exception):
+    """The archive can't be loaded; the text says what is wrong with it."""
+
+
+class Loader:
+    """Imports archives, one at a time; ``spool`` is where they are kept meanwhile."""
+
+    def __init__(self, client: Containerd, spool: Path) -> None:
+        self._client = client
+        self._spool = spool
+        self._importing = asyncio.Lock()
+
+    async def load(self, chunks: AsyncIterator[bytes]) -> tuple[str, ...]:
+        """Imports every image of an archive for this architecture; gives their names.
+
+        Raises LoadError for a bad archive, ContainerdError. Nothing half-loaded stays.
+        """
+        self._spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=self._spool) as file:
+            try:
+                async for chunk in chunks:
+                    await asyncio.to_thread(file.write, chunk)
+                file.seek(0)
+                return await self._import(file)
+            except (archive.ArchiveError, RegistryError, SpecError) as error:
+                raise LoadError(str(error)) from error
+            except OSError as error:
+                raise LoadError(f"can't keep the archive in {self._spool}: {error}") from error
+
+    async def _import(self, file: BinaryIO) -> tuple[str, ...]:
+        with await asyncio.to_thread(archive.Archive, file, architecture()) as opened:
+            if not all(image.names for image in opened.images):
+                raise LoadError("an image in the archive has no name: save it with name and tag")
+            async with self._importing, leased(self._client, "load", LEASE_S) as client:
+                for image in opened.images:
+                    await _import_one(client, opened, image)
+            return tuple(name for image in opened.images for name in image.names)
+
+
+async def _import_one(client: Containerd, opened: archive.Archive, image: descriptor.Image) -> None:
+    for layer in image.layers:
+        await _write(client, opened, layer, {})
+    config = parse_image_config(b"".join(opened.blob(image.config)))
+    if len(config.diff_ids) != len(image.layers):
+        raise LoadError(f"{image.names[0]}: its config and its manifest differ in layers")
+    chain = chain_id(config.diff_ids)
+    await _write(client, opened, image.config, config_labels(client.snapshotter, chain))
+    await _write(client, opened, image.manifest, manifest_labels(image.config, image.layers))
+    await unpack(client, image.layers, config.diff_ids)
+    target = Descriptor(image.manifest.media_type, image.manifest.digest, image.manifest.size)
+    for name in image.names:
+        await client.images.create_or_update(Record(name, target))
+
+
+async def _write(
+    client: Containerd,
+    opened: archive.Archive,
+    blob: descriptor.Descriptor,
+    labels: dict[str, str],
+) -> None:
+    chunks = _in_thread(opened.blob(blob))
+    ref = f"load-{uuid.uuid4().hex}"
+    await client.content.write(ref, chunks, size=blob.size, digest=blob.digest, labels=labels)
+
+
+async def _in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+        yield chunk
