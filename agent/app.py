@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 
 from agent import VERSION
+from agent.aws import Aws
 from agent.containerd.client import Containerd
 from agent.containerd.embedded import EmbeddedContainerd
 from agent.containerd.events import Gap
@@ -46,11 +47,16 @@ from agent.host.containers import Containers, RuntimeSettings
 from agent.host.credentials import TaskCredentials
 from agent.host.host import RealHost
 from agent.host.images.obtaining import Images
+from agent.host.keyring import Keyrings
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import HOST_OWNER, MetadataFront, Place, taken_up
 from agent.host.networking import Networking, open_networking
+from agent.host.secrets import Secrets, folders
 from agent.host.socketstore import SocketStore
 from agent.notify import notify
+from agent.registry.logins import engine_auth
+from agent.registry.logins.docker_config import DockerConfig
+from agent.registry.logins.ecr import Ecr
 from agent.settings import Settings
 from agent.task import names
 from agent.task.names import Names
@@ -285,6 +291,18 @@ def _host(
         cgroups,
         settings.names,
         TaskCredentials(telling.credentials.vault),
+    )
+
+
+def _keyrings(settings: Settings, telling: Telling, stack: AsyncExitStack) -> Keyrings:
+    aws = Aws()
+    stack.callback(aws.close)
+    return Keyrings(
+        docker=DockerConfig(settings.docker_config),
+        engine=engine_auth.read(settings.engine_auth_type, settings.engine_auth_data),
+        ecr=Ecr(aws),
+        secrets=Secrets(folders(settings.secrets_dir), aws, aws_region(settings)),
+        execution_keys=TaskCredentials(telling.credentials.vault).execution_keys,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import values
+from agent.registry.logins import engine_auth
 from agent.settings import Settings
 from agent.values import Address, Network
 
@@ -87,6 +88,10 @@ def _refuse_contradictions(given: Settings) -> None:
         raise ConfigError("HOSTLER_ENI_SUBNET is of no use without HOSTLER_ENI_PARENT")
     if given.image_disk_low > given.image_disk_high:
         raise ConfigError("HOSTLER_IMAGE_DISK_LOW is more than HOSTLER_IMAGE_DISK_HIGH")
+    try:
+        engine_auth.read(given.engine_auth_type, given.engine_auth_data)
+    except ValueError as error:
+        raise ConfigError(f"ECS_ENGINE_AUTH_DATA: {error}") from None
     for gateway in given.eni_gateways:
         _refuse_outside("HOSTLER_ENI_GATEWAY", gateway, given.eni_subnets)
     for ends in given.eni_ranges:
@@ -114,7 +119,8 @@ def _read(path: Path) -> dict[str, tuple[str, str]]:
         if line.strip() == "" or name.startswith("#"):
             continue
         if not equals or not name:
-            raise ConfigError(f"{path} line {number}: {line.strip()!r} is not KEY=VALUE")
+            # Not quoted: it may go on with a secret that begins on the line before.
+            raise ConfigError(f"{path} line {number} is not KEY=VALUE")
         found[name] = (value, f"{path} line {number}")
     return found
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from agent.task.model import Task
 from agent.task.view import Absent, Look, Seen
-from metadata.credentials.keys import CredentialsError, CredentialsUnavailable, Need
+from metadata.credentials.keys import CredentialsError, CredentialsUnavailable, Keys, Need
 from metadata.credentials.vault import Vault
 
 
@@ -25,15 +27,25 @@ class TaskCredentials:
     async def obtain(self, task: Task) -> None:
         """Those of the task's role are there. Raises CredentialsUnavailable, CredentialsError.
 
-        Those of its execution role, which no container is told of, will come by themselves.
+        Those of its execution role, which no container waits for, will come by themselves.
         """
         definition = task.definition
         if task.credentials_id and definition.task_role_arn:
             await self._obtain(Need(task.credentials_id, definition.task_role_arn, task.arn))
         # Last: what a task has that counts as having none would never be withdrawn.
-        if task.execution_credentials_id and definition.execution_role_arn:
-            role = definition.execution_role_arn
-            self.vault.expect(Need(task.execution_credentials_id, role, task.arn))
+        if (need := _execution(task)) is not None:
+            self.vault.expect(need)
+
+    async def execution_keys(self, task: Task) -> Keys | None:
+        """Those of its execution role, for the agent's own use; None: it has none on this host.
+
+        Raises CredentialsUnavailable, CredentialsError.
+        """
+        need = _execution(task)
+        if need is None:
+            return None
+        with _told(f"execution role {need.role_arn}"):
+            return await self.vault.lend(need)
 
     def withdraw(self, task: Task) -> None:
         """None are kept."""
@@ -41,10 +53,22 @@ class TaskCredentials:
         self.vault.forget(task.execution_credentials_id)
 
     async def _obtain(self, need: Need) -> None:
-        what = f"unable to get credentials for task role {need.role_arn}"
-        try:
+        with _told(f"task role {need.role_arn}"):
             await self.vault.obtain(need)
-        except CredentialsUnavailable as error:
-            raise CredentialsUnavailable(f"{what}: {error}") from error
-        except CredentialsError as error:
-            raise CredentialsError(f"{what}: {error}") from error
+
+
+def _execution(task: Task) -> Need | None:
+    role = task.execution_role
+    return Need(task.execution_credentials_id, role, task.arn) if role else None
+
+
+@contextmanager
+def _told(role: str) -> Iterator[None]:
+    """Failure says whose credentials were to be had."""
+    what = f"unable to get credentials for {role}"
+    try:
+        yield
+    except CredentialsUnavailable as error:
+        raise CredentialsUnavailable(f"{what}: {error}") from error
+    except CredentialsError as error:
+        raise CredentialsError(f"{what}: {error}") from error

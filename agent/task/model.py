@@ -72,6 +72,12 @@ class Task:
         return bool(self.credentials_id or self.execution_credentials_id)
 
     @property
+    def execution_role(self) -> str:
+        """The ARN of the execution role; "" if there is none, or no credentials of it here."""
+        role = self.definition.execution_role_arn
+        return role if role and self.execution_credentials_id else ""
+
+    @property
     def awsvpc(self) -> bool:
         """Whether the task has a network interface of its own, which its containers share."""
         return self.definition.network_mode == "awsvpc"

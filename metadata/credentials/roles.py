@@ -8,9 +8,7 @@ takes effect without a restart. It holds secrets or leads to some, so it must be
 import asyncio
 import configparser
 import importlib.util
-import os
 import shutil
-import stat
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +23,7 @@ from metadata.credentials.keys import (
     second_text,
 )
 from metadata.credentials.loose import LooseThreads
+from metadata.credentials.private import NotPrivate, read_private
 from metadata.credentials.process import ProcessSource
 from metadata.credentials.sections import (
     ProcessSection,
@@ -158,38 +157,15 @@ def _sections(path: Path) -> Mapping[str, Mapping[str, str]]:
 
 def _text(path: Path) -> str:
     try:
-        content = _content(path)
+        return read_private(path, _SIZE_LIMIT).decode()
     except FileNotFoundError:
         raise CredentialsError(f"the roles file {path} is not there any more") from None
     except OSError as error:
         raise CredentialsUnavailable(f"{path} can't be read: {error.strerror}") from None
-    if len(content) > _SIZE_LIMIT:
-        raise CredentialsError(f"{path} has more than {_SIZE_LIMIT} bytes")
-    try:
-        return content.decode()
+    except NotPrivate as error:
+        raise CredentialsError(str(error)) from None
     except UnicodeDecodeError:
         raise CredentialsError(f"{path} is not UTF-8 text") from None
-
-
-def _content(path: Path) -> bytes:
-    # A FIFO in its place must not keep us waiting.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        _refuse_exposed(path, os.fstat(descriptor))
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(_SIZE_LIMIT + 1)
-    finally:
-        os.close(descriptor)
-
-
-def _refuse_exposed(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise CredentialsError(f"{path} is not a regular file")
-    if found.st_uid != 0:
-        raise CredentialsError(f"{path} does not belong to root: chown root {path}")
-    if found.st_mode & 0o077:
-        mode = stat.S_IMODE(found.st_mode)
-        raise CredentialsError(f"{path} is open to others (mode {mode:04o}): chmod 600 {path}")
 
 
 def _misread(error: configparser.Error) -> str:

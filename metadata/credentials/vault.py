@@ -118,6 +118,16 @@ class Vault:
             raise Expired(_expired(lease, lease.keys))
         return lease.keys
 
+    async def lend(self, need: Need) -> Keys:
+        """The credentials: those that are kept, or others that won't be. Raises CredentialsError.
+
+        So one who needs them now neither waits for the loop nor leaves it anything to refresh.
+        """
+        try:
+            return self.keys(need.id)
+        except (Uninitialized, Expired):
+            return await self._fetch(need)
+
     async def run(self) -> None:
         """Keeps all fresh, until cancelled."""
         while True:

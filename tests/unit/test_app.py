@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Collection
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +17,7 @@ from agent import app
 from agent.doors.admission import NetworkRules
 from agent.engine.bell import Bell
 from agent.host.metadata_sockets import HOST_OWNER, Place
+from agent.registry.logins.login import Login
 from agent.settings import Settings
 from agent.task import names
 from agent.task.model import TASK_SANDBOX, Intent, TaskId
@@ -161,3 +164,24 @@ async def test_networks_are_cleaned_at_the_start_and_go_with_the_last_task(
             await store.save(made.id, replace(store.progress(made.id), closed_at=1.0))
     assert host.told[2:] == [("remove",)] * over + [("closed",)]
     assert emptied == ["/hostler"] * over
+
+
+async def test_logins_are_where_the_settings_say(tmp_path: Path) -> None:
+    logins = {"lab.example": {"username": "docker", "password": "x"}}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": logins}))
+    (tmp_path / "secret").touch(mode=0o600)
+    (tmp_path / "secret").write_text('{"username": "container", "password": "x"}')
+    settings = replace(
+        Settings(),
+        docker_config=tmp_path / "config.json",
+        engine_auth_type="docker",
+        engine_auth_data='{"team.example": {"username": "engine", "password": "x"}}',
+        secrets_dir=tmp_path,
+    )
+    telling: Any = SimpleNamespace(credentials=SimpleNamespace(vault=None))
+    own = {"image": "own.example/app", "repositoryCredentials": {"credentialsParameter": "secret"}}
+    async with AsyncExitStack() as stack:
+        keyrings = app._keyrings(settings, telling, stack)
+        keyring = keyrings.of(task(container("web", **own)), "web")
+        for host, name in (("lab", "docker"), ("team", "engine"), ("own", "container")):
+            assert await keyring.login(f"{host}.example", "app") == Login(name, "x")

@@ -102,4 +102,7 @@ def test_pressure_ends_below_where_it_begins() -> None:
 
 
 def test_logins_are_not_shown_with_the_settings() -> None:
-    assert "s3cret" not in repr(set_to(ECS_ENGINE_AUTH_DATA='{"host": {"auth": "s3cret"}}'))
+    data = '{"host": {"username": "me", "password": "s3cret"}}'
+    settings = set_to(ECS_ENGINE_AUTH_TYPE="docker", ECS_ENGINE_AUTH_DATA=data)
+    assert settings.engine_auth_data == data
+    assert "s3cret" not in repr(settings)

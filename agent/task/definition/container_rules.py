@@ -21,6 +21,7 @@ _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
 _PORT_NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 _PORT_RANGE = re.compile(r"(\d{1,5})-(\d{1,5})", re.ASCII)
 _MIN_MEMORY_MIB = 6
+_LONGEST_SECRET_ID = 2048
 
 
 def container_problems(container: ContainerDefinition) -> Iterator[Problem]:
@@ -56,6 +57,12 @@ def _identity(container: ContainerDefinition) -> Iterator[Problem]:
         yield Problem("name", NAME_CURE)
     if not 1 <= len(container.image) <= 255 or re.search(r"\s", container.image):
         yield Problem("image", "must be an image name of 1 to 255 characters without blanks")
+    login = container.repository_credentials
+    if login and not 1 <= len(login.credentials_parameter) <= _LONGEST_SECRET_ID:
+        yield Problem(
+            "repositoryCredentials.credentialsParameter",
+            f"must be the ARN or name of a secret, of 1 to {_LONGEST_SECRET_ID} characters",
+        )
     if container.hostname and not _HOSTNAME.fullmatch(container.hostname):
         yield Problem("hostname", "must be at most 64 letters, digits, hyphens and dots")
     if container.working_directory and not container.working_directory.startswith("/"):

@@ -59,7 +59,6 @@ def _of_volume(volume: Volume) -> Iterator[Problem]:
 
 def _of_container(container: ContainerDefinition) -> Iterator[Problem]:
     yield from _used(
-        repositoryCredentials=container.repository_credentials,
         environmentFiles=container.environment_files,
         secrets=container.secrets,
         links=container.links,

@@ -95,3 +95,33 @@ async def test_a_task_that_gets_none_leaves_nothing_to_withdraw(world: World) ->
         await world.of.obtain(task)
     assert world.of.look(task) == Absent(), "so the plan withdraws nothing"
     assert not world.vault.holds("id-2"), "which would be refreshed for ever"
+
+
+async def test_the_keys_of_an_execution_role_are_for_whoever_acts_for_the_task(
+    world: World,
+) -> None:
+    task = made("", "id-2")
+    assert await world.of.execution_keys(task) == Keys("AKID1", "secret")
+    assert world.asked == [Need("id-2", EXECUTION, task.arn)]
+    assert world.of.look(task) == Absent(), "it was there for a moment only"
+
+
+async def test_without_an_execution_role_or_its_credentials_there_are_no_keys(
+    world: World,
+) -> None:
+    for task in (made("id-1", ""), replace(worlds.task(), execution_credentials_id="id-2")):
+        assert task.execution_role == ""
+        assert await world.of.execution_keys(task) is None
+    assert world.asked == []
+
+
+@pytest.mark.parametrize("kind", [CredentialsError, CredentialsUnavailable])
+async def test_keys_that_cant_be_had_are_told_with_the_role(
+    world: World, kind: type[CredentialsError]
+) -> None:
+    world.error = kind("no section")
+    with pytest.raises(CredentialsError) as failed:
+        await world.of.execution_keys(made("", "id-2"))
+    assert type(failed.value) is kind
+    told = f"unable to get credentials for execution role {EXECUTION}: no section"
+    assert str(failed.value) == told

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from metadata.credentials import process
+from metadata.credentials import program
 from metadata.credentials.keys import (
     CredentialsError,
     CredentialsUnavailable,
@@ -18,7 +18,9 @@ from metadata.credentials.keys import (
     Need,
     second_text,
 )
-from metadata.credentials.process import OUTPUT_LIMIT, ProcessSource
+from metadata.credentials.process import ProcessSource
+from metadata.credentials.program import OUTPUT_LIMIT
+from tests.sleepers import until_none_sleeps
 
 NEED = Need("id-1", "arn:aws:iam::111122223333:role/web", "arn:aws:ecs:x:1:task/lab/0123")
 PRINTED = {"Version": 1, "AccessKeyId": "AKID1", "SecretAccessKey": "hush"}
@@ -125,18 +127,6 @@ async def test_a_program_may_print_just_as_much_as_is_read(tmp_path: Path) -> No
     assert "printed more than" in await why(printing_file(tmp_path, f"{printed} "))
 
 
-def sleeping(seconds: str) -> int:
-    every = psutil.process_iter(["cmdline"])
-    return sum(each.info["cmdline"] == ["sleep", seconds] for each in every)
-
-
-async def until_none_sleeps(seconds: str) -> None:
-    """A killed process is there for a moment longer, and tells only its parent of its end."""
-    async with asyncio.timeout(10):
-        while sleeping(seconds):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
 async def test_a_program_that_hangs_is_killed_with_its_children() -> None:
     source = ProcessSource("sh -c 'sleep 4712 & sleep 4712'", deadline_s=0.3)
     with pytest.raises(CredentialsUnavailable, match=r"sh was not done after 0\.3 s"):
@@ -183,7 +173,7 @@ async def test_a_host_that_is_short_of_files_may_have_some_later(
     def short(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(process, "Popen", short)
+    monkeypatch.setattr(program, "Popen", short)
     with pytest.raises(CredentialsUnavailable, match="can't be started: Too many open files"):
         await ProcessSource("true").obtain(NEED)
 

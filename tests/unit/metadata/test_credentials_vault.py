@@ -346,3 +346,42 @@ def test_a_clock_that_is_set_back_delays_nothing(run: Run, *, had: bool) -> None
         assert vault.keys("id-1").secret_access_key == "hush"
 
     run(scenario())
+
+
+def test_credentials_that_are_kept_are_lent(run: Run) -> None:
+    async def scenario() -> None:
+        issuer = Issuer()
+        vault = Vault(issuer.obtain, issuer.now)
+        await vault.obtain(ONE)
+        assert await vault.lend(ONE) == vault.keys(ONE.id)
+        assert issuer.asked == [(0.0, ONE.id)]
+
+    run(scenario())
+
+
+def test_credentials_that_are_not_kept_are_lent_and_still_not_kept(run: Run) -> None:
+    async def scenario() -> None:
+        issuer = Issuer(lifetime=60.0)
+        vault = Vault(issuer.obtain, issuer.now)
+        assert (await vault.lend(ONE)).access_key_id == "AKID1"
+        assert not vault.holds(ONE.id)
+        await vault.obtain(TWO)
+        await asyncio.sleep(60)
+        assert (await vault.lend(TWO)).access_key_id == "AKID3", "what is kept has expired"
+        with pytest.raises(Expired):
+            vault.keys(TWO.id)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", [CredentialsError, CredentialsUnavailable])
+def test_credentials_that_cant_be_had_are_not_lent(run: Run, kind: type[CredentialsError]) -> None:
+    async def scenario() -> None:
+        issuer = Issuer()
+        issuer.error = kind("no section")
+        vault = Vault(issuer.obtain, issuer.now)
+        with pytest.raises(CredentialsError, match="no section") as failed:
+            await vault.lend(ONE)
+        assert type(failed.value) is kind
+
+    run(scenario())

@@ -18,6 +18,14 @@ CONTAINER_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"cpu": -1}, "cpu"),
     ({"memory": 5}, "memory"),
     ({"memory": 10, "memoryReservation": 11}, "memoryReservation"),
+    (
+        {"repositoryCredentials": {"credentialsParameter": ""}},
+        "repositoryCredentials.credentialsParameter",
+    ),
+    (
+        {"repositoryCredentials": {"credentialsParameter": "a" * 2049}},
+        "repositoryCredentials.credentialsParameter",
+    ),
     ({"hostname": "a_b"}, "hostname"),
     ({"workingDirectory": "tmp"}, "workingDirectory"),
     ({"user": "a:b:c"}, "user"),

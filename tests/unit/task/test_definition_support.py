@@ -24,10 +24,6 @@ ROWS: list[tuple[dict[str, Any], str]] = [
     (task(web(dockerSecurityOptions=["label:x"])), f"{ONE}.dockerSecurityOptions[0]"),
     (task(web(interactive=True)), f"{ONE}.interactive"),
     (task(web(disableNetworking=True)), f"{ONE}.disableNetworking"),
-    (
-        task(web(repositoryCredentials={"credentialsParameter": "arn"})),
-        f"{ONE}.repositoryCredentials",
-    ),
     (task(pidMode="task"), "pidMode"),
     (task(ipcMode="task"), "ipcMode"),
     (
@@ -51,11 +47,12 @@ def test_a_feature_without_effect_is_named(data: dict[str, Any], path: str) -> N
     assert [each.path for each in found] == [path]
 
 
-def test_fields_of_the_scheduler_are_no_obstacle() -> None:
+def test_what_is_there_or_is_the_schedulers_is_no_obstacle() -> None:
     data = task(
         web(
             restartPolicy={"enabled": False},
             versionConsistency="disabled",
+            repositoryCredentials={"credentialsParameter": "login"},
             logConfiguration={"logDriver": "json-file", "options": {"max-size": "1m"}},
         ),
         requiresCompatibilities=["FARGATE"],
