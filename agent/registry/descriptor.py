@@ -8,8 +8,18 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+DOCKER_LAYER_ZSTD = "application/vnd.docker.image.rootfs.diff.tar.zstd"
+
+MAX_MEDIA_TYPE = 255
+"""Characters: two names of 127 (RFC 6838)."""
+MAX_SIZE = 2**63 - 1
+"""Bytes: sizes are signed 64-bit numbers in the image specification."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
@@ -47,9 +57,11 @@ def descriptor_from(document: object) -> Descriptor:
     """Raises ``ValueError`` with what is wrong."""
     match document:
         case {"mediaType": str(media_type), "digest": str(digest), "size": int(size)}:
+            if len(media_type) > MAX_MEDIA_TYPE:
+                raise ValueError(f"a media type of {len(media_type)} characters")
             if not _DIGEST.fullmatch(digest):
-                raise ValueError(f"{digest!r} is not a sha256 or sha512 digest")
-            if size < 0:
+                raise ValueError(f"{digest[:140]!r} is not a sha256 or sha512 digest")
+            if isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
                 raise ValueError(f"{digest}: a size of {size} bytes")
             return Descriptor(media_type, digest, size)
         case _:

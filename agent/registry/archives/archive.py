@@ -7,15 +7,13 @@ manifest; one is made from its ``manifest.json``. Nothing is unpacked to disk (b
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from agent.registry import reference
 from agent.registry.archives.tarball import ArchiveError, Tarball
 from agent.registry.descriptor import (
     CONFIG,
-    DOCKER_INDEX,
-    DOCKER_MANIFEST,
     INDEX,
     LAYER,
     LAYER_GZIP,
@@ -24,13 +22,20 @@ from agent.registry.descriptor import (
     Image,
     descriptor_from,
 )
+from agent.registry.errors import RegistryError
+from agent.registry.manifest import (
+    MANIFESTS,
+    MAX_DEPTH,
+    MAX_DOCUMENT,
+    Entry,
+    Index,
+    Manifest,
+    choose,
+    parse,
+)
+from agent.registry.platform import Platform, platform_from
 
 __all__ = ["Archive", "ArchiveError"]
-
-MAX_DOCUMENT = 4 * 1024 * 1024
-"""Largest index, manifest or configuration: what registries accept."""
-MAX_DEPTH = 4
-"""Indexes within indexes."""
 
 
 class Archive:
@@ -47,7 +52,7 @@ class Archive:
         Raises ``ArchiveError``, also when no image in the file is for the architecture.
         """
         self._tar = Tarball(file)
-        self._architecture = architecture
+        self._platform = Platform("linux", architecture)
         self._members: dict[str, str] = {}  # digest -> name, for archives of docker save
         self._made: dict[str, bytes] = {}  # manifests made here
         try:
@@ -93,7 +98,7 @@ class Archive:
                 "neither index.json (OCI layout) nor manifest.json (docker save) is in the archive"
             )
         if not images:
-            raise ArchiveError(f"no image for linux/{self._architecture} is in the archive")
+            raise ArchiveError(f"no image for {self._platform} is in the archive")
         return images
 
     def _member(self, descriptor: Descriptor) -> str:
@@ -104,45 +109,35 @@ class Archive:
     # OCI layout
 
     def _layout(self) -> Iterator[Image]:
+        data = self._read("index.json")
+        top = self._parse(data, _described(INDEX, data), "index.json")
         found: dict[Descriptor, list[str]] = {}
-        for entry in _list(self._document("index.json"), "manifests", "index.json"):
-            manifest = self._for_platform(entry, "index.json", MAX_DEPTH)
+        assert isinstance(top, Index)
+        for name, entries in _by_name(top):
+            manifest = self._for_platform(Index(entries))
             if manifest is not None:
-                found.setdefault(manifest, []).extend(_names(entry))
+                found.setdefault(manifest, []).extend(filter(None, [name]))
         for manifest, names in found.items():
-            document = self._blob_document(manifest)
-            image = Image(
-                names=tuple(dict.fromkeys(names)),
-                manifest=manifest,
-                config=_descriptor(document.get("config"), manifest.digest),
-                layers=tuple(
-                    _descriptor(layer, manifest.digest)
-                    for layer in _list(document, "layers", manifest.digest)
-                ),
-            )
+            parsed = self._blob_document(manifest)
+            assert isinstance(parsed, Manifest)
+            image = Image(tuple(dict.fromkeys(names)), manifest, parsed.config, parsed.layers)
             self._check_present(image)
             yield image
 
-    def _for_platform(self, entry: Any, where: str, depth: int) -> Descriptor | None:
-        """The manifest that ``entry`` of an index stands for on this platform, if any."""
-        descriptor = _descriptor(entry, where)
-        platform = entry.get("platform")
-        if isinstance(platform, dict) and not self._ours(platform):
-            return None
-        if descriptor.media_type in (MANIFEST, DOCKER_MANIFEST):
-            return descriptor
-        if descriptor.media_type not in (INDEX, DOCKER_INDEX):
-            return None
-        if depth == 0:
-            raise ArchiveError(f"{where}: more than {MAX_DEPTH} indexes within each other")
-        for child in _list(self._blob_document(descriptor), "manifests", descriptor.digest):
-            manifest = self._for_platform(child, descriptor.digest, depth - 1)
-            if manifest is not None and self._member(manifest) in self._tar:
-                return manifest
-        return None
-
-    def _ours(self, platform: dict[str, Any]) -> bool:
-        return (platform.get("os"), platform.get("architecture")) == ("linux", self._architecture)
+    def _for_platform(self, index: Index) -> Descriptor | None:
+        """The manifest that an index stands for on this platform, if any."""
+        for _ in range(MAX_DEPTH + 1):
+            try:
+                descriptor = choose(index, self._platform)
+            except RegistryError:
+                return None
+            if descriptor.media_type in MANIFESTS:
+                return descriptor
+            inner = self._blob_document(descriptor)
+            assert isinstance(inner, Index)
+            here = (each for each in inner.entries if self._member(each.descriptor) in self._tar)
+            index = Index(tuple(here))
+        raise ArchiveError(f"more than {MAX_DEPTH} indexes within each other")
 
     def _check_present(self, image: Image) -> None:
         for blob in (image.config, *image.layers):
@@ -168,7 +163,7 @@ class Archive:
     def _docker_image(self, config: str, layers: list[Any], tags: list[Any]) -> Image | None:
         data = self._read(config)
         document = _object(_json(data, config), config)
-        if not self._ours({"os": "linux", **document}):
+        if not self._runs(document, config):
             return None
         diff_ids = _list(_object(document.get("rootfs"), config), "diff_ids", config)
         if len(diff_ids) != len(layers):
@@ -186,8 +181,17 @@ class Archive:
         ).encode()
         made = _described(MANIFEST, manifest)
         self._made[made.digest] = manifest
+        parsed = self._parse(manifest, made, "manifest.json")
+        assert isinstance(parsed, Manifest)
         names = tuple(filter(None, map(_canonical, tags)))
-        return Image(names, made, configured, tuple(described))
+        return Image(names, made, parsed.config, parsed.layers)
+
+    def _runs(self, config: dict[str, Any], name: str) -> bool:
+        try:
+            platform = platform_from({"os": "linux", **config})
+        except ValueError as error:
+            raise ArchiveError(f"{name}: {error}") from error
+        return platform.normal() in self._platform.runs()
 
     def _layer(self, name: object, diff_id: object) -> Descriptor:
         """Plain layers are what their diff_id says, checked when read; gzipped ones are hashed."""
@@ -210,11 +214,17 @@ class Archive:
     def _document(self, name: str) -> Any:
         return _json(self._read(name), name)
 
-    def _blob_document(self, descriptor: Descriptor) -> dict[str, Any]:
+    def _blob_document(self, descriptor: Descriptor) -> Manifest | Index:
         name = self._member(descriptor)
         if descriptor.size > MAX_DOCUMENT:
             raise ArchiveError(f"{name}: {descriptor.size} bytes are too many for a manifest")
-        return _object(_json(b"".join(self.blob(descriptor)), name), name)
+        return self._parse(b"".join(self.blob(descriptor)), descriptor, name)
+
+    def _parse(self, data: bytes, descriptor: Descriptor, name: str) -> Manifest | Index:
+        try:
+            return parse(data, descriptor)
+        except RegistryError as error:
+            raise ArchiveError(f"{name}: {error}") from error
 
     def _read(self, name: str) -> bytes:
         if self._tar.size(name) > MAX_DOCUMENT:
@@ -253,17 +263,26 @@ def _descriptor(document: Any, where: str) -> Descriptor:
         raise ArchiveError(f"{where}: {error}") from error
 
 
-def _names(entry: dict[str, Any]) -> list[str]:
+def _by_name(index: Index) -> Iterator[tuple[str | None, tuple[Entry, ...]]]:
+    """The images of an index, each for one or more platforms; nameless ones stand alone."""
+    named: dict[str, list[Entry]] = {}
+    for entry in index.entries:
+        name = _name(entry.annotations)
+        if name is None:
+            yield None, (entry,)
+        else:
+            named.setdefault(name, []).append(entry)
+    for name, entries in named.items():
+        yield name, tuple(entries)
+
+
+def _name(annotations: Mapping[str, str]) -> str | None:
     """containerd annotates the full name; of the OCI annotation some make it, others a bare tag."""
-    annotations = entry.get("annotations")
-    if not isinstance(annotations, dict):
-        return []
     full = annotations.get("io.containerd.image.name")
     name = annotations.get("org.opencontainers.image.ref.name")
-    if full is None and isinstance(name, str) and not set(name) & set("/:"):
-        return []
-    canonical = _canonical(full or name)
-    return [canonical] if canonical else []
+    if full is None and name is not None and not set(name) & set("/:"):
+        return None
+    return _canonical(full or name)
 
 
 def _canonical(name: object) -> str | None:

@@ -93,11 +93,13 @@ def test_changed_content_is_noticed_when_it_is_read() -> None:
         ({path(LAYER_1): CONTENT + b"x"}, "500001 bytes instead of 500000"),
         ({path(LAYER_1): link(path(LAYER_1), "/etc/shadow")}, "not a file in the archive"),
         ({"index.json": b"{"}, "index.json: not JSON"),
-        ({"index.json": b"[" * 100_000}, "index.json: not JSON"),
+        ({"index.json": b"[" * 40_000}, "index.json: not JSON"),
+        ({"index.json": b"[" * 100_000}, "index.json: more than 50000 objects"),
         ({"index.json": b"[]"}, "index.json: not a JSON object"),
         ({"index.json": b"{}"}, "index.json: no list 'manifests'"),
         ({"index.json": b'{"manifests":[{}]}'}, "index.json: a descriptor has"),
         ({"index.json": b'{"manifests":[]}'}, "no image"),
+        ({"index.json": b'{"manifests":[],"layers":[1]}'}, "index.json: an index with 'layers'"),
     ],
 )
 def test_a_damaged_layout_is_refused(change: dict[str, Entry], says: str) -> None:
@@ -123,6 +125,35 @@ def test_a_huge_manifest_is_not_read() -> None:
     entry = {"mediaType": MANIFEST, "digest": "sha256:" + "a" * 64, "size": 10**12}
     with pytest.raises(ArchiveError, match="too many for a manifest"):
         opened({"index.json": document({"manifests": [entry]})})
+
+
+def test_of_one_name_the_best_platform_is_taken() -> None:
+    entries = layout()
+    index = json.loads(entries["index.json"])  # type: ignore[arg-type]
+    (entry,) = index["manifests"]
+    absent = {**entry, "digest": "sha256:" + "a" * 64}
+    named = annotated("io.containerd.image.name", "docker.io/a/b:1")
+    entries["index.json"] = document(
+        {
+            "manifests": [
+                {**absent, **named, "platform": {"os": "linux", "architecture": "386"}},
+                {**entry, **named, "platform": {"os": "linux", "architecture": "amd64"}},
+            ]
+        }
+    )
+    (image,) = opened(entries).images
+    assert image.manifest.digest == entry["digest"]
+
+
+def test_what_is_no_container_image_is_refused() -> None:
+    chart = document({"config": {**CONFIG_1.document, "mediaType": "text/plain"}, "layers": []})
+    described_chart = described(chart, MANIFEST)
+    entries: dict[str, Entry] = {
+        "index.json": document({"manifests": [described_chart.document]}),
+        path(described_chart): chart,
+    }
+    with pytest.raises(ArchiveError, match=f"{path(described_chart)}: not a container image"):
+        opened(entries)
 
 
 def test_docker_save_gives_an_oci_image() -> None:
@@ -161,6 +192,7 @@ def test_a_layer_that_is_a_link_to_another_is_followed() -> None:
         ({"manifest.json": b"[{}]"}, "no Config or no Layers"),
         ({"c.json": b"[]"}, "c.json: not a JSON object"),
         ({"c.json": b'{"architecture":"amd64"}'}, "c.json: not a JSON object"),
+        ({"c.json": b"{}"}, "c.json: a platform has an os"),
         ({"1/layer.tar": link("1/layer.tar", "/etc/shadow")}, "1/layer.tar: not a file"),
     ],
 )

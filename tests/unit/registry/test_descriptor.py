@@ -20,6 +20,9 @@ def test_a_descriptor_survives_its_document() -> None:
         ({"mediaType": LAYER, "digest": "sha256:../../etc", "size": 7}, "is not a sha256"),
         ({"mediaType": LAYER, "digest": "md5:" + "a" * 32, "size": 7}, "is not a sha256"),
         ({"mediaType": LAYER, "digest": SHA, "size": -1}, "-1 bytes"),
+        ({"mediaType": LAYER, "digest": SHA, "size": 2**63}, f"{2**63} bytes"),
+        ({"mediaType": LAYER, "digest": SHA, "size": True}, "True bytes"),
+        ({"mediaType": "x" * 256, "digest": SHA, "size": 7}, "256 characters"),
     ],
 )
 def test_a_bad_descriptor_is_refused(document: object, says: str) -> None:
