@@ -1,0 +1,62 @@
+"""Extended headers of tar files, as POSIX.1-2001 (pax) has them, with GNU's records for files with
+holes."""
+
+from collections.abc import Mapping
+
+from agent.registry.layers.errors import LayerError
+
+_LARGEST = 2**63 - 1
+_SPARSE_VERSIONS = ((b"0", b"0"), (b"0", b"1"), (b"1", b"0"))
+
+
+def parse_records(data: bytes) -> dict[bytes, bytes]:
+    """The records, the last of each key. Raises ``LayerError``."""
+    records: dict[bytes, bytes] = {}
+    at = 0
+    while at < len(data):
+        space = data.find(b" ", at, at + 20)
+        length = _decimal(data[at:space]) if space > at else 0
+        record = data[space + 1 : at + length]
+        key, equals, value = record[:-1].partition(b"=")
+        complete = space + 1 < at + length <= len(data) and record.endswith(b"\n")
+        if not (complete and key and equals):
+            raise LayerError("an extended tar header that is damaged")
+        records[key] = value
+        at += length
+    return records
+
+
+def size_of(records: Mapping[bytes, bytes], size: int) -> int:
+    """Bytes that follow the header, which itself says ``size``. Raises ``LayerError``."""
+    text = records.get(b"size")
+    return _decimal(text) if text else size
+
+
+def name_of(records: Mapping[bytes, bytes], name: bytes) -> bytes:
+    """A file with holes has another name for readers that don't know about them."""
+    sparse = records.get(b"GNU.sparse.name") if is_sparse(records) else None
+    return sparse or records.get(b"path") or name
+
+
+def is_sparse(records: Mapping[bytes, bytes]) -> bool:
+    """Whether the content is that of a file with holes. Raises ``LayerError``."""
+    version = (records.get(b"GNU.sparse.major", b""), records.get(b"GNU.sparse.minor", b""))
+    if version == (b"", b""):
+        return bool(records.get(b"GNU.sparse.map"))
+    if version not in _SPARSE_VERSIONS:
+        raise LayerError("a sparse file in a format that nobody knows")
+    return True
+
+
+def unpacked_size(records: Mapping[bytes, bytes], size: int) -> int:
+    """Bytes of the file with its holes: they are written as zeros. Raises ``LayerError``."""
+    if not is_sparse(records):
+        return size
+    text = records.get(b"GNU.sparse.size") or records.get(b"GNU.sparse.realsize")
+    return _decimal(text) if text else size
+
+
+def _decimal(text: bytes) -> int:
+    if not text.isdigit() or len(text) > 19 or int(text) > _LARGEST:
+        raise LayerError("an extended tar header with a number that is none")
+    return int(text)
