@@ -47,7 +47,7 @@ class Contained:
         """A hard link, to what must have come before."""
         if self._holds:
             self._wanted.setdefault(hash(target) & _HASH, len(self._files))
-            if len(self._wanted) > MAX_LINKS:
+            if target in self._folders or len(self._wanted) > MAX_LINKS:
                 self._give_up()
         self.file(path, parent)
 

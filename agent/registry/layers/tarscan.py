@@ -44,6 +44,7 @@ class TarScan:
         self.whiteouts = False
         self._limit = limit
         self._bytes = 0
+        self._position = 0  # bytes up to the end of the last header
         self._holes = 0
         self._members = 0
         self._extensions = _Extensions()
@@ -62,8 +63,9 @@ class TarScan:
 
     def feed(self, data: bytes) -> None:
         """The next bytes. After the end of the archive they are only counted."""
+        before = self._bytes
         self._bytes += len(data)
-        self._check_limit(0)
+        self._check_limit(self._bytes)
         at, end = 0, len(data)
         while at < end and not self._ended:
             if self._skip:
@@ -81,12 +83,13 @@ class TarScan:
                 unit = bytes(self._partial)
                 self._partial.clear()
             at += took
+            self._position = before + at
             self._next(unit)
 
     def finish(self) -> None:
         """No more comes. The two blocks of zeros at the end may be missing, and the filling."""
-        unfinished = self._partial or self._next != self._header or self._extensions.count
-        if not self._ended and (unfinished or self._skip > self._fill):
+        cut = self._partial or self._next != self._header or self._skip > self._fill
+        if self._extensions.count or (cut and not self._ended):
             raise LayerError("the tar file ends too early")
 
     def _header(self, block: bytes) -> None:
@@ -102,8 +105,8 @@ class TarScan:
         else:
             self._member(found)
 
-    def _check_limit(self, more: int) -> None:
-        if self._bytes + self._holes + more > self._limit:
+    def _check_limit(self, size: int) -> None:
+        if size + self._holes > self._limit:
             raise LayerError(f"more than {self._limit} bytes when unpacked")
 
     # Extended headers
@@ -159,7 +162,7 @@ class TarScan:
 
     def _hop(self, size: int, logical: int) -> None:
         self._holes += max(0, logical - size)
-        self._check_limit(size)
+        self._check_limit(self._position + size)
         self._skip = _filled(size)
         self._fill = self._skip - size
 
