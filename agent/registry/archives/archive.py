@@ -1,4 +1,4 @@
-"""Images in files: OCI image layouts and what ``docker save`` writes, as tar or tar.gz.
+"""Images in files: OCI image layouts and what ``docker save`` writes, as tar, tar.gz or tar.zst.
 
 An ``Archive`` gives the images it holds as descriptors, and the bytes behind each descriptor,
 checked against size and digest while they are read. The archive of ``docker save`` has no OCI
@@ -17,12 +17,14 @@ from agent.registry.descriptor import (
     INDEX,
     LAYER,
     LAYER_GZIP,
+    LAYER_ZSTD,
     MANIFEST,
     Descriptor,
     Image,
     descriptor_from,
 )
 from agent.registry.errors import RegistryError
+from agent.registry.layers.decompress import compression
 from agent.registry.manifest import (
     MANIFESTS,
     MAX_DEPTH,
@@ -37,11 +39,13 @@ from agent.registry.platform import Platform, platform_from
 
 __all__ = ["Archive", "ArchiveError"]
 
+_PACKED_LAYERS = {"gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}
+
 
 class Archive:
     """The images of one file that run on ``architecture`` (Go's name: amd64, arm64).
 
-    A context manager: what a gzipped file was unpacked to is gone at its end.
+    A context manager: what a compressed file was unpacked to is gone at its end.
     """
 
     images: tuple[Image, ...]
@@ -194,15 +198,16 @@ class Archive:
         return platform.normal() in self._platform.runs()
 
     def _layer(self, name: object, diff_id: object) -> Descriptor:
-        """Plain layers are what their diff_id says, checked when read; gzipped ones are hashed."""
+        """Plain layers are what their diff_id says, checked when read; others are hashed."""
         if not isinstance(name, str):
             raise ArchiveError("manifest.json: a layer's name is not a string")
         size = self._tar.size(name)
-        if next(self._tar.chunks(name), b"")[:2] == b"\x1f\x8b":
+        packed = compression(next(self._tar.chunks(name), b""))
+        if packed:
             digest = hashlib.sha256()
             for chunk in self._tar.chunks(name):
                 digest.update(chunk)
-            layer = Descriptor(LAYER_GZIP, f"sha256:{digest.hexdigest()}", size)
+            layer = Descriptor(_PACKED_LAYERS[packed], f"sha256:{digest.hexdigest()}", size)
         else:
             document = {"mediaType": LAYER, "digest": diff_id, "size": size}
             layer = _descriptor(document, name)

@@ -1,23 +1,24 @@
-"""The members of a tar file, plain or gzipped, by name. For ``archive``.
+"""The members of a tar file, by name; it may be compressed with gzip or zstd. For ``archive``.
 
 The file may be hostile: nothing is ever unpacked, names are only looked up, no read is larger than
 the caller allows, and anything but a plain file is no member. Links are followed inside the
 archive only, because ``docker save`` writes a layer that occurs twice as a link to the first.
 """
 
-import gzip
 import posixpath
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
+
+from agent.registry.layers.decompress import Decompressor, compression
+from agent.registry.layers.errors import LayerError
 
 CHUNK = 256 * 1024
 MAX_HEADER = 1024 * 1024
 """Largest extended header; genuine ones hold a name or two."""
 MAX_UNPACKED = 64 * 1024**3
-"""A gzipped archive that grows beyond this is meant to fill the disk."""
+"""A compressed archive that grows beyond this is meant to fill the disk."""
 MAX_MEMBERS = 100_000
 MAX_LINKS = 8
 
@@ -44,7 +45,7 @@ class Tarball:
     """An index of a tar file. One member at a time is read: they share the file's position."""
 
     def __init__(self, file: BinaryIO) -> None:
-        """Reads the headers of all members; a gzipped file is first unpacked to a nameless one
+        """Reads the headers of all members; a compressed file is first unpacked to a nameless one
         in the folder for temporary files, until ``close``.
 
         Raises ``ArchiveError``. The file stays the caller's.
@@ -61,7 +62,7 @@ class Tarball:
             raise
 
     def close(self) -> None:
-        """Give back the space that a gzipped archive took."""
+        """Give back the space that a compressed archive took."""
         if self._unpacked:
             self._unpacked.close()
 
@@ -124,17 +125,18 @@ def _members(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
 
 
 def _unpacked(file: BinaryIO) -> BinaryIO | None:
-    """The tar file inside a gzipped one, to be closed; None when ``file`` is not compressed."""
+    """The tar file inside a compressed one, to be closed; None when ``file`` is not compressed."""
     file.seek(0)
-    magic = file.read(4)
+    compressed = compression(file.read(CHUNK))
     file.seek(0)
-    if magic == b"\x28\xb5\x2f\xfd":
-        raise ArchiveError("compressed with zstd: unpack it to a tar file first")
-    if magic[:2] != b"\x1f\x8b":
+    if not compressed:
         return None
     unpacked: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the index lives
     try:
         _unpack(file, unpacked)
+    except LayerError as error:
+        unpacked.close()
+        raise ArchiveError(str(error)) from error
     except (ArchiveError, OSError):
         unpacked.close()
         raise
@@ -142,13 +144,10 @@ def _unpacked(file: BinaryIO) -> BinaryIO | None:
 
 
 def _unpack(file: BinaryIO, to: BinaryIO) -> None:
-    try:
-        with gzip.open(file) as stream:
-            while to.tell() <= MAX_UNPACKED:
-                chunk = stream.read(CHUNK)
-                if not chunk:
-                    return
-                to.write(chunk)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ArchiveError(f"the gzip stream is damaged: {error}") from error
-    raise ArchiveError(f"more than {MAX_UNPACKED} bytes when unpacked")
+    stream = Decompressor()
+    while chunk := file.read(CHUNK):
+        for piece in stream.feed(chunk):
+            to.write(piece)
+            if to.tell() > MAX_UNPACKED:
+                raise ArchiveError(f"more than {MAX_UNPACKED} bytes when unpacked")
+    stream.finish()

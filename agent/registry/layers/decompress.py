@@ -3,7 +3,7 @@
 As containerd does, the first bytes decide on the compression, whatever it was announced as.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from backports import zstd
@@ -43,6 +43,14 @@ class _Member(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
+def compression(head: bytes) -> str:
+    """gzip, zstd or nothing: what a stream is that begins so, going by its first four bytes."""
+    if head.startswith(_GZIP):
+        return "gzip"
+    skippable = b"\x50" <= head[:1] < b"\x60" and head.startswith(_ZSTD_SKIPPABLE, 1)
+    return "zstd" if skippable or head.startswith(_ZSTD) else ""
+
+
 class Plain:
     """A stream that is no more than it seems."""
 
@@ -61,7 +69,6 @@ class Decompressor:
     def __init__(self) -> None:
         self._head: bytes | None = b""
         self._name = ""
-        self._begin: Callable[[], _Member] | None = None
         self._member: _Member | None = None
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
@@ -75,12 +82,12 @@ class Decompressor:
                 self._head = chunk
                 return
             self._head = None
-            self._detect(chunk)
-        if self._begin is None:
+            self._name = compression(chunk)
+        if not self._name:
             yield chunk
             return
         for start in range(0, len(chunk), SLICE):
-            yield from self._inflate(self._begin, chunk[start : start + SLICE])
+            yield from self._inflate(chunk[start : start + SLICE])
 
     def finish(self) -> bytes:
         """No more comes: the last bytes. Raises ``LayerError`` if there should be more."""
@@ -88,18 +95,10 @@ class Decompressor:
             raise LayerError(f"the {self._name} stream ends too early")
         return self._head or b""
 
-    def _detect(self, head: bytes) -> None:
-        if head.startswith(_GZIP):
-            self._name, self._begin = "gzip", _gzip_member
-        elif head.startswith(_ZSTD) or (
-            head[0] & 0xF0 == 0x50 and head.startswith(_ZSTD_SKIPPABLE, 1)
-        ):
-            self._name, self._begin = "zstd", _zstd_frame
-
-    def _inflate(self, begin: Callable[[], _Member], data: bytes) -> Iterator[bytes]:
+    def _inflate(self, data: bytes) -> Iterator[bytes]:
         while data or self._member is not None:
             if self._member is None:
-                self._member = begin()
+                self._member = _gzip_member() if self._name == "gzip" else _zstd_frame()
             try:
                 piece = self._member.decompress(data, PIECE)
             except _DAMAGED as error:

@@ -1,13 +1,15 @@
 import gzip
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import zstandard
 
 from agent.registry.archives import archive as module
 from agent.registry.archives.archive import Archive, ArchiveError
-from agent.registry.descriptor import INDEX, LAYER_GZIP, MANIFEST, Descriptor
+from agent.registry.descriptor import INDEX, LAYER_GZIP, LAYER_ZSTD, MANIFEST, Descriptor
 from tests.unit.registry.tars import (
     CONFIG_1,
     CONFIGURATION,
@@ -171,10 +173,16 @@ def test_docker_save_without_a_tag_has_no_name() -> None:
     assert opened(docker_save(RepoTags=None)).images[0].names == ()
 
 
-def test_a_gzipped_layer_of_docker_save_keeps_its_bytes() -> None:
-    packed = gzip.compress(CONTENT)
+@pytest.mark.parametrize(
+    ("pack", "media_type"),
+    [(gzip.compress, LAYER_GZIP), (zstandard.ZstdCompressor().compress, LAYER_ZSTD)],
+)
+def test_a_compressed_layer_of_docker_save_keeps_its_bytes(
+    pack: Callable[[bytes], bytes], media_type: str
+) -> None:
+    packed = pack(CONTENT)
     archive = opened({**docker_save(), "1/layer.tar": packed})
-    assert archive.images[0].layers == (described(packed, LAYER_GZIP),)
+    assert archive.images[0].layers == (described(packed, media_type),)
     assert blob(archive, archive.images[0].layers[0]) == packed
 
 
