@@ -5,6 +5,9 @@ from collections.abc import Mapping
 
 from agent.registry.layers.errors import LayerError
 
+MAX_RECORDS = 10_000
+"""In one header: each costs time, and takes but a few bytes."""
+
 _LARGEST = 2**63 - 1
 _SPARSE_VERSIONS = ((b"0", b"0"), (b"0", b"1"), (b"1", b"0"))
 
@@ -12,7 +15,7 @@ _SPARSE_VERSIONS = ((b"0", b"0"), (b"0", b"1"), (b"1", b"0"))
 def parse_records(data: bytes) -> dict[bytes, bytes]:
     """The records, the last of each key. Raises ``LayerError``."""
     records: dict[bytes, bytes] = {}
-    at = 0
+    at = count = 0
     while at < len(data):
         space = data.find(b" ", at, at + 20)
         length = _decimal(data[at:space]) if space > at else 0
@@ -23,6 +26,9 @@ def parse_records(data: bytes) -> dict[bytes, bytes]:
             raise LayerError("an extended tar header that is damaged")
         records[key] = value
         at += length
+        count += 1
+        if count > MAX_RECORDS:
+            raise LayerError(f"an extended tar header of more than {MAX_RECORDS} records")
     return records
 
 
