@@ -38,10 +38,10 @@ def size_of(records: Mapping[bytes, bytes], size: int) -> int:
     return _decimal(text) if text else size
 
 
-def name_of(records: Mapping[bytes, bytes], name: bytes) -> bytes:
-    """A file with holes has another name for readers that don't know about them."""
-    sparse = records.get(b"GNU.sparse.name") if is_sparse(records) else None
-    return sparse or records.get(b"path") or name
+def sparse_name(records: Mapping[bytes, bytes]) -> bytes:
+    """What a file with holes is really called: its other names are for readers that don't know
+    about holes. Empty for other files. Raises ``LayerError``."""
+    return records.get(b"GNU.sparse.name", b"") if is_sparse(records) else b""
 
 
 def is_sparse(records: Mapping[bytes, bytes]) -> bool:

@@ -140,7 +140,7 @@ class TarScan:
                 # and Go forgets what was said for the member after it.
                 records = pax.parse_records(data)
                 self._extensions = _Extensions()
-                self._enter(tar.REGULAR, pax.name_of(records, found.name), b"")
+                self._enter(tar.REGULAR, records.get(b"path") or found.name, b"")
 
     # Members
 
@@ -150,10 +150,11 @@ class TarScan:
         logical = size
         if extensions.count:
             self._extensions = _Extensions()
-            name = extensions.name or pax.name_of(extensions.records, name)
-            link = extensions.link or extensions.records.get(b"linkpath") or link
-            size = pax.size_of(extensions.records, size)
-            logical = pax.unpacked_size(extensions.records, size)
+            records = extensions.records
+            name = pax.sparse_name(records) or extensions.name or records.get(b"path") or name
+            link = extensions.link or records.get(b"linkpath") or link
+            size = pax.size_of(records, size)
+            logical = pax.unpacked_size(records, size)
         if kind == tar.REGULAR_V7:
             kind = tar.DIRECTORY if name.endswith(b"/") else tar.REGULAR
         if kind not in tar.NO_CONTENT:

@@ -200,7 +200,8 @@ SPARSE = [
 @pytest.mark.parametrize("records", SPARSE)
 def test_holes_count_as_what_they_will_be(records: list[tuple[str, bytes]]) -> None:
     named = [*records, ("GNU.sparse.name", b"a/b")]
-    layer = A_DIR + pax(*named) + member("nowhere/b", data=b"x" * 512) + END
+    names = pax(*named, ("path", b"nowhere/c")) + member("L", b"L", b"nowhere/d\0")
+    layer = A_DIR + names + member("nowhere/b", data=b"x" * 512) + END
     facts = look(layer)
     assert facts.self_contained
     assert facts.unpacked_size == len(layer) + 9000 - 512
