@@ -6,4 +6,11 @@ class RegistryError(Exception):
 
 
 class RegistryUnavailable(RegistryError):
-    """It can't be had now; another time it may: no answer, a broken connection, 429, 5xx."""
+    """It can't be had now; another time it may: no answer, a broken connection, 429, 5xx.
+
+    ``retry_after_s``: in how many seconds the registry wants to be asked again, if it said so.
+    """
+
+    def __init__(self, text: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
