@@ -27,6 +27,7 @@ LAYER_ZSTD = f"{LAYER}+zstd"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 DOCKER_LAYER_GZIP = f"{DOCKER_LAYER}.gzip"
 MTIME = 1_600_000_000
+BLOCK = tarfile.BLKTYPE
 
 Compression = Literal["", "gzip", "zstd"]
 
