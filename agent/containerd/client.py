@@ -44,6 +44,7 @@ class Containerd:
         self.socket = socket
         self.namespace = namespace
         self.snapshotter = snapshotter
+        self.lease = ""
         self.containers = Containers(connection)
         self.content = Content(connection)
         self.diff = Diff(connection)
@@ -63,6 +64,7 @@ class Containerd:
         view = Containerd.__new__(Containerd)
         connection = Rpc(self._rpc.channel, headers)
         view._bind(connection, self.socket, self.namespace, self.snapshotter)
+        view.lease = lease_id
         return view
 
     async def version(self, *, timeout: float = METADATA_S) -> Version:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+)
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -16,11 +24,15 @@ from agent.containerd.types import ContentInfo, WriteStatus
 _CONTENT = "/containerd.services.content.v1.Content/"
 _WRITE = _CONTENT + "Write"
 
+Source = Callable[[int], AsyncIterable[bytes]]
+"""The bytes of a blob from an offset on."""
+
 SMALL_BYTES = 4 * 1024 * 1024
 """What ``read`` takes into memory at most: manifests and configs, the registries' own limit."""
 
-WRITE_BYTES = 1024 * 1024
-"""Sent per message: large enough that the answers to it cost little."""
+WRITE_BYTES = 256 * 1024
+"""Sent per message: large enough that the answers to it cost little. gRPC copies each one several
+times, so larger ones cost more memory than the time that they save is worth."""
 
 
 class Content:
@@ -91,8 +103,17 @@ class Content:
         reply = await self._rpc.unary(
             _CONTENT + "Status", request, pb.StatusResponse, about=ref, timeout=timeout
         )
-        status = reply.status
-        return WriteStatus(status.ref, status.offset, status.total, status.expected)
+        return _status_of(reply.status)
+
+    async def statuses(
+        self, filters: Iterable[str] = (), *, timeout: float = METADATA_S
+    ) -> tuple[WriteStatus, ...]:
+        """All unfinished writes that match any of ``filters``; no filter: all."""
+        request = pb.ListStatusesRequest(filters=filters)
+        reply = await self._rpc.unary(
+            _CONTENT + "ListStatuses", request, pb.ListStatusesResponse, about="", timeout=timeout
+        )
+        return tuple(map(_status_of, reply.statuses))
 
     async def abort(self, ref: str, *, timeout: float = METADATA_S) -> None:
         """Throw the unfinished write away; fine if there is none."""
@@ -120,46 +141,81 @@ class Content:
         FailedPrecondition. Unavailable while another writer holds ``ref``. ``stall`` bounds each
         exchange with containerd, not the wait for ``chunks``.
         """
-        call = self._rpc.duplex(_WRITE, pb.WriteContentResponse)
+
+        def told(_: int) -> AsyncIterable[bytes]:
+            return chunks
+
+        write = _Write(self._rpc.duplex(_WRITE, pb.WriteContentResponse), ref, size, digest, stall)
+        await self._finish(write, write.all(told, offset, labels), labels)
+
+    async def resume(
+        self, ref: str, source: Source, *, size: int, digest: str, stall: float = STALL_S
+    ) -> None:
+        """As ``write``, but where to begin is asked first: ``source`` gives the bytes from there.
+
+        It is not asked if the blob is in the store; of one that another namespace has, it is asked
+        for the end alone.
+        """
+        write = _Write(self._rpc.duplex(_WRITE, pb.WriteContentResponse), ref, size, digest, stall)
+
+        async def whole() -> None:
+            await write.all(source, await write.begin(), None)
+
+        await self._finish(write, whole(), None)
+
+    async def _finish(
+        self, write: _Write, writing: Awaitable[None], labels: Mapping[str, str] | None
+    ) -> None:
         try:
-            first = pb.WriteContentRequest(ref=ref, total=size, expected=digest)
-            await _write(call, first, chunks, offset, labels, stall)
+            await writing
         except AlreadyExists:
             if labels:
-                await self.set_labels(digest, labels)
+                await self.set_labels(write.digest, labels)
         except FailedPrecondition:
-            await self.abort(ref)
+            await self.abort(write.ref)
             raise
         finally:
-            call.cancel()
+            write.call.cancel()
 
 
-async def _write(
-    call: StreamCall,
-    request: pb.WriteContentRequest,
-    chunks: AsyncIterable[bytes],
-    offset: int,
-    labels: Mapping[str, str] | None,
-    stall: float,
-) -> None:
-    ref, total, expected = request.ref, request.total, request.expected
-    async for data in _gathered(chunks):
-        request.action, request.offset, request.data = pb.WRITE, offset, data
-        await _exchange(call, request, ref, stall)
-        offset += len(data)
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One write on its stream."""
+
+    call: StreamCall
+    ref: str
+    size: int
+    digest: str
+    stall: float
+
+    async def begin(self) -> int:
+        """Opens it; gives how many bytes are there."""
+        return await self._exchange(self._naming(pb.STAT))
+
+    async def all(self, source: Source, offset: int, labels: Mapping[str, str] | None) -> None:
+        """Writes what is missing, and commits."""
         # Only the first message names the blob: each naming makes containerd look for it.
-        request = pb.WriteContentRequest()
-    last = pb.WriteContentRequest(
-        action=pb.COMMIT, ref=ref, total=total, expected=expected, offset=offset, labels=labels
-    )
-    await _exchange(call, last, ref, stall)
+        request = self._naming(pb.WRITE)
+        async with aclosing(_gathered(source(offset))) as gathered:
+            async for data in gathered:
+                request.offset, request.data = offset, data
+                await self._exchange(request)
+                offset += len(data)
+                request = pb.WriteContentRequest(action=pb.WRITE)
+        last = self._naming(pb.COMMIT)
+        last.offset = offset
+        last.labels.update(labels or {})
+        await self._exchange(last)
 
+    def _naming(self, action: pb.WriteAction) -> pb.WriteContentRequest:
+        return pb.WriteContentRequest(
+            action=action, ref=self.ref, total=self.size, expected=self.digest
+        )
 
-async def _exchange(
-    call: StreamCall, request: pb.WriteContentRequest, ref: str, stall: float
-) -> None:
-    await sent(call, request, _WRITE, ref, stall)
-    await received(call, _WRITE, ref, stall)
+    async def _exchange(self, request: pb.WriteContentRequest) -> int:
+        await sent(self.call, request, _WRITE, self.ref, self.stall)
+        answer = await received(self.call, _WRITE, self.ref, self.stall)
+        return answer.offset if answer is not None else 0
 
 
 async def _gathered(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
@@ -176,3 +232,7 @@ async def _gathered(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
 
 def _info_of(info: pb.Info) -> ContentInfo:
     return ContentInfo(info.digest, info.size, dict(info.labels))
+
+
+def _status_of(status: pb.Status) -> WriteStatus:
+    return WriteStatus(status.ref, status.offset, status.total, status.expected)

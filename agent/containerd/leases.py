@@ -55,6 +55,19 @@ class Leases:
         request = pb.DeleteRequest(id=lease_id, sync=sync)
         await self._rpc.unary(_LEASES + "Delete", request, Empty, about=lease_id, timeout=timeout)
 
+    async def hold_snapshot(
+        self, lease_id: str, snapshotter: str, key: str, *, timeout: float = METADATA_S
+    ) -> None:
+        """The lease holds that snapshot and those below it from now on, if it is there.
+
+        Content needs no such call: whoever begins to write what is there already holds it.
+        """
+        resource = pb.Resource(id=key, type=f"snapshots/{snapshotter}")
+        request = pb.AddResourceRequest(id=lease_id, resource=resource)
+        await self._rpc.unary(
+            _LEASES + "AddResource", request, Empty, about=lease_id, timeout=timeout
+        )
+
 
 def _lease_of(lease: pb.Lease) -> Lease:
     return Lease(lease.id, dict(lease.labels))

@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 
@@ -138,6 +138,74 @@ async def test_an_interrupted_write_goes_on_where_it_stopped(client: Containerd)
     assert await client.content.read(digest) == data
     with pytest.raises(NotFound):
         await client.content.status("a")
+
+
+async def test_a_write_that_is_resumed_is_told_where_to_go_on(client: Containerd) -> None:
+    data = os.urandom(2_500_000)
+    digest = digest_of(data)
+    asked: list[int] = []
+
+    def until(end: int) -> Callable[[int], AsyncIterator[bytes]]:
+        async def source(offset: int) -> AsyncIterator[bytes]:
+            asked.append(offset)
+            yield data[offset:end]
+            if end < len(data):
+                raise ConnectionResetError("the registry went away")
+
+        return source
+
+    await client.leases.create("l", expires_at=time.time() + 600)
+    client = client.with_lease("l")
+    assert client.lease == "l"
+    with pytest.raises(ConnectionResetError):
+        await client.content.resume("a", until(1_500_000), size=len(data), digest=digest)
+    (status,) = await client.content.statuses()
+    assert (status.ref, status.offset, status.total) == ("a", 1_500_000, len(data))
+    async with asyncio.timeout(END_S):
+        while True:
+            try:
+                await client.content.resume("a", until(len(data)), size=len(data), digest=digest)
+            except Unavailable:  # containerd has not yet closed the first write
+                await asyncio.sleep(0.01)
+            else:
+                break
+    assert asked == [0, 1_500_000]
+    assert await client.content.read(digest) == data
+    await client.content.resume("b", until(len(data)), size=len(data), digest=digest)
+    assert asked == [0, 1_500_000]
+    assert await client.content.statuses() == ()
+
+
+async def test_whoever_would_write_what_is_there_holds_it(client: Containerd) -> None:
+    digest = digest_of(b"x")
+
+    def source(_: int) -> AsyncIterator[bytes]:
+        return one_chunk(b"x")
+
+    for lease in ("first", "second"):
+        await client.leases.create(lease, expires_at=time.time() + 600)
+        content = client.with_lease(lease).content
+        await content.resume(lease, source, size=1, digest=digest)
+    await client.leases.delete("first", sync=True)
+    assert await client.content.read(digest) == b"x"
+    await client.leases.delete("second", sync=True)
+    with pytest.raises(NotFound):
+        await client.content.info(digest)
+
+
+async def test_a_lease_may_hold_what_another_made(client: Containerd) -> None:
+    for lease in ("first", "second"):
+        await client.leases.create(lease, expires_at=time.time() + 600)
+    first = client.with_lease("first")
+    await first.snapshots.prepare("below")
+    await first.snapshots.commit("made", "below")
+    await client.leases.hold_snapshot("second", client.snapshotter, "made")
+    await client.leases.hold_snapshot("second", client.snapshotter, "never made")
+    await client.leases.delete("first", sync=True)
+    assert (await client.snapshots.stat("made")).kind is SnapshotKind.COMMITTED
+    await client.leases.delete("second", sync=True)
+    with pytest.raises(NotFound):
+        await client.snapshots.stat("made")
 
 
 async def test_bytes_with_another_digest_are_refused_and_thrown_away(client: Containerd) -> None:
