@@ -6,13 +6,18 @@ is made under it until the record is there.
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from agent.containerd.client import Containerd
+from agent.containerd.errors import ContainerdError, NotFound
 from agent.registry.descriptor import Descriptor
+
+log = logging.getLogger(__name__)
 
 _CONTENT = "containerd.io/gc.ref.content"
 _SNAPSHOT = "containerd.io/gc.ref.snapshot"
@@ -24,17 +29,40 @@ def manifest_labels(config: Descriptor, layers: Iterable[Descriptor]) -> dict[st
     return {f"{_CONTENT}.config": config.digest, **numbered}
 
 
+def index_labels(chosen: Descriptor) -> dict[str, str]:
+    """Labels of an index: the one that is here of those it lists."""
+    return {f"{_CONTENT}.m.0": chosen.digest}
+
+
 def config_labels(snapshotter: str, chain: str) -> dict[str, str]:
     """Labels of a config: the topmost snapshot, if the image has a layer at all."""
     return {f"{_SNAPSHOT}.{snapshotter}": chain} if chain else {}
 
 
+@dataclass(slots=True)
+class Held:
+    """What is made with ``client`` is held. ``referred``: others refer to it by now, so that
+    there is nothing to collect."""
+
+    client: Containerd
+    referred: bool = False
+
+
 @asynccontextmanager
-async def leased(client: Containerd, purpose: str, lasts_s: float) -> AsyncIterator[Containerd]:
-    """What is made with this client is kept until left, or until the lease runs out."""
+async def leased(client: Containerd, purpose: str, lasts_s: float) -> AsyncIterator[Held]:
+    """What is made meanwhile is kept until left, or until the lease runs out.
+
+    If nothing refers to it then, it is gone at the end.
+    """
     lease = f"{purpose}-{uuid.uuid4().hex}"
-    await client.leases.create(lease, expires_at=time.time() + lasts_s)
+    held = Held(client.with_lease(lease))
     try:
-        yield client.with_lease(lease)
+        await client.leases.create(lease, expires_at=time.time() + lasts_s)
+        yield held
     finally:
-        await client.leases.delete(lease)
+        try:
+            await client.leases.delete(lease, sync=not held.referred)
+        except NotFound:
+            pass
+        except ContainerdError as error:
+            log.warning("lease %s stays until it runs out: %s", lease, error)

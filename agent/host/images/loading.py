@@ -17,13 +17,13 @@ from agent.containerd.types import Descriptor
 from agent.containerd.types import Image as Record
 from agent.host.images.chains import chain_id
 from agent.host.images.keeping import config_labels, leased, manifest_labels
-from agent.host.images.local import architecture
-from agent.host.images.unpacking import unpack
+from agent.host.images.unpacking import Unpacker
 from agent.oci.errors import SpecError
 from agent.oci.image import parse_image_config
 from agent.registry import descriptor
 from agent.registry.archives import archive
 from agent.registry.errors import RegistryError
+from agent.registry.manifest import host_platform
 
 LEASE_S = 3600.0
 """Longest import; then the lease ends, so that a crash leaks nothing for ever."""
@@ -40,6 +40,7 @@ class Loader:
         self._client = client
         self._spool = spool
         self._importing = asyncio.Lock()
+        self._unpacker = Unpacker()
 
     async def load(self, chunks: AsyncIterator[bytes]) -> tuple[str, ...]:
         """Imports every image of an archive for this architecture; gives their names.
@@ -59,28 +60,30 @@ class Loader:
                 raise LoadError(f"can't keep the archive in {self._spool}: {error}") from error
 
     async def _import(self, file: BinaryIO) -> tuple[str, ...]:
-        with await asyncio.to_thread(archive.Archive, file, architecture()) as opened:
+        with await asyncio.to_thread(archive.Archive, file, host_platform().architecture) as opened:
             if not all(image.names for image in opened.images):
                 raise LoadError("an image in the archive has no name: save it with name and tag")
-            async with self._importing, leased(self._client, "load", LEASE_S) as client:
+            async with self._importing, leased(self._client, "load", LEASE_S) as held:
                 for image in opened.images:
-                    await _import_one(client, opened, image)
+                    await self._import_one(held.client, opened, image)
+                held.referred = True
             return tuple(name for image in opened.images for name in image.names)
 
-
-async def _import_one(client: Containerd, opened: archive.Archive, image: descriptor.Image) -> None:
-    for layer in image.layers:
-        await _write(client, opened, layer, {})
-    config = parse_image_config(b"".join(opened.blob(image.config)))
-    if len(config.diff_ids) != len(image.layers):
-        raise LoadError(f"{image.names[0]}: its config and its manifest differ in layers")
-    chain = chain_id(config.diff_ids)
-    await _write(client, opened, image.config, config_labels(client.snapshotter, chain))
-    await _write(client, opened, image.manifest, manifest_labels(image.config, image.layers))
-    await unpack(client, image.layers, config.diff_ids)
-    target = Descriptor(image.manifest.media_type, image.manifest.digest, image.manifest.size)
-    for name in image.names:
-        await client.images.create_or_update(Record(name, target))
+    async def _import_one(
+        self, client: Containerd, opened: archive.Archive, image: descriptor.Image
+    ) -> None:
+        for layer in image.layers:
+            await _write(client, opened, layer, {})
+        config = parse_image_config(b"".join(opened.blob(image.config)))
+        if len(config.diff_ids) != len(image.layers):
+            raise LoadError(f"{image.names[0]}: its config and its manifest differ in layers")
+        chain = chain_id(config.diff_ids)
+        await _write(client, opened, image.config, config_labels(client.snapshotter, chain))
+        await _write(client, opened, image.manifest, manifest_labels(image.config, image.layers))
+        await self._unpacker.one_by_one(client, image.layers, config.diff_ids)
+        target = Descriptor(image.manifest.media_type, image.manifest.digest, image.manifest.size)
+        for name in image.names:
+            await client.images.create_or_update(Record(name, target))
 
 
 async def _write(
