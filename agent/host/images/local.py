@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass, replace
-from typing import Any
 
 from agent.containerd.client import Containerd
-from agent.containerd.types import Descriptor
+from agent.containerd.types import Descriptor as Target
 from agent.containerd.types import Image as Record
+from agent.host.images import documents
 from agent.host.images.chains import chain_id
 from agent.oci.errors import SpecError
 from agent.oci.image import ImageConfig, parse_image_config
 from agent.oci.signals import signal_number
-from agent.registry import descriptor
+from agent.registry.descriptor import Descriptor
+from agent.registry.errors import RegistryError
+from agent.registry.manifest import Manifest, host_platform
 from agent.task.model import Image
-
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
-_INDEXES = (descriptor.INDEX, descriptor.DOCKER_INDEX)
 
 
 class ImageMissing(Exception):
@@ -51,6 +48,7 @@ class LocalImages:
         self._client = client
         self._found: dict[str, Image] = {}
         self._unpacked: dict[str, Unpacked] = {}
+        self._platform = host_platform()
 
     async def image(self, name: str, record: Record) -> Image:
         """The image of that record, called ``name``. Raises ImageMissing, ContainerdError."""
@@ -71,35 +69,29 @@ class LocalImages:
         listed = []
         for record in await self._client.images.list():
             manifest = await self.manifest(record.target)
-            size = sum(layer["size"] for layer in manifest["layers"])
-            listed.append(
-                Listed(record.name, manifest["config"]["digest"], record.target.digest, size)
-            )
+            size = sum(layer.size for layer in manifest.layers)
+            listed.append(Listed(record.name, manifest.config.digest, record.target.digest, size))
         return tuple(sorted(listed, key=lambda each: each.name))
 
-    async def manifest(self, target: Descriptor) -> dict[str, Any]:
-        """The manifest for this machine behind ``target``. Raises ImageMissing if there is none."""
-        found: dict[str, Any] = json.loads(await self._client.content.read(target.digest))
-        if target.media_type not in _INDEXES:
-            return found
-        ours = {"os": "linux", "architecture": architecture()}
-        for each in found.get("manifests", []):
-            if ours.items() <= each.get("platform", ours).items():
-                child = Descriptor(each["mediaType"], each["digest"], each["size"])
-                return await self.manifest(child)
-        raise ImageMissing(f"{target.digest} has no image for linux/{architecture()}")
+    async def manifest(self, target: Target) -> Manifest:
+        """The manifest for this machine behind ``target``.
 
-    async def _read(self, name: str, target: Descriptor) -> Image:
+        Raises ImageMissing if there is none or it makes no sense, ContainerdError.
+        """
+
+        async def read(wanted: Descriptor) -> bytes:
+            return await self._client.content.read(wanted.digest)
+
+        asked = Descriptor(target.media_type, target.digest, target.size)
         try:
-            manifest = await self.manifest(target)
-            image_id = str(manifest["config"]["digest"])
+            return (await documents.find(asked, self._platform, read)).manifest
+        except RegistryError as error:
+            raise ImageMissing(str(error)) from error
+
+    async def _read(self, name: str, target: Target) -> Image:
+        try:
+            image_id = (await self.manifest(target)).config.digest
             config = (await self.unpacked(image_id)).config
-        except (SpecError, KeyError, TypeError, ValueError) as error:
+        except (ImageMissing, SpecError) as error:
             raise ImageMissing(f"image {name} can't be read: {error}") from error
         return Image(name, image_id, target.digest, signal_number(config.stop_signal))
-
-
-def architecture() -> str:
-    """This machine's, by Go's name."""
-    machine = os.uname().machine
-    return _ARCHITECTURES.get(machine, machine)

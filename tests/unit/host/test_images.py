@@ -25,6 +25,7 @@ from tests.fakes.containerd import FakeContainerd, serving
 
 GET = "/containerd.services.images.v1.Images/Get"
 READ = "/containerd.services.content.v1.Content/Read"
+LAYER = {"mediaType": descriptor.LAYER, "digest": f"sha256:{'0' * 64}", "size": 5}
 NAME = "docker.io/library/web:latest"
 MACHINE = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}.get(
     os.uname().machine, os.uname().machine
@@ -50,7 +51,7 @@ class Stored:
         whole = {"architecture": MACHINE, "os": "linux", "config": config}
         rootfs = {"rootfs": {"type": "layers", "diff_ids": ["sha256:1", "sha256:2"]}}
         kept = self.blob(descriptor.CONFIG, whole | rootfs)
-        return self.blob(descriptor.MANIFEST, {"config": kept, "layers": []})
+        return self.blob(descriptor.MANIFEST, {"config": kept, "layers": [LAYER]})
 
     def name(self, name: str, target: dict[str, Any]) -> None:
         self.records[name] = types_pb2.Descriptor(
