@@ -1,10 +1,13 @@
 """Images on this host: obtained for containers, pulled, loaded, unpacked, and cleaned up.
 
 obtaining   which image a container gets
+pulling     images from registries, one pull for all who wait for the same (flights)
+transfer    blobs into the content store, in turns by digest
+documents   from what a reference means to the manifest for this machine
 local       images that are here
 loading     images from archives
-unpacking   layers to snapshots, whose names are in chains
+unpacking   layers to snapshots, whose names are in chains; all at once: scratch
 keeping     what keeps an image from garbage collection while it comes and afterwards
 pulls       how far pulls have come, for people
-records     labels of image records
+records     labels of image records and of layers
 """

@@ -1,0 +1,211 @@
+"""Blobs from registries into containerd's content store, each once however many images have it.
+
+A layer is checked as it comes. What is in the store already, from another image or namespace or
+an earlier try, is not transferred; if nobody has checked it, it is read back for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, aclosing, contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+from agent.containerd.client import Containerd
+from agent.containerd.errors import FailedPrecondition
+from agent.host.images.pulls import LayerProgress, LayerState
+from agent.host.images.records import LAYER_FACTS
+from agent.host.images.turns import Turns
+from agent.registry.descriptor import Descriptor
+from agent.registry.errors import RegistryError, RegistryUnavailable
+from agent.registry.layers.check import LayerCheck, LayerError, LayerFacts
+
+CHUNK_BYTES = 256 * 1024
+"""Checked and written at once: large enough that going to a thread for it costs little, small
+enough that many transfers at once take little memory."""
+
+DELAYS_S = (1.1, 2.2, 4.4, 5.0)
+"""Before the second and each further try without a new byte, as Amazon's agent waits."""
+JITTER = 0.2
+"""A delay is longer by up to this part of it, so that many who failed together part."""
+LONGEST_DELAY_S = 60.0
+"""However long a registry says to wait."""
+
+
+class Repository(Protocol):
+    """Where an image comes from, for one asker (``agent.registry.remote``)."""
+
+    async def manifest(self, descriptor: Descriptor, /) -> bytes:
+        """A manifest or index, as its digest says. Raises RegistryError."""
+
+    def blob(self, descriptor: Descriptor, offset: int = 0, /) -> AsyncGenerator[bytes]:
+        """A blob from ``offset`` on. Raises RegistryError."""
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A blob on its way into the content store under ``ref``; ``seen`` bytes went to ``check``."""
+
+    ref: str
+    check: LayerCheck | None = None
+    seen: int = 0
+    facts: LayerFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transfers:
+    """All transfers of the agent: ``parallel`` connections at once, layers of ``limit`` bytes at
+    most when they are unpacked."""
+
+    limit: int
+    clock: Callable[[], float]
+    slots: asyncio.Semaphore
+    _turns: Turns = field(default_factory=Turns)
+    _watched: dict[str, list[LayerProgress]] = field(default_factory=dict)
+
+    def arrival(self, lease: str, layer: Descriptor) -> Arrival:
+        """Where the transfer of a layer begins; kept over breaks by whoever has the lease."""
+        return Arrival(f"{lease}-{layer.digest}", LayerCheck(layer.media_type, self.limit))
+
+    async def layer(
+        self,
+        client: Containerd,
+        repository: Repository,
+        layer: Descriptor,
+        arrival: Arrival,
+        progress: LayerProgress,
+    ) -> LayerFacts:
+        """The layer is in the content store, held by the client's lease, and has been checked.
+
+        Raises RegistryError; RegistryUnavailable; ContainerdError.
+        """
+        try:
+            with self._watching(layer.digest, progress):
+                async with self._turns.of(layer.digest):
+                    await self.blob(client, repository, layer, arrival)
+                    return await self._facts(client, layer, arrival)
+        except LayerError as error:
+            raise LayerError(f"layer {layer.digest}: {error}") from error
+
+    async def blob(
+        self, client: Containerd, repository: Repository, blob: Descriptor, arrival: Arrival
+    ) -> None:
+        """The blob is in the content store, held by the client's lease. Raises as ``layer``."""
+        async with AsyncExitStack() as closing:
+
+            def source(offset: int) -> AsyncIterator[bytes]:
+                chunks = self._arriving(repository, blob, arrival, offset)
+                closing.push_async_callback(chunks.aclose)
+                return chunks
+
+            try:
+                await client.content.resume(arrival.ref, source, size=blob.size, digest=blob.digest)
+            except FailedPrecondition as error:
+                raise RegistryError(
+                    f"what the registry sent for {blob.digest} does not have the digest"
+                ) from error
+
+    async def _arriving(
+        self, repository: Repository, blob: Descriptor, arrival: Arrival, offset: int
+    ) -> AsyncGenerator[bytes]:
+        """The bytes from ``offset`` on, over breaks, after they have been checked."""
+        if offset != arrival.seen:
+            arrival.check = None  # the store has other bytes than were seen: see ``_facts``
+        delays = iter(DELAYS_S)
+        while offset < blob.size:
+            began_at = offset
+            try:
+                async with self.slots, aclosing(_gathered(repository, blob, offset)) as chunks:
+                    async for chunk in chunks:
+                        arrival.seen += len(chunk)
+                        await _feed(arrival.check, chunk)
+                        offset += len(chunk)
+                        self._show(blob.digest, offset)
+                        yield chunk
+                break
+            except RegistryUnavailable as error:
+                if offset > began_at:
+                    delays = iter(DELAYS_S)
+                delay_s = next(delays, None)
+                if delay_s is None:
+                    raise
+                await asyncio.sleep(_delay(delay_s, error))
+        if arrival.check is not None:
+            arrival.facts = await asyncio.to_thread(arrival.check.finish)
+
+    async def _facts(self, client: Containerd, layer: Descriptor, arrival: Arrival) -> LayerFacts:
+        if arrival.facts is None:
+            known = _noted((await client.content.info(layer.digest)).labels)
+            if known is not None:
+                return known
+            arrival.facts = await self._read_back(client, layer)
+        labels = {LAYER_FACTS: json.dumps(asdict(arrival.facts))}
+        await client.content.set_labels(layer.digest, labels)
+        return arrival.facts
+
+    async def _read_back(self, client: Containerd, layer: Descriptor) -> LayerFacts:
+        check = LayerCheck(layer.media_type, self.limit)
+        async with aclosing(client.content.read_stream(layer.digest)) as chunks:
+            async for chunk in chunks:
+                await _feed(check, chunk)
+        return await asyncio.to_thread(check.finish)
+
+    @contextmanager
+    def _watching(self, digest: str, progress: LayerProgress) -> Iterator[None]:
+        """What comes of the blob is shown here too, whoever transfers it."""
+        watched = self._watched.setdefault(digest, [])
+        watched.append(progress)
+        try:
+            yield
+            if progress.began_at is not None:
+                progress.ended_at = self.clock()
+            progress.state, progress.done = LayerState.DOWNLOADED, progress.size
+        finally:
+            watched[:] = [each for each in watched if each is not progress]
+            if not watched:
+                del self._watched[digest]
+
+    def _show(self, digest: str, done: int) -> None:
+        for each in self._watched.get(digest, ()):
+            if each.began_at is None:
+                each.began_at = self.clock()
+            each.state, each.done = LayerState.DOWNLOADING, done
+
+
+async def _feed(check: LayerCheck | None, chunk: bytes) -> None:
+    if check is not None:
+        await asyncio.to_thread(check.feed, chunk)
+
+
+async def _gathered(repository: Repository, blob: Descriptor, offset: int) -> AsyncGenerator[bytes]:
+    """The same bytes in larger pieces. What has come before a break is given before it."""
+    gathered = bytearray()
+    try:
+        async with aclosing(repository.blob(blob, offset)) as chunks:
+            async for chunk in chunks:
+                gathered += chunk
+                if len(gathered) >= CHUNK_BYTES:
+                    yield bytes(gathered)
+                    gathered.clear()
+    except RegistryUnavailable:
+        if gathered:
+            yield bytes(gathered)
+        raise
+    if gathered:
+        yield bytes(gathered)
+
+
+def _delay(delay_s: float, error: RegistryUnavailable) -> float:
+    told_s = min(error.retry_after_s or 0.0, LONGEST_DELAY_S)
+    return max(told_s, delay_s) * (1 + JITTER * random.random())  # noqa: S311 - no secret
+
+
+def _noted(labels: Mapping[str, str]) -> LayerFacts | None:
+    """What an earlier check found; None if there was none, or one of another version."""
+    try:
+        return LayerFacts(**json.loads(labels.get(LAYER_FACTS, "")))
+    except (ValueError, TypeError):
+        return None
