@@ -46,7 +46,8 @@ from agent.host.checks import Doctor
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.credentials import TaskCredentials
 from agent.host.host import RealHost
-from agent.host.images.obtaining import Images
+from agent.host.images.opening import Imagery, open_images
+from agent.host.images.policy import POLICIES
 from agent.host.keyring import Keyrings
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import HOST_OWNER, MetadataFront, Place, taken_up
@@ -139,13 +140,15 @@ async def _assembled(
     stack.push_async_callback(router.stop_if_idle)
     links = Bell()
     networking = await stack.enter_async_context(_networking(settings, store, front, links.ring))
-    images = Images(client, settings.state_dir / "spool")
+    keyrings = _keyrings(settings, telling, stack)
+    images = await stack.enter_async_context(open_images(settings, client, keyrings))
     host = _host(settings, client, images, router, networking, telling)
-    rules = Rules(settings.stop_timeout_s, settings.eni_timeout_s)
-    fleet = Fleet(host, store, feed, time.time, rules)
+    fleet = Fleet(host, store, feed, time.time, _plan_rules(settings))
     telling.open_agent_api(fleet, networking)
     desk = Desk(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking))
-    api = Api(desk, Office(settings.names, images, networking.networks, Doctor(networking)))
+    doctor = Doctor(networking)
+    office = Office(settings.names, images.here, images.pulls, networking.networks, doctor)
+    api = Api(desk, office)
     doors = (UnixDoor(settings.api_socket), *remote)
     return Parts(store, telling, fleet, client, embedded, networking, links, api, doors)
 
@@ -194,6 +197,15 @@ def _rules(networking: Networking) -> NetworkRules:
     subnets = networking.interfaces.provider.subnets
     ec2 = networking.settings.eni_provider == "ec2"
     return NetworkRules(subnets or None, None if ec2 else networking.groups.names)
+
+
+def _plan_rules(settings: Settings) -> Rules:
+    return Rules(
+        stop_timeout_s=settings.stop_timeout_s,
+        interface_timeout_s=settings.eni_timeout_s,
+        pull_upfront=settings.pull_upfront,
+        pull_strict=not POLICIES[settings.pull_behavior].falls_back,
+    )
 
 
 def _remote_door(settings: Settings) -> tuple[Door, ...]:
@@ -269,7 +281,7 @@ def _alive(store: Store) -> Iterator[str]:
 def _host(
     settings: Settings,
     client: Containerd,
-    images: Images,
+    images: Imagery,
     router: LogRouter,
     networking: Networking,
     telling: Telling,
@@ -281,11 +293,13 @@ def _host(
         start_timeout_s=settings.start_timeout_s,
         region=aws_region(settings),
     )
-    containers = Containers(client, images, router, settings.names, cgroups, runtime, telling.files)
+    containers = Containers(
+        client, images.here, router, settings.names, cgroups, runtime, telling.files
+    )
     return RealHost(
         client,
         containers,
-        images,
+        images.containers,
         networking.sandboxes,
         networking.interfaces,
         cgroups,

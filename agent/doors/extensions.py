@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from agent.doors import networks, requests, shapes
+from agent.doors import networks, pulls, requests, shapes
 from agent.doors.errors import ApiError, InvalidParameter, ServerFailure
 from agent.doors.operations import Body, Desk, find_task
 from agent.doors.requests import read
@@ -16,12 +16,16 @@ from agent.engine.feed import Picture
 from agent.host.checks import Alive, Finding
 from agent.host.images.loading import LoadError
 from agent.host.images.obtaining import Images
+from agent.host.images.pulls import Pulls
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.networks import Networks
 from agent.logs import reader
 from agent.task import names
 from agent.task.names import Names
 from cni.errors import CNIError
+
+LIVE_S = 0.25
+"""How old what is shown of a pull may be."""
 
 
 class Healer(Protocol):
@@ -43,6 +47,7 @@ class Office:
 
     names: Names
     images: Images
+    pulls: Pulls
     networks: Networks
     doctor: Healer
 
@@ -51,19 +56,25 @@ async def watch_task(desk: Desk, office: Office, body: Body) -> Body:
     """The steps of a task's timeline after ``since``; waits for more while there are none.
 
     ``closed`` says that nothing of the task is left on the host, so that no more will come.
+    ``pulls`` are those that containers of the task wait for; while there are any the answer comes
+    soon.
     """
     asked = read(requests.WatchTask, body)
     picture = find_task(desk, asked.task)
     task_id = picture.intent.task.id
+    live = pulls.under_way(picture.progress)
+    wait_s = min(asked.wait_seconds, LIVE_S) if live else asked.wait_seconds
     with suppress(TimeoutError):
-        async with asyncio.timeout(asked.wait_seconds):
+        async with asyncio.timeout(wait_s):
             while not _has_news(picture, asked.since):
                 await desk.feed.change(task_id)
                 picture = desk.feed.pictures.get(task_id, picture)
+    task = picture.intent.task
     return {
         "task": shapes.task(picture, tags=True),
         "steps": [asdict(each) for each in picture.progress.timeline[asked.since :]],
         "closed": picture.progress.closed,
+        "pulls": pulls.shown(office.pulls.of(*pulls.awaited(task, picture.progress))),
     }
 
 

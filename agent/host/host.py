@@ -18,8 +18,9 @@ from agent.host import metadata_files, probes, volumes
 from agent.host.cgroups import CgroupError, Cgroups
 from agent.host.containers import Containers
 from agent.host.credentials import TaskCredentials
+from agent.host.images.fetching import PullFailed
 from agent.host.images.local import ImageMissing
-from agent.host.images.obtaining import Images
+from agent.host.images.obtaining import ContainerImages
 from agent.host.interfaces.desk import Interfaces
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.logrouter import LogRouterError
@@ -67,7 +68,7 @@ class RealHost:
 
     client: Containerd
     containers: Containers
-    images: Images
+    images: ContainerImages
     sandboxes: Sandboxes
     interfaces: Interfaces
     cgroups: Cgroups
@@ -105,6 +106,8 @@ class RealHost:
             return Never("CgroupError", str(error))
         except ImageMissing as error:
             return Never("CannotPullContainerError", str(error))
+        except PullFailed as error:
+            return Never(error.name, str(error))
 
     async def _container(self, task: Task, progress: Progress, name: str) -> Look[ContainerSeen]:
         try:
@@ -118,7 +121,7 @@ class RealHost:
             case ReleaseTask() | ForgetTask() | ObtainCredentials() | WithdrawCredentials():
                 await self._act_on_task(task, action)
             case ObtainImage(name):
-                return Done(await self.images.find(task.container(name).image))
+                return Done(await self.images.obtain(task, name, progress))
             case AcquireInterface():
                 return Done(await self.interfaces.acquire(task))
             case ReleaseInterface():

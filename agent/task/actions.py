@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.task.model import Attachment, Image, NetworkInterface, Progress
+from agent.task.images import Obtained
+from agent.task.model import Attachment, NetworkInterface, Progress
+from agent.task.records import Pin
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,11 @@ class _OfImage:
 
 @dataclass(frozen=True, slots=True)
 class ObtainImage(_OfImage):
-    """The container's image is on the host. Gives an Image."""
+    """The container's image is on the host. Gives an Obtained.
+
+    Gives a Pin where that takes a pull and the container has none yet: its version is to be kept
+    before anything is transferred.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,7 @@ class Probed:
     output: str
 
 
-Gift = Image | NetworkInterface | Attachment | Probed | None
+Gift = Obtained | Pin | NetworkInterface | Attachment | Probed | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from signal import SIGKILL, Signals
 
-from agent.task import connecting, health
+from agent.task import connecting, health, images
 from agent.task.actions import (
     AcquireInterface,
     Action,
@@ -32,9 +32,9 @@ from agent.task.actions import (
     Signal,
     StartContainer,
 )
+from agent.task.images import Obtained
 from agent.task.model import (
     Attachment,
-    Image,
     Intent,
     NetworkInterface,
     PortBinding,
@@ -43,7 +43,8 @@ from agent.task.model import (
     StopCode,
     Task,
 )
-from agent.task.records import Held, Step
+from agent.task.records import Held, Pin, Step
+from agent.task.stopping import Rules
 from agent.task.view import Absent, ContainerSeen, Running, Seen, View
 
 REASON_LIMIT = 1024
@@ -55,11 +56,16 @@ LONGEST_HOLD_S = 30.0
 
 
 def learn(
-    intent: Intent, progress: Progress, view: View, news: tuple[News, ...], now: float
+    intent: Intent,
+    progress: Progress,
+    view: View,
+    news: tuple[News, ...],
+    now: float,
+    rules: Rules,
 ) -> Progress:
     """The progress with everything in ``news`` and ``view`` taken in."""
     for each in news:
-        progress = _hear(intent.task, progress, each)
+        progress = _hear(intent, progress, each, rules)
     for name, look in view.containers.items():
         if isinstance(look, Seen):
             progress = _saw(progress, name, look.state, now)
@@ -86,15 +92,15 @@ def give_up_all(progress: Progress, containers: Iterable[str], reason: str, now:
     return progress
 
 
-def _hear(task: Task, progress: Progress, news: News) -> Progress:
+def _hear(intent: Intent, progress: Progress, news: News, rules: Rules) -> Progress:
     match news.result:
         case Done(gave):
             held = {key: hold for key, hold in progress.held.items() if key != news.action.key}
-            return _took_effect(task, replace(progress, held=held), news, gave)
+            return _took_effect(intent.task, replace(progress, held=held), news, gave)
         case Again(why):
             return _hold(progress, news, why)
         case Never(error, why):
-            return _failed(task, progress, news, f"{error}: {why}")
+            return _failed(intent, progress, news, f"{error}: {why}", rules)
 
 
 def _hold(progress: Progress, news: News, why: str) -> Progress:
@@ -110,13 +116,15 @@ def _hold(progress: Progress, news: News, why: str) -> Progress:
     return progress.noting(_step(news, "retrying", detail=why))
 
 
-def _failed(task: Task, progress: Progress, news: News, reason: str) -> Progress:
+def _failed(intent: Intent, progress: Progress, news: News, reason: str, rules: Rules) -> Progress:
     """A step towards RUNNING that can't succeed ends whoever needs it; any other is tried again."""
     match news.action:
-        case ObtainImage(name) | CreateContainer(name) | StartContainer(name):
+        case ObtainImage(name):
+            return _unobtained(intent, progress, name, reason, news.at, rules)
+        case CreateContainer(name) | StartContainer(name):
             return give_up(progress, name, reason, news.at)
         case AttachNetwork(sandbox):
-            return give_up_all(progress, task.members(sandbox), reason, news.at)
+            return give_up_all(progress, intent.task.members(sandbox), reason, news.at)
         case AcquireInterface():
             return give_up_all(progress, progress.containers, reason, news.at)
         case ObtainCredentials():
@@ -126,13 +134,24 @@ def _failed(task: Task, progress: Progress, news: News, reason: str) -> Progress
             return _hold(progress, news, reason)
 
 
+def _unobtained(
+    intent: Intent, progress: Progress, name: str, reason: str, at: float, rules: Rules
+) -> Progress:
+    """An image that can't be had ends its container; under strict rules whichever that is, all."""
+    if progress.containers[name].pin is not None and progress.pull_started_at is not None:
+        progress = replace(progress, pull_stopped_at=at)
+    progress = give_up(progress, name, reason, at)
+    if not rules.pull_strict or progress.stop is not None or intent.stop is not None:
+        return progress
+    return _stopping(progress, Stop(StopCode.FAILED_TO_START, reason[:REASON_LIMIT], at), at)
+
+
 def _took_effect(task: Task, progress: Progress, news: News, gave: Gift) -> Progress:
     match news.action, gave:
-        case ObtainImage(name), Image():
-            began = progress.pull_started_at
-            began = news.began_at if began is None else began
-            progress = replace(progress, pull_started_at=began, pull_stopped_at=news.at)
-            return progress.having(name, image=gave).noting(_step(news, "image", gave.name))
+        case ObtainImage(name), Pin():
+            return images.pinned(task, progress, name, gave, news.at)
+        case ObtainImage(name), Obtained():
+            return images.obtained(task, progress, name, gave, news.began_at, news.at)
         case Probe(name), Probed():
             return _probed(task, progress, name, gave, news.at)
         case Signal(name, number), _:
@@ -238,6 +257,10 @@ def why_stop(intent: Intent, progress: Progress, now: float) -> Progress:
         stop = Stop(StopCode.FAILED_TO_START, ended[0].reason, now)
     else:
         return progress
+    return _stopping(progress, stop, now)
+
+
+def _stopping(progress: Progress, stop: Stop, now: float) -> Progress:
     return replace(progress, stop=stop).noting(Step(now, "stopping", detail=stop.reason))
 
 

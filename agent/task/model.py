@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Literal, NewType
 
 from agent.task.definition import ContainerDefinition, TaskDefinition
-from agent.task.records import TIMELINE_LIMIT, HealthRecord, Held, Step
+from agent.task.records import TIMELINE_LIMIT, HealthRecord, Held, Pin, Step
 
 TaskId = NewType("TaskId", str)
 """32 lower-case hexadecimal digits."""
@@ -235,6 +235,7 @@ class ContainerProgress:
     """The facts about one container. ``ended`` is ECS's STOPPED: nothing of it will run again."""
 
     image: Image | None = None
+    pin: Pin | None = None
     created_at: float | None = None
     started_at: float | None = None
     ended: bool = False

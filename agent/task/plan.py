@@ -75,12 +75,12 @@ def plan(
     A fact that comes up in a pass may matter to what was decided before it in the same pass, so
     passes are made until one brings up nothing new. Facts only grow: there are few.
     """
-    progress = learn(intent, progress, view, news, now)
+    progress = learn(intent, progress, view, news, now, rules)
     while True:
         turn = _pass(intent, progress, view, now, rules)
         if turn.progress == progress:
             return _decide(turn, view, now)
-        progress = learn(intent, turn.progress, view, (), now)
+        progress = learn(intent, turn.progress, view, (), now, rules)
 
 
 def _pass(intent: Intent, progress: Progress, view: View, now: float, rules: Rules) -> Turn:
@@ -107,6 +107,8 @@ def _run(intent: Intent, turn: Turn, view: View, now: float, rules: Rules) -> Tu
                 turn = _raise(intent.task, turn, view, name, now, rules)
             case order.NotYet(_, until):
                 turn = turn.waking(until)
+                if rules.pull_upfront and turn.progress.containers[name].image is None:
+                    turn = turn.wanting(ObtainImage(name))
             case order.Hopeless(why):
                 reason = f"CannotStartContainerError: dependency graph: {why}"
                 code = DEPENDENCY_EXIT_CODE

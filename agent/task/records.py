@@ -1,4 +1,4 @@
-"""What Progress keeps besides facts: health so far, failed actions that wait, the timeline."""
+"""What Progress keeps besides facts: health so far, pins, failed actions that wait, timeline."""
 
 from __future__ import annotations
 
@@ -24,6 +24,19 @@ class HealthRecord:
     probed_at: float | None = None
     exit_code: int | None = None
     output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The version of its image that a container is to get, until it has it.
+
+    ``media_type`` and ``size`` (bytes) of the manifest or index are set once the registry told them
+    to the container's own login.
+    """
+
+    digest: str
+    media_type: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

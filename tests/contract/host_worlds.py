@@ -23,7 +23,10 @@ from agent.host.cgroups import Cgroups
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.credentials import TaskCredentials
 from agent.host.host import RealHost
-from agent.host.images.obtaining import Images
+from agent.host.images.fetching import Fetcher
+from agent.host.images.obtaining import ContainerImages, Images
+from agent.host.images.policy import POLICIES
+from agent.host.images.pulls import Pulls
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import MetadataFront
 from agent.host.networking import Networking, open_networking
@@ -31,7 +34,8 @@ from agent.host.socketstore import SocketStore
 from agent.logs.protocol import SOCKET_NAME
 from agent.settings import Settings
 from agent.task.actions import Action, AttachNetwork, Done, ObtainImage, Result
-from agent.task.model import Attachment, Image, Progress, Task, first_progress
+from agent.task.images import Obtained
+from agent.task.model import Attachment, Progress, Task, first_progress
 from agent.task.view import View
 from metadata.credentials.keys import Keys, Need
 from metadata.credentials.vault import Vault
@@ -39,6 +43,7 @@ from metadata.source import Owner
 from tests import worlds
 from tests.fakes.host import Behaviour, FakeHost
 from tests.system.tasks import lasting_links
+from tests.unit.host.images.registry import LIMITS, Puller, Registry, Rings, Shelf
 
 DEADLINE_S = 10.0
 
@@ -73,7 +78,7 @@ class World:
         """The result of the action; what only it could know is kept."""
         result = await self.host.act(self.task, self.progress, action)
         match action, result:
-            case ObtainImage(name), Done(Image() as image):
+            case ObtainImage(name), Done(Obtained(image)):
                 self.progress = self.progress.having(name, image=image)
             case AttachNetwork(sandbox), Done(Attachment() as network):
                 self.progress = self.progress.having_network(sandbox, attachment=network)
@@ -140,7 +145,10 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
         containers = Containers(client, images, router, names, cgroups, runtime)
         sandboxes, interfaces = networking.sandboxes, networking.interfaces
         lent = TaskCredentials(Vault(_keys, time.time))
-        host = RealHost(client, containers, images, sandboxes, interfaces, cgroups, names, lent)
+        # Their image is hello, for which nobody is asked.
+        fetcher = Fetcher(Registry(), Puller(Shelf()), Pulls(), LIMITS)
+        obtained = ContainerImages(images, fetcher, Rings(), POLICIES["default"])
+        host = RealHost(client, containers, obtained, sandboxes, interfaces, cgroups, names, lent)
         yield World(host, task_of(program))
     assert lasting_links(settings.veth_prefix) == []
     assert str(root) not in Path("/proc/self/mountinfo").read_text()

@@ -3,7 +3,7 @@
 It suspends inside every look and action, hides pieces at random, fails and repeats at random, and
 can crash (cancel everything) between an effect and its answer. It refuses what the real host would.
 Devices of network interfaces appear late, never, or only for a while. Credentials are refused, and
-lost whenever the agent ends.
+lost whenever the agent ends. Tags of images move whenever somebody asks; pulls fail, or last.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from agent.task import actions
+from agent.task import actions, images
+from agent.task.images import Obtained
 from agent.task.model import Image, Progress, Task, TaskId
+from agent.task.records import Pin
 from agent.task.view import (
     Absent,
     ContainerSeen,
@@ -64,6 +66,20 @@ class Lender:
 
 
 @dataclass
+class Supply:
+    """How images are had: ``refusals`` times not, ``refused``: never.
+
+    ``asked``: of a registry, where a pull takes so many seconds and sometimes an old image that is
+    here has to do. Else they are here, in a version that changes all the time.
+    """
+
+    refusals: int = 0
+    refused: bool = False
+    asked: bool = False
+    takes: float = 0.0
+
+
+@dataclass
 class FakeHost:
     """The pieces that exist. Without a ``clock`` it lives in the loop's time, often simulated."""
 
@@ -72,6 +88,9 @@ class FakeHost:
     rude: bool = True
     device: Device = field(default_factory=Device)
     lender: Lender = field(default_factory=Lender)
+    images: Supply = field(default_factory=Supply)
+    version: int = 2
+    pulling: int = 0
     lent: bool = False
     acquired_at: float | None = None
     prepared: bool = False
@@ -122,7 +141,10 @@ class FakeHost:
         if self.rude and self.rng.random() < 0.1:
             return actions.Again("the world is against it")
         self._age()
-        result = self._do(task, action)
+        if isinstance(action, actions.ObtainImage):
+            result = await self._obtain(task, progress, action.container)
+        else:
+            result = self._do(task, action)
         await self._suspend()  # a crash here loses the answer, not the effect
         if self.rude and self.rng.random() < 0.05:
             return actions.Again("done, but the answer got lost")
@@ -140,8 +162,6 @@ class FakeHost:
 
     def _do(self, task: Task, action: actions.Action) -> actions.Result:
         match action:
-            case actions.ObtainImage():
-                return actions.Done(Image("image", "sha256:1", "sha256:2"))
             case actions.AcquireInterface():
                 assert task.awsvpc
                 return self._acquire()
@@ -164,6 +184,31 @@ class FakeHost:
             case _:
                 self._remove(task, action)
         return actions.Done()
+
+    async def _obtain(self, task: Task, progress: Progress, name: str) -> actions.Result:
+        if self.images.refused:
+            return actions.Never("CannotPullContainerError", "no such image")
+        if self.images.refusals:
+            self.images.refusals -= 1
+            return actions.Again("containerd is away")
+        digest = images.version(task, progress, name)
+        if not digest:
+            self.version += self.rude
+            digest = f"sha256:{self.version}"
+        if self.images.asked and progress.containers[name].pin is None:
+            return actions.Done(Pin(digest, "manifest", 7))
+        if self.images.asked:
+            await self._pull()
+        if self.rude and self.rng.random() < 0.2 and not images.settled(task, progress, name):
+            digest = "sha256:0"
+        return actions.Done(Obtained(Image("image", "sha256:1", digest), pulled=self.images.asked))
+
+    async def _pull(self) -> None:
+        self.pulling += 1
+        try:
+            await asyncio.sleep(self.images.takes)
+        finally:
+            self.pulling -= 1
 
     def _acquire(self) -> actions.Result:
         if self.device.refused:
@@ -272,6 +317,7 @@ class FakeHosts:
     exit_code: int = 0
     ignores_term: bool = False
     device: Device = field(default_factory=Device)
+    images: Supply = field(default_factory=Supply)
     clock: Callable[[], float] | None = None
     faulty: set[TaskId] = field(default_factory=set)
     looks: list[TaskId] = field(default_factory=list)
@@ -284,7 +330,12 @@ class FakeHosts:
             behaviours = {each.name: behaviour for each in task.containers}
             rng = random.Random(1)
             self._of[task.id] = FakeHost(
-                rng, behaviours, rude=False, device=replace(self.device), clock=self.clock
+                rng,
+                behaviours,
+                rude=False,
+                device=replace(self.device),
+                images=replace(self.images),
+                clock=self.clock,
             )
         return self._of[task.id]
 

@@ -1,6 +1,8 @@
 """Images on this host: obtained for containers, pulled, loaded, unpacked, and cleaned up.
 
-obtaining   which image a container gets
+obtaining   which image a container gets, by the rules in policy
+fetching    what is asked of registries, with patience (retries)
+opening     all of it put together
 pulling     images from registries, one pull for all who wait for the same (flights)
 transfer    blobs into the content store, in turns by digest
 documents   from what a reference means to the manifest for this machine

@@ -2,8 +2,7 @@
 
 A feature that is asked for and would be ignored is worse than a refusal, so registration refuses it
 with this list. Fields that only steer a scheduler (placementConstraints, requiresCompatibilities,
-tags, roles, ephemeralStorage, versionConsistency) are not in it. A feature that gets implemented
-loses its line here.
+tags, roles, ephemeralStorage) are not in it. A feature that gets implemented loses its line here.
 """
 
 from collections.abc import Iterator

@@ -25,6 +25,7 @@ from agent.host.checks import Alive, Finding
 from agent.host.images.loading import LoadError
 from agent.host.images.local import Listed
 from agent.host.images.obtaining import Images
+from agent.host.images.pulls import Pulls
 from agent.settings import Settings
 from agent.task.model import TaskId
 from agent.task.stopping import Rules
@@ -85,6 +86,7 @@ class Agent:
     desk: Desk
     hosts: FakeHosts
     images: FakeImages
+    pulls: Pulls
     client: Client
     tcp: TcpDoor
     doctor: FakeDoctor
@@ -131,11 +133,12 @@ async def serving(
         desk = Desk(settings, store, fleet, feed, time.time, room, networks or NetworkRules())
         described = host_networks.load(settings, folder / "leases")
         doctor = FakeDoctor()
-        api = Api(desk, Office(settings.names, images, described, doctor))
+        pulls = Pulls()
+        api = Api(desk, Office(settings.names, images, pulls, described, doctor))
         unix = UnixDoor(settings.api_socket)
         tcp = TcpDoor(("127.0.0.1", 0), {KEY.access_key_id: KEY}, time.time)
         async with api.serving(unix, tcp):
-            yield Agent(desk, hosts, images, Client(settings.api_socket), tcp, doctor)
+            yield Agent(desk, hosts, images, pulls, Client(settings.api_socket), tcp, doctor)
     finally:
         await store.close()
 

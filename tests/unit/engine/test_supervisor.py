@@ -19,7 +19,7 @@ from agent.task.definition import NetworkMode
 from agent.task.model import Progress, StopCode, StopRequest, Task
 from agent.task.stopping import Rules
 from agent.task.view import View
-from tests.fakes.host import Behaviour, Device, FakeHost, Lender
+from tests.fakes.host import Behaviour, Device, FakeHost, Lender, Supply
 from tests.fakes.store import MemoryStore
 from tests.worlds import ROLE, container, task
 
@@ -42,6 +42,8 @@ class World:
     device: Device
     role: str | None
     lender: Lender
+    images: Supply
+    rules: Rules
 
 
 def three(mode: NetworkMode, role: str | None = None) -> Task:
@@ -70,6 +72,14 @@ devices = st.builds(
     refused=st.booleans(),
 )
 lenders = st.builds(Lender, refusals=st.integers(0, 6), refused=st.booleans())
+supplies = st.builds(
+    Supply,
+    refusals=st.integers(0, 4),
+    refused=st.booleans(),
+    asked=st.booleans(),
+    takes=st.sampled_from([0.0, 0.5, 5.0, 1000.0]),
+)
+rules_ = st.builds(replace, st.just(RULES), pull_upfront=st.booleans(), pull_strict=st.booleans())
 worlds_ = st.builds(
     World,
     seed=st.integers(0, 2**32),
@@ -81,6 +91,8 @@ worlds_ = st.builds(
     device=devices,
     role=st.none() | st.just(ROLE),
     lender=lenders,
+    images=supplies,
+    rules=rules_,
 )
 
 
@@ -106,7 +118,7 @@ async def live(made: Task, host: FakeHost, world: World, store: Store) -> float:
     async def agent() -> None:
         host.lent = False  # what it had of credentials was in the last one's memory
         agents.append(Supervisor(made.id, host, store, Feed()))
-        await agents[-1].run(clock, RULES)
+        await agents[-1].run(clock, world.rules)
 
     async def operator(at: float) -> None:
         await asyncio.sleep(at)
@@ -139,6 +151,7 @@ def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World)
             rude=world.rude,
             device=replace(world.device),
             lender=replace(world.lender),
+            images=replace(world.images),
         )
         closed_at = loop.run_until_complete(live(made, host, world, store))
         progress = store.progress(made.id)
@@ -150,6 +163,9 @@ def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World)
     assert {n: c.exit_code for n, c in progress.containers.items() if n in host.exits} == {
         n: code for n, (code, _) in host.exits.items()
     }
+    had = {each.image.digest for each in progress.containers.values() if each.image is not None}
+    assert len(had) < 2, "two versions of the same image in one task"
+    assert not host.pulling
     assert host.acted < 200
     assert closed_at < LONGEST_LIFE_S[world.rude], "the loop waited for nothing"
     _kills_came_in_time(host)
@@ -157,6 +173,8 @@ def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World)
         assert not host.starts, "started without an interface"
     if world.role and world.lender.refused:
         assert not host.starts, "started without credentials"
+    if world.images.refused:
+        assert not host.starts, "started without an image"
     if "web" in host.starts:
         assert host.exits["init"][1] <= host.born["web"], "web started before init was COMPLETE"
 

@@ -12,6 +12,7 @@ import pytest
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, NotFound, Unavailable
 from agent.host.cgroups import CgroupError
 from agent.host.host import RealHost
+from agent.host.images.fetching import PullFailed
 from agent.host.images.local import ImageMissing
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.logrouter import LogRouterError, LogRouterTimeout
@@ -102,6 +103,11 @@ async def test_what_brings_a_task_down_is_tried_for_ever(
     ("action", "error", "result"),
     [
         (FIND, ImageMissing("no x"), Never("CannotPullContainerError", "no x")),
+        (
+            FIND,
+            PullFailed("CannotPullECRContainerError", "no"),
+            Never("CannotPullECRContainerError", "no"),
+        ),
         (FIND, NotFound("text", "gone"), Never("CannotPullContainerError", "gone")),
         (CREATE, SpecError("odd"), Never("CannotCreateContainerError", "odd")),
         (CREATE, VolumeError("odd"), Never("VolumeError", "odd")),

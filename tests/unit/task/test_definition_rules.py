@@ -15,6 +15,7 @@ CONTAINER_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"name": "x" * 256}, "name"),
     ({"image": ""}, "image"),
     ({"image": "a b"}, "image"),
+    ({"versionConsistency": "sometimes"}, "versionConsistency"),
     ({"cpu": -1}, "cpu"),
     ({"memory": 5}, "memory"),
     ({"memory": 10, "memoryReservation": 11}, "memoryReservation"),

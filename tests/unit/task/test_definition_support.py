@@ -51,7 +51,6 @@ def test_what_is_there_or_is_the_schedulers_is_no_obstacle() -> None:
     data = task(
         web(
             restartPolicy={"enabled": False},
-            versionConsistency="disabled",
             repositoryCredentials={"credentialsParameter": "login"},
             logConfiguration={"logDriver": "json-file", "options": {"max-size": "1m"}},
         ),
@@ -74,6 +73,7 @@ def test_what_is_there_or_is_the_schedulers_is_no_obstacle() -> None:
         task(enableFaultInjection=True, networkMode="host"),
         task(enableFaultInjection=True),
         task(web(portMappings=[{"containerPortRange": "1-2"}])),
+        task(web(versionConsistency="disabled")),
         task(
             web(systemControls=[{"namespace": "net.core.somaxconn", "value": "512"}]),
             networkMode="awsvpc",

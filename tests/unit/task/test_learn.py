@@ -39,8 +39,9 @@ from agent.task.model import (
     first_progress,
 )
 from agent.task.records import Health
+from agent.task.stopping import Rules
 from agent.task.view import ContainerSeen, Running, Unknown, View
-from tests.worlds import ATTACHED, ENI, IMAGE, UP, container, exited, running, task, view
+from tests.worlds import ATTACHED, ENI, UP, container, exited, running, task, view
 
 TASK = task(container("web"), container("side", essential=False))
 INTENT = Intent(TASK)
@@ -55,18 +56,11 @@ def heard(
     action: Action, result: Result, progress: Progress | None = None, *, at: float = 2.0
 ) -> Progress:
     news = News(action, at - 1.0, at, result)
-    return learn(INTENT, progress or first_progress(TASK), DARK, (news,), at)
+    return learn(INTENT, progress or first_progress(TASK), DARK, (news,), at, Rules())
 
 
 def seen(progress: Progress, **containers: ContainerSeen) -> Progress:
-    return learn(INTENT, progress, view(TASK, containers), (), 9.0)
-
-
-def test_an_image_brings_the_times_of_its_pull() -> None:
-    first = heard(ObtainImage("web"), Done(IMAGE))
-    both = heard(ObtainImage("side"), Done(IMAGE), first, at=5.0)
-    assert first.containers["web"].image == IMAGE
-    assert (both.pull_started_at, both.pull_stopped_at) == (1.0, 5.0)
+    return learn(INTENT, progress, view(TASK, containers), (), 9.0, Rules())
 
 
 def test_an_attachment_is_kept_until_it_is_detached() -> None:
@@ -166,9 +160,9 @@ def test_success_ends_the_holding_back() -> None:
 def test_the_first_cause_to_stop_stays() -> None:
     exit_first = seen(running(INTENT), web=exited(3, at=7.0), side=UP)
     asked = Intent(TASK, StopRequest(8.0, "asked"))
-    later = learn(asked, exit_first, DARK, (), 9.0)
+    later = learn(asked, exit_first, DARK, (), 9.0, Rules())
     assert later.stop == exit_first.stop
-    asked_first = learn(asked, running(INTENT), DARK, (), 8.0)
+    asked_first = learn(asked, running(INTENT), DARK, (), 8.0, Rules())
     assert asked_first.stop is not None
     assert (asked_first.stop.code, asked_first.stop.reason, asked_first.stop.at) == (
         StopCode.USER,
@@ -187,9 +181,9 @@ def test_probes_of_a_container_that_does_not_run_are_not_counted() -> None:
     made = task(container("web", healthCheck={"command": ["CMD", "true"]}))
     news = (News(Probe("web"), 1.0, 2.0, Done(Probed(0, ""))),)
     dark = View(Unknown(""), {"web": Unknown("")}, {"web": Unknown("")})
-    fresh = learn(Intent(made), first_progress(made), dark, news, 2.0)
+    fresh = learn(Intent(made), first_progress(made), dark, news, 2.0, Rules())
     assert fresh.containers["web"].health.status is Health.UNKNOWN
-    up = learn(Intent(made), running(Intent(made)), dark, news, 2.0)
+    up = learn(Intent(made), running(Intent(made)), dark, news, 2.0, Rules())
     assert up.containers["web"].health.status is Health.HEALTHY
 
 
@@ -220,7 +214,7 @@ def test_an_interface_is_kept_with_the_time_of_its_acquisition() -> None:
     made = task(container("web"), mode="awsvpc")
     dark = View(Unknown("dark"), {"": Unknown("dark")}, {"web": Unknown("dark")}, Unknown("dark"))
     news = News(AcquireInterface(), 1.0, 2.0, Done(ENI))
-    progress = learn(Intent(made), first_progress(made), dark, (news,), 2.5)
+    progress = learn(Intent(made), first_progress(made), dark, (news,), 2.5, Rules())
     assert (progress.interface, progress.interface_at) == (ENI, 2.0)
     step = progress.timeline[-1]
     assert (step.what, step.container, step.detail) == (

@@ -21,8 +21,10 @@ from agent.task.actions import (
     StartContainer,
 )
 from agent.task.definition import ContainerDefinition
+from agent.task.images import Obtained
 from agent.task.model import Intent, StopCode
-from agent.task.records import Health
+from agent.task.records import Health, Pin
+from agent.task.stopping import Rules
 from agent.task.view import Absent, NetworkSeen, Seen, Unknown, View
 from tests.script import Script
 from tests.worlds import ATTACHED, IMAGE, MADE, UP, container, exited, running, task
@@ -37,7 +39,7 @@ def started(*containers: ContainerDefinition, at: float = 0.0) -> Script:
 def test_a_task_comes_up_step_by_step() -> None:
     s = Script(task(container("web")))
     assert s.turn() == [ObtainImage("web"), AttachNetwork("web")]
-    s.result(ObtainImage("web"), Done(IMAGE))
+    s.result(ObtainImage("web"), Done(Obtained(IMAGE)))
     s.result(AttachNetwork("web"), Done(ATTACHED))
     s.sees(View(Seen(None), {"web": Seen(NetworkSeen(served=True))}, {"web": Absent()}))
     assert s.turn() == [CreateContainer("web")]
@@ -50,7 +52,7 @@ def test_a_task_comes_up_step_by_step() -> None:
 
 def test_nothing_is_created_while_the_network_is_unknown() -> None:
     s = Script(task(container("web")), progress=None)
-    s.result(ObtainImage("web"), Done(IMAGE))
+    s.result(ObtainImage("web"), Done(Obtained(IMAGE)))
     s.sees(View(Seen(None), {"web": Unknown("being changed")}, {"web": Absent()}))
     assert s.turn() == []
     assert s.wakes_at == 5.0
@@ -254,3 +256,33 @@ def test_an_exit_code_seen_is_never_changed(code: int) -> None:
     s.turn(at=2)
     assert s.progress.containers["web"].exit_code == code
     assert s.progress.containers["web"].finished_at == 1
+
+
+NEEDS = [{"containerName": "init", "condition": "COMPLETE"}]
+
+
+def test_an_image_waits_for_what_its_container_depends_on() -> None:
+    s = Script(task(container("init", essential=False), container("web", dependsOn=NEEDS)))
+    assert s.turn() == [ObtainImage("init"), AttachNetwork("init")]
+
+
+def test_images_are_obtained_before_dependencies_if_the_agent_is_told_to() -> None:
+    made = task(container("init", essential=False), container("web", dependsOn=NEEDS))
+    s = Script(made, rules=Rules(pull_upfront=True))
+    assert s.turn() == [ObtainImage("init"), AttachNetwork("init"), ObtainImage("web")]
+    s.result(ObtainImage("web"), Done(Obtained(IMAGE)))
+    assert s.turn() == [ObtainImage("init"), AttachNetwork("init")]
+
+
+def test_a_pinned_image_is_pulled_next_and_dropped_when_the_task_stops() -> None:
+    s = Script(task(container("web")))
+    s.turn()
+    s.result(ObtainImage("web"), Done(Pin("sha256:1")))
+    assert ObtainImage("web") in s.turn()
+    s.asked_to_stop()
+    assert ObtainImage("web") not in s.turn()
+    assert s.decision is not None
+    assert "image/web" in s.decision.drop
+    assert s.progress.stop is not None
+    assert s.progress.stop.reason == "because"
+    assert s.progress.containers["web"].reason == ""

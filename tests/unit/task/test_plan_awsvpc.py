@@ -20,6 +20,7 @@ from agent.task.actions import (
     ServeMetadata,
     Signal,
 )
+from agent.task.images import Obtained
 from agent.task.model import Intent, StopCode
 from agent.task.stopping import Rules
 from agent.task.view import (
@@ -70,7 +71,7 @@ def holding(at: float = 10.0) -> Script:
     s.now = at
     s.result(AcquireInterface(), Done(ENI))
     for name in ("web", "side"):
-        s.result(ObtainImage(name), Done(IMAGE))
+        s.result(ObtainImage(name), Done(Obtained(IMAGE)))
     s.sees(looked(interface=AWAY))
     assert s.turn(at) == []
     return s
@@ -83,7 +84,7 @@ def test_a_task_comes_up_step_by_step() -> None:
     s.sees(looked(interface=PRESENT))
     assert s.turn() == [ObtainImage("web"), AttachNetwork(""), ObtainImage("side")]
     for name in ("web", "side"):
-        s.result(ObtainImage(name), Done(IMAGE))
+        s.result(ObtainImage(name), Done(Obtained(IMAGE)))
     s.result(AttachNetwork(""), Done(IN_AWSVPC))
     s.sees(looked(THERE, AWAY))
     assert s.turn() == [CreateContainer("web"), CreateContainer("side")]
@@ -107,7 +108,7 @@ def test_the_look_from_before_the_interface_was_known_makes_nobody_wait() -> Non
     s = fresh()
     s.result(AcquireInterface(), Done(ENI))
     for name in ("web", "side"):
-        s.result(ObtainImage(name), Done(IMAGE))
+        s.result(ObtainImage(name), Done(Obtained(IMAGE)))
     s.sees(looked(interface=Seen(InterfaceSeen(present=None))))
     assert s.turn(at=10.0) == []
     assert s.wakes_at == 10.0

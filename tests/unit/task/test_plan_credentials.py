@@ -19,6 +19,7 @@ from agent.task.actions import (
     StartContainer,
     WithdrawCredentials,
 )
+from agent.task.images import Obtained
 from agent.task.model import Intent, StopCode, Task, first_progress
 from agent.task.view import Absent, ContainerSeen, NetworkSeen, Seen, Unknown, View
 from tests.script import Script
@@ -53,7 +54,7 @@ def about_to_start() -> Script:
 def test_they_are_obtained_while_the_container_is_made() -> None:
     s = Script(web())
     assert s.turn() == [OBTAIN, ObtainImage("web"), AttachNetwork("web")]
-    s.result(ObtainImage("web"), Done(IMAGE))
+    s.result(ObtainImage("web"), Done(Obtained(IMAGE)))
     s.result(AttachNetwork("web"), Done(ATTACHED))
     networks = {"web": Seen(NetworkSeen(served=True))}
     s.sees(View(Seen(None), networks, {"web": Absent()}, credentials=Unknown("being changed")))
