@@ -55,6 +55,7 @@ def follow(client: Client, task: Followed, screen: Screen, interrupts: Interrupt
             continue
         closed, shown = answer["closed"], answer["task"]
         steps += answer["steps"]
+        screen.pulls(answer["pulls"])
         news = _show(answer["steps"], readers, screen)
         wait_s = SHORTEST_WAIT_S if news else min(wait_s * 2, LONGEST_WAIT_S)
     screen.end(shown)

@@ -114,7 +114,10 @@ def stay(
         essential=frozenset(each["name"] for each in containers if each.get("essential", True)),
         logs=tuple(_containers(definition)) if logs else (),
     )
-    return follow(client, followed, screen, interrupts)
+    try:
+        return follow(client, followed, screen, interrupts)
+    finally:
+        screen.close()
 
 
 def parse_json(text: str, where: str) -> Answer:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from agent.cli.output import coloured, dim
+from agent.cli.pulls import TOTALS_S, Shown, drawing
 from agent.cli.tasks import definition_name, task_id
+
+_MARGIN = " " * len("12345678 ms  ")
+"""Before lines that are no steps."""
 
 
 class Screen(Protocol):
@@ -27,8 +32,14 @@ class Screen(Protocol):
     def log(self, container: str, entry: dict[str, Any]) -> None:
         """A line, or a piece of a long one, that a container wrote."""
 
+    def pulls(self, pulls: Shown) -> None:
+        """These are the pulls that the task waits for now."""
+
     def end(self, task: dict[str, Any]) -> None:
         """Nothing of the task is left on the host."""
+
+    def close(self) -> None:
+        """Nobody looks any more."""
 
 
 class Text:
@@ -38,6 +49,7 @@ class Text:
         self._colours = {name: number for number, name in enumerate(containers)}
         self._width = max(map(len, containers))
         self._began = 0.0
+        self._drawing = drawing(indent=len(_MARGIN) + self._width + 2)
 
     def begin(self, task: dict[str, Any]) -> None:
         self._began = task["createdAt"]
@@ -45,6 +57,8 @@ class Text:
         self._print(f"task {task_id(task['taskArn'])} of {name}")
 
     def step(self, step: dict[str, Any]) -> None:
+        if step["what"] == "layer" and self._drawing.told(step["detail"].partition(" ")[0]):
+            return
         ms = (step["at"] - self._began) * 1000
         took = "" if step["took_s"] is None else dim(f"(took {step['took_s'] * 1000:.1f} ms)")
         said = f"{step['what']:<10}  {step['detail']}".rstrip()
@@ -52,7 +66,13 @@ class Text:
 
     def log(self, container: str, entry: dict[str, Any]) -> None:
         text = entry["text"].removesuffix("\n")
-        self._print(f"{'':>11}  {self._name(container)}  {dim('|')} {text}")
+        self._print(f"{_MARGIN}{self._name(container)}  {dim('|')} {text}")
+
+    def pulls(self, pulls: Shown) -> None:
+        self._drawing.show(pulls)
+
+    def close(self) -> None:
+        self._drawing.close()
 
     def end(self, task: dict[str, Any]) -> None:
         for each in task["containers"]:
@@ -70,7 +90,13 @@ class Text:
 
 
 class JsonLines:
-    """For programs: objects with one of the keys ``task``, ``step``, ``log``."""
+    """For programs: objects with one of the keys ``task``, ``step``, ``log``, ``pulls``.
+
+    The last come once a second at most, while there are any.
+    """
+
+    def __init__(self) -> None:
+        self._pulls_at = -TOTALS_S
 
     def begin(self, task: dict[str, Any]) -> None:
         self._print("task", task)
@@ -81,8 +107,17 @@ class JsonLines:
     def log(self, container: str, entry: dict[str, Any]) -> None:
         self._print("log", {"container": container, **entry})
 
+    def pulls(self, pulls: Shown) -> None:
+        now = time.monotonic()
+        if pulls and now >= self._pulls_at + TOTALS_S:
+            self._pulls_at = now
+            self._print("pulls", pulls)
+
     def end(self, task: dict[str, Any]) -> None:
         self._print("task", task)
+
+    def close(self) -> None:
+        """Lines stay."""
 
     def _print(self, key: str, value: Any) -> None:
         sys.stdout.write(json.dumps({key: value}) + "\n")

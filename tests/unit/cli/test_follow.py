@@ -9,6 +9,7 @@ import pytest
 from agent.cli.client import Client
 from agent.cli.follow import LEFT, Followed, exit_code, follow
 from agent.cli.interrupts import Interrupts
+from agent.cli.pulls import Shown
 from tests.fakes.api import Body, FakeApi
 from tests.unit.cli.worlds import ARN, container, entry, happen, step, task, write
 
@@ -31,8 +32,14 @@ class Recorder:
     def log(self, container: str, entry: Body) -> None:
         self.lines.append(f"{container}: {entry['text']}")
 
+    def pulls(self, pulls: Shown) -> None:
+        self.lines += [f"pulling {each['image']}" for each in pulls]
+
     def end(self, task: Body) -> None:
         self.lines.append("end")
+
+    def close(self) -> None:
+        self.lines.append("closed")
 
 
 def ended(**codes: Any) -> Body:
@@ -53,7 +60,7 @@ def test_nothing_is_shown_twice_when_there_is_more_to_come(api: FakeApi) -> None
 
     def watch(body: Body) -> Body:
         news = steps[body["since"] :][:1]
-        return {"task": ended(web=0), "steps": news, "closed": body["since"] == 3}
+        return {"task": ended(web=0), "steps": news, "closed": body["since"] == 3, "pulls": []}
 
     api.answers["Hostler.WatchTask"] = watch
     write(api, web=[entry(1, "one")])
@@ -78,7 +85,7 @@ def test_ctrl_c_stops_then_kills_then_leaves(
     def watch(body: Body) -> Body:
         if next(turns) in (1, 2, 3):
             signal.raise_signal(signal.SIGINT)  # as if while the answer is on its way
-        return {"task": task(), "steps": [], "closed": False}
+        return {"task": task(), "steps": [], "closed": False, "pulls": []}
 
     api.answers |= {"Hostler.WatchTask": watch, "StopTask": {}}
     write(api)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tests.fakes.api import Body, FakeApi, Refused
@@ -75,12 +76,15 @@ def write(api: FakeApi, **logs: list[Body]) -> None:
     api.answers["Hostler.GetLogs"] = read
 
 
-def happen(api: FakeApi, shown: Body, *steps: Body, closed: bool = True) -> None:
-    """The task's timeline so far."""
+def happen(
+    api: FakeApi, shown: Body, *steps: Body, closed: bool = True, pulls: Sequence[Body] = ()
+) -> None:
+    """The task's timeline so far, and the pulls that it waits for."""
 
     def watch(body: Body) -> Body:
         if body["task"] != shown["taskArn"]:
             raise Refused("InvalidParameterException", "The referenced task was not found.")
-        return {"task": shown, "steps": list(steps[body.get("since", 0) :]), "closed": closed}
+        new = list(steps[body.get("since", 0) :])
+        return {"task": shown, "steps": new, "closed": closed, "pulls": list(pulls)}
 
     api.answers["Hostler.WatchTask"] = watch
