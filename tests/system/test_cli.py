@@ -18,6 +18,7 @@ import pytest
 from agent.cli.trial import private_settings
 from agent.registry import hello
 from tests.system.agent import ROOT, Agent, running_agent
+from tests.system.lyingregistry import lying_registry
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
 
@@ -123,9 +124,11 @@ def test_a_command_that_is_not_there_is_named(agent: Agent) -> None:
 
 
 def test_an_image_that_is_not_there_is_named(agent: Agent) -> None:
-    ran = agent.cli("run", "-", input=definition("", image="example.com/none:1"))
+    with lying_registry({}) as host:
+        ran = agent.cli("run", "-", input=definition("", image=f"{host}/none:1"))
     assert ran.returncode == 1
-    assert "CannotPullContainerError: image example.com/none:1 is not on this host" in ran.stdout
+    assert "CannotPullImageManifestError: " in ran.stdout
+    assert f"image {host}/none:1 is not on this host" in ran.stdout
 
 
 def test_a_host_port_is_given_out_once(agent: Agent) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from agent.cli.errors import CommandError
 from tests.system.agent import Agent, running_agent
+from tests.system.lyingregistry import lying_registry
 from tests.system.tasks import SERVES, Task, containerd_socket, eventually, run, shell
 
 
@@ -76,8 +77,9 @@ def test_an_unknown_user(agent: Agent) -> None:
 
 
 def test_an_image_that_is_not_there(agent: Agent) -> None:
-    task = run(agent, shell("app", "true") | {"image": "shop/none:1"})
-    failed(task, "CannotPullContainerError", "docker.io/shop/none:1", "hostler image load")
+    with lying_registry({}) as host:
+        task = run(agent, shell("app", "true") | {"image": f"{host}/none:1"})
+        failed(task, "CannotPullImageManifestError", f"{host}/none:1", "hostler image load")
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])

@@ -13,6 +13,7 @@ import pytest
 from agent.cli.client import Client
 from agent.registry import hello
 from tests.system.agent import Agent, running_agent
+from tests.system.lyingregistry import lying_registry
 from tests.system.tasks import SERVES, WAITS, Task, needs, run, shell
 
 STUBBORN = f"trap '' TERM; echo up; {WAITS}; {WAITS}"
@@ -83,10 +84,12 @@ def test_force_may_follow_a_graceful_stop(agent: Agent) -> None:
 
 
 def test_the_images_stop_signal_arrives(agent: Agent, tmp_path: Path) -> None:
-    Client(agent.socket).load_image([_with_stop_signal("SIGUSR2", "hostler/usr2:latest")])
     script = f"trap 'echo usr2; exit 12' USR2; trap 'exit 15' TERM; echo up; {WAITS}"
-    task = run(agent, shell("app", script) | {"image": "hostler/usr2"})
-    task.until_log("app")
+    with lying_registry({}) as host:  # it has none, so the one that is loaded has to do
+        name = f"{host}/usr2:latest"
+        Client(agent.socket).load_image([_with_stop_signal("SIGUSR2", name)])
+        task = run(agent, shell("app", script) | {"image": name})
+        task.until_log("app")
     task.stop()
     task.until_closed()
     assert task.exit_codes() == {"app": 12}
