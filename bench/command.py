@@ -7,23 +7,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROUNDS = {"launch": 21, "burst": 3, "network": 15, "metadata": 5}
+ROUNDS = {"launch": 21, "burst": 3, "network": 15, "metadata": 5, "pull": 5}
 NAMES = tuple(ROUNDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to measure. ``idle_s``: how long an idle agent is watched, in seconds."""
+    """What to measure. ``idle_s``: how long an idle agent is watched, in seconds.
+
+    ``disk``: stores of images are on the disk, not in memory.
+    """
 
     name: str
     rounds: int
     idle_s: float
     json: Path | None
+    disk: bool = False
 
     @property
     def arguments(self) -> list[str]:
         """The same as arguments, but for the file: that one lies outside."""
-        return [self.name, "--rounds", str(self.rounds), "--idle", str(self.idle_s)]
+        disk = ["--disk"] if self.disk else []
+        return [self.name, "--rounds", str(self.rounds), "--idle", str(self.idle_s), *disk]
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -35,9 +40,11 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument(
         "--idle", type=_seconds, default=20.0, help="seconds to watch an idle agent (20)"
     )
+    parser.add_argument("--disk", action="store_true", help="pull to the disk and not to memory")
     parser.add_argument("--json", type=Path, help="a file for the figures and ratios")
     given = parser.parse_args(arguments)
-    return Options(given.name, given.rounds or ROUNDS[given.name], given.idle, given.json)
+    rounds = given.rounds or ROUNDS[given.name]
+    return Options(given.name, rounds, given.idle, given.json, given.disk)
 
 
 def _count(text: str) -> int:

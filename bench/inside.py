@@ -6,12 +6,15 @@ import asyncio
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench import burst, launch
 from bench.command import Options, parse
 from bench.metadata import measure as metadata
 from bench.network import measure as network
+from bench.pull import measure as pull
 from bench.report import Report
 from bench.sealed import RESULT
 from bench.world import open_world
@@ -20,6 +23,7 @@ BENCHMARKS = {
     "launch": launch.measure,
     "burst": burst.measure,
     "metadata": metadata.measure,
+    "pull": pull.measure,
 }
 
 
@@ -30,6 +34,9 @@ def main(scratch: Path, arguments: list[str]) -> None:
     _settle_in()
     if options.name == "network":  # needs no containerd
         report = network.measure(options)
+    elif options.name == "pull" and not options.disk:
+        with _in_memory(scratch):
+            report = asyncio.run(_measured(scratch, options))
     else:
         report = asyncio.run(_measured(scratch, options))
     print(report.text(options.name))
@@ -39,6 +46,16 @@ def main(scratch: Path, arguments: list[str]) -> None:
 async def _measured(scratch: Path, options: Options) -> Report:
     async with open_world(scratch) as world:
         return await BENCHMARKS[options.name](world, options)
+
+
+@contextmanager
+def _in_memory(scratch: Path) -> Iterator[None]:
+    """What is in the directory is in memory, and gone afterwards."""
+    subprocess.run(("mount", "-t", "tmpfs", "tmpfs", scratch), check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(("umount", "--lazy", scratch), check=True)
 
 
 def _settle_in() -> None:

@@ -24,6 +24,10 @@ _LOOK_AGAIN_S = 0.02
 _TAIL = 2000
 
 
+Address = Path | tuple[str, int]
+"""A unix socket, or host and port."""
+
+
 class ProgramFailed(Exception):
     """A program did not do its work; the text says what it said."""
 
@@ -87,9 +91,9 @@ async def started(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 @asynccontextmanager
 async def daemon(
-    *command: str, env: Mapping[str, str], scratch: Path, ready: Path
+    *command: str, env: Mapping[str, str], scratch: Path, ready: Address
 ) -> AsyncIterator[int]:
-    """The program runs and serves the unix socket ``ready``; gives its pid. Ended at the end."""
+    """The program runs and serves at ``ready``; gives its pid. Ended at the end."""
     log = scratch / "log"
     process = Daemon.child(await asyncio.to_thread(_spawn, command, env, scratch, log))
     try:
@@ -122,7 +126,7 @@ def _spawn(command: Sequence[str], env: Mapping[str, str], scratch: Path, log: P
     return spawn([program, *command[1:]], env, pid_file=scratch / "pid", log=log)
 
 
-async def _serving(process: Daemon, ready: Path, log: Path) -> None:
+async def _serving(process: Daemon, ready: Address, log: Path) -> None:
     try:
         async with asyncio.timeout(READY_S):
             while not await _connects(ready):
@@ -136,11 +140,13 @@ def _tail(log: Path) -> str:
     return log.read_text(errors="replace")[-_TAIL:].strip()
 
 
-async def _connects(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
+async def _connects(address: Address) -> bool:
+    unix = isinstance(address, Path)
+    target = str(address) if isinstance(address, Path) else address
+    with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as probe:
         probe.settimeout(0)
         try:
-            await asyncio.get_running_loop().sock_connect(probe, str(path))
+            await asyncio.get_running_loop().sock_connect(probe, target)
         except OSError:
             return False
     return True

@@ -94,10 +94,11 @@ def _layer(scratch: Path) -> Path:
     built = scratch / "hello.tar"
     built.write_bytes(hello.build(hello.find_busybox()))
     layer = scratch / "layer.tar"
-    with built.open("rb") as file, archive.Archive(file, _architecture()) as opened:
+    with built.open("rb") as file, archive.Archive(file, architecture()) as opened:
         layer.write_bytes(b"".join(opened.blob(opened.images[0].layers[0])))
     return layer
 
 
-def _architecture() -> str:
+def architecture() -> str:
+    """This machine's, by Go's name."""
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)

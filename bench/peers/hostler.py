@@ -6,6 +6,7 @@ waited for is there. Which one that is, the unmeasured first round finds out.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -39,6 +40,18 @@ class Agent:
     async def ecs(self, call: str, **body: Any) -> dict[str, Any]:
         """One call of ECS's API. Raises ProgramFailed with what the agent says against it."""
         return await self._post(_ECS + call, body)
+
+    async def call(self, name: str, **body: Any) -> dict[str, Any]:
+        """One of Hostler's own calls. Raises ProgramFailed likewise."""
+        return await self._post(f"Hostler.{name}", body)
+
+    async def pull(self, image: str) -> None:
+        """The image is here. Raises ProgramFailed likewise."""
+        asked = self._session.post("http://agent/images/pull", params={"name": image})
+        async with asked as response:
+            said = [json.loads(line) async for line in response.content]
+        if response.status != 200 or "image" not in said[-1]:
+            raise ProgramFailed(f"pull of {image}: {said[-1:]}")
 
     async def watch(self, arn: str, since: int) -> dict[str, Any]:
         """The task and its steps after ``since``, once there are any."""

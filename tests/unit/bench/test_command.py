@@ -14,6 +14,7 @@ def test_everything_but_the_file_goes_to_the_program_inside() -> None:
     given = parse(["launch", "--rounds", "5", "--idle", "2.5", "--json", "out.json"])
     assert given == Options("launch", 5, 2.5, Path("out.json"))
     assert parse(given.arguments) == Options("launch", 5, 2.5, None)
+    assert parse(parse(["pull", "--disk"]).arguments) == Options("pull", 5, 20.0, None, disk=True)
 
 
 @pytest.mark.parametrize(
