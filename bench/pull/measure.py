@@ -1,7 +1,8 @@
 """The rounds of ``bench pull``, and its report.
 
 ``first`` is from the request until the image is unpacked, with nothing of it here before;
-``again`` is the same when it is here. A round is a turn of each peer, and begins with the next one
+``again`` is the same when it is here, ``cpu`` all CPU time that the first takes, but for that of
+the registry. A round is a turn of each peer, and begins with the next one
 each time; an unmeasured round comes first.
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
+from bench.accounts import used_s
 from bench.command import Options
 from bench.peers.docker import dockerd
 from bench.peers.hostler import Agent, Waiter, agent
@@ -51,6 +53,7 @@ class Times:
     """Of one peer, in seconds, one for each round."""
 
     first: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     again: list[float] = field(default_factory=list)
 
 
@@ -109,27 +112,25 @@ class _Rounds:
         for turn in range(self.options.rounds + 1):
             begin = turn % len(everyone)
             for peer in (*everyone[begin:], *everyone[:begin]):
-                first, again = await self._turn(peer)
-                if turn > 0:
-                    times[peer.name].first.append(first)
-                    times[peer.name].again.append(again)
+                await self._turn(peer, times[peer.name] if turn > 0 else Times())
         return times
 
-    async def _turn(self, peer: Peer) -> tuple[float, float]:
-        peer.account.enter(os.getpid())
+    async def _turn(self, peer: Peer, times: Times) -> None:
+        peer.accounts[0].enter(os.getpid())
         if self.options.disk:
             await asyncio.to_thread(peers.flush)
         peers.forget_peak(self.pid)
         self.source.transfers()
-        first = await _timed(peer, BIG)
+        cpu = used_s(peer.accounts)
+        times.first.append(await _timed(peer, BIG))
+        times.cpu.append(used_s(peer.accounts) - cpu)
         fetched = {each.digest for each in self.source.transfers()}
         known = [each.digest for each in self.layers.big if each.digest not in fetched]
         if known:
             raise ProgramFailed(f"{peer.name} had layers already: {', '.join(known)}")
-        again = await _timed(peer, BIG)
+        times.again.append(await _timed(peer, BIG))
         self.rss_mib = max(self.rss_mib, peers.peak_rss_mib(self.pid))
         await peer.remove(BIG)
-        return first, again
 
 
 async def _timed(peer: Peer, reference: str) -> float:
@@ -150,17 +151,19 @@ def _fill(report: Report, times: dict[str, Times]) -> None:
         report.ratios["pull/best"] = ratio(ours, times[best].first)
     for name, each in times.items():
         report.figures[f"{name.split()[0]}_pull_s"] = summary(each.first).median
+        report.figures[f"{name.split()[0]}_cpu_s"] = summary(each.cpu).median
     report.figures["known_ms"] = summary(times[OURS].again).median * 1000
     rows = [
         (
             name,
             spread(summary(each.first)),
             f"{ratio(ours, each.first):.2f}",
+            f"{summary(each.cpu).median * 1000:.0f}",
             spread(summary(each.again), 1),
         )
         for name, each in times.items()
     ]
-    headings = ("ms: median (quartiles, min)", "first", "ours/its", "again")
+    headings = ("ms: median (quartiles, min)", "first", "ours/its", "cpu", "again")
     report.sections.append(table(headings, rows))
 
 

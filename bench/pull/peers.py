@@ -26,8 +26,8 @@ class Peer(Protocol):
     """A way to get an image. Each step returns when it is true; raises what went wrong."""
 
     name: str
-    account: Account
-    """This process counts there while it is the peer's client."""
+    accounts: tuple[Account, ...]
+    """The first is the peer's own: this process counts there while it is the peer's client."""
 
     async def pull(self, reference: str) -> None:
         """The image is here, and unpacked."""
@@ -48,7 +48,7 @@ class Command:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
-        self.account = account
+        self.accounts: tuple[Account, ...] = (account,)
         self._pull = pull
         self._remove = remove
         self._env = env
@@ -65,8 +65,8 @@ class Hostler:
 
     name = "hostler image pull"
 
-    def __init__(self, account: Account, running: Agent) -> None:
-        self.account = account
+    def __init__(self, accounts: tuple[Account, ...], running: Agent) -> None:
+        self.accounts = accounts
         self._agent = running
 
     async def pull(self, reference: str) -> None:
@@ -115,8 +115,8 @@ def docker(world: World, socket: Path) -> Peer:
 
 
 def hostler(world: World, running: Agent) -> Peer:
-    """The running agent."""
-    return Hostler(world.account(HOSTLER), running)
+    """The running agent, which works with the shared containerd."""
+    return Hostler((world.account(HOSTLER), world.containerd), running)
 
 
 def peak_rss_mib(pid: int) -> float:
