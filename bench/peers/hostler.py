@@ -47,7 +47,7 @@ class Agent:
 
     async def pull(self, image: str) -> None:
         """The image is here. Raises ProgramFailed likewise."""
-        asked = self._session.post("http://agent/images/pull", params={"name": image})
+        asked = self._session.post("http://agent/images/pull", json={"image": image})
         async with asked as response:
             said = [json.loads(line) async for line in response.content]
         if response.status != 200 or "image" not in said[-1]:
