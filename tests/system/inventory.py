@@ -17,7 +17,7 @@ import psutil
 SETTLED_S = 10.0
 """The kernel takes interfaces and cgroups down some time after what used them."""
 
-_PROGRAMS = ("containerd", "containerd-shim", "runc", "catatonit")
+_PROGRAMS = ("containerd", "containerd-shim", "runc", "catatonit", "docker-registry")
 
 Inventory = Mapping[str, frozenset[str]]
 

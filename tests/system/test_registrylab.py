@@ -8,11 +8,11 @@ import json
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -72,6 +72,22 @@ class Got:
 
 
 def get(url: str, *, context: ssl.SSLContext | None = None, **headers: str) -> Got:
+    return ask("GET", url, context=context, headers=headers)
+
+
+def post(url: str, fields: Mapping[str, str]) -> Got:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return ask("POST", url, headers=headers, body=urlencode(fields))
+
+
+def ask(
+    method: str,
+    url: str,
+    *,
+    context: ssl.SSLContext | None = None,
+    headers: Mapping[str, str],
+    body: str | None = None,
+) -> Got:
     parts = urlsplit(url)
     connection = (
         http.client.HTTPSConnection(parts.netloc, timeout=DEADLINE_S, context=context)
@@ -79,7 +95,7 @@ def get(url: str, *, context: ssl.SSLContext | None = None, **headers: str) -> G
         else http.client.HTTPConnection(parts.netloc, timeout=DEADLINE_S)
     )
     try:
-        connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
+        connection.request(method, f"{parts.path}?{parts.query}", body=body, headers=headers)
         answer = connection.getresponse()
         return Got(answer.status, answer.headers, answer.read())
     finally:
@@ -162,6 +178,29 @@ def test_tokens(tmp_path: Path, built: Built) -> None:
         tokens.refusals = [503]
         with pytest.raises(AssertionError):
             skopeo("inspect", "--tls-verify=false", "--creds=eva:secret", private)
+
+
+def test_tokens_by_post(tmp_path: Path, built: Built) -> None:
+    """As OAuth 2 clients ask: a password first, then with the refresh token that came with it."""
+    with (
+        token_server(tmp_path, eva="secret") as tokens,
+        registry(Demands(tokens=tokens)) as running,
+    ):
+        running.push(built, "private/app:1")
+        asked = {"scope": "repository:private/app:pull", "service": "lab-registry"}
+        password = {"grant_type": "password", "username": "eva", "access_type": "offline"}
+        first = post(tokens.realm, {**asked, **password, "password": "secret"})
+        told = json.loads(first.body)
+        refresh = {"grant_type": "refresh_token", "refresh_token": told["refresh_token"]}
+        token = json.loads(post(tokens.realm, {**asked, **refresh}).body)["access_token"]
+
+        url = f"{running.url}/v2/private/app/blobs/{built.layers[0].digest}"
+        assert get(url, Authorization=f"Bearer {token}").status == 200
+        assert get(url).status == 401
+        for wrong in ({**password, "password": "x"}, {**refresh, "refresh_token": "x"}):
+            assert post(tokens.realm, {**asked, **wrong}).status == 401
+        public = json.loads(get(f"{tokens.realm}?scope=repository:public/app:pull").body)
+        assert get(url, Authorization=f"Bearer {public['token']}").status == 401
 
 
 def test_a_proxy_counts(proxy: Proxy, built: Built) -> None:
