@@ -30,7 +30,7 @@ _NO_DEADLINE = aiohttp.ClientTimeout(total=None)
 
 @dataclass(slots=True)
 class Asked:
-    """A request as it came. ``status`` and ``sent`` (bytes of body) are those of the answer."""
+    """A request as it came. ``status`` and ``sent``, bytes of the body so far, are the answer's."""
 
     method: str
     path: str
@@ -173,8 +173,8 @@ async def _sent(
         return response
     try:
         async for part in answer.body:
+            asked.sent += len(part)  # before the client can have it
             await response.write(part)
-            asked.sent += len(part)
     except HangUp as ends:
         _hang_up(request, reset=ends.reset)
     return response
