@@ -48,8 +48,11 @@ class Agent:
     async def pull(self, image: str) -> None:
         """The image is here. Raises ProgramFailed likewise."""
         asked = self._session.post("http://agent/images/pull", json={"image": image})
-        async with asked as response:
-            said = [json.loads(line) async for line in response.content]
+        try:
+            async with asked as response:
+                said = [json.loads(line) async for line in response.content]
+        except aiohttp.ClientPayloadError as error:
+            raise ProgramFailed(f"pull of {image}: the agent broke off: {error}") from error
         if response.status != 200 or "image" not in said[-1]:
             raise ProgramFailed(f"pull of {image}: {said[-1:]}")
 
