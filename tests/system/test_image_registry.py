@@ -15,7 +15,7 @@ from agent.registry import reference
 from agent.registry.errors import RegistryError
 from agent.registry.logins.login import Login
 from agent.registry.remote.registries import Registries, RemoteSettings
-from tests.system import imagelab, trees, unpackers
+from tests.system import imagelab
 from tests.system.containerd_daemon import DaemonPaths
 from tests.system.faults import Corrupt, Cut, Held, NoRange, Says
 from tests.system.faultyproxy import Proxy, faulty_proxy
@@ -23,7 +23,6 @@ from tests.system.imagelab import Built
 from tests.system.layerlab import Noise, busybox, directory, file, layer
 from tests.system.registrylab import Registry, registry
 from tests.system.test_image_pull import emptied, everything
-from tests.system.test_image_trees import IMPLIED, rich, timeless
 
 MIB = 1 << 20
 WAIT_S = 60.0
@@ -157,20 +156,3 @@ async def test_whoever_gives_up_leaves_nothing(
         await asyncio.to_thread(proxy.until, blob)
         pull.cancel()
     assert await everything(world.client) == []
-
-
-async def test_what_is_unpacked_is_what_ctr_unpacks(
-    world: World, running: Registry, containerd: DaemonPaths
-) -> None:
-    name = running.push(rich(), "rich:2")
-    await world.pull(name)
-    async with emptied(containerd) as other:
-        await asyncio.to_thread(unpackers.by_ctr, containerd, name, other.namespace)
-        theirs = await asyncio.to_thread(read, containerd, name, other.namespace)
-    ours = await asyncio.to_thread(read, containerd, name, world.client.namespace)
-    assert trees.differences(timeless(ours, *IMPLIED), timeless(theirs, *IMPLIED)) == []
-
-
-def read(containerd: DaemonPaths, name: str, namespace: str) -> trees.Tree:
-    with unpackers.mounted_by_ctr(containerd, name, namespace) as root:
-        return trees.read(root)
