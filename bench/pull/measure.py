@@ -24,8 +24,9 @@ from bench.peers.spec import MEMORY_MIB
 from bench.programs import Missing, ProgramFailed
 from bench.pull import peers
 from bench.pull.images import CHANGED, Layers, make_layers, push
+from bench.pull.layers import Made
 from bench.pull.peers import Peer
-from bench.pull.registry import HOST, URL, Registry, registry
+from bench.pull.registry import HOST, URL, Registry, Transfer, registry
 from bench.report import Report, conditions, spread, table
 from bench.summary import ratio, summary
 from bench.versions import versions
@@ -75,7 +76,7 @@ async def measure(world: World, options: Options) -> Report:
         _fill(report, await rounds.run(everyone))
         report.figures["rss_mb"] = rounds.rss_mib
         await _one_layer(report, source, ours, layers)
-        await _many_tasks(report, source, running)
+        await _many_tasks(report, source, running, layers)
     return report
 
 
@@ -124,13 +125,18 @@ class _Rounds:
         cpu = used_s(peer.accounts)
         times.first.append(await _timed(peer, BIG))
         times.cpu.append(used_s(peer.accounts) - cpu)
-        fetched = {each.digest for each in self.source.transfers()}
-        known = [each.digest for each in self.layers.big if each.digest not in fetched]
-        if known:
-            raise ProgramFailed(f"{peer.name} had layers already: {', '.join(known)}")
+        _all_fetched(self.source.transfers(), self.layers.big, peer.name)
         times.again.append(await _timed(peer, BIG))
         self.rss_mib = max(self.rss_mib, peers.peak_rss_mib(self.pid))
         await peer.remove(BIG)
+
+
+def _all_fetched(transfers: Sequence[Transfer], layers: Sequence[Made], who: str) -> None:
+    """Raises ProgramFailed: ``who`` had layers already, so that nothing was measured."""
+    fetched = {each.digest for each in transfers}
+    known = [each.digest for each in layers if each.digest not in fetched]
+    if known:
+        raise ProgramFailed(f"{who} had layers already: {', '.join(known)}")
 
 
 async def _timed(peer: Peer, reference: str) -> float:
@@ -181,7 +187,9 @@ async def _one_layer(report: Report, source: Registry, ours: Peer, layers: Layer
     await ours.pull(BIG)
     source.transfers()
     await ours.pull(CHANGED_BIG)
-    moved = sum(each.size for each in source.transfers())
+    transfers = source.transfers()
+    _all_fetched(transfers, [layers.changed], ours.name)
+    moved = sum(each.size for each in transfers)
     report.figures["moved_one_layer"] = moved / layers.changed.size
     report.sections.append(
         f"layer {CHANGED + 1} of {len(layers.big)} changed: {moved} bytes moved,"
@@ -191,7 +199,7 @@ async def _one_layer(report: Report, source: Registry, ours: Peer, layers: Layer
         await ours.remove(each)
 
 
-async def _many_tasks(report: Report, source: Registry, running: Agent) -> None:
+async def _many_tasks(report: Report, source: Registry, running: Agent, layers: Layers) -> None:
     """How often the blob that was fetched most was, when many tasks begin with a new image."""
     container = {"name": "c", "image": RUNNABLE, "memory": MEMORY_MIB, "command": list(SLEEPER)}
     definition = {"family": "new", "networkMode": "none", "containerDefinitions": [container]}
@@ -201,7 +209,13 @@ async def _many_tasks(report: Report, source: Registry, running: Agent) -> None:
     arns = [task["taskArn"] for task in answer["tasks"]]
     waiter = Waiter(running)
     await asyncio.gather(*(waiter.until(arn, "RUNNING") for arn in arns))
-    fetched = Counter(each.digest for each in source.transfers() if ":" in each.digest)
-    report.figures["ten_tasks_transfers"] = max(fetched.values(), default=0)
+    transfers = source.transfers()
+    _all_fetched(transfers, layers.runnable, OURS)
+    times = Counter(each.digest for each in transfers)
+    report.figures["ten_tasks_transfers"] = max(times.values())
+    report.sections.append(
+        f"{TASKS} tasks with a new image: {sum(times.values())} transfers, of"
+        f" {len(times)} blobs and manifests"
+    )
     await asyncio.gather(*(running.ecs("StopTask", task=arn) for arn in arns))
     await asyncio.gather(*(waiter.until(arn, "closed") for arn in arns))
