@@ -33,6 +33,7 @@ from agent.doors.admission import Capacity, NetworkRules
 from agent.doors.api import Api, Door
 from agent.doors.cni import PluginServer
 from agent.doors.extensions import Office
+from agent.doors.images.room import ImageRoom
 from agent.doors.operations import Desk
 from agent.doors.tcp import TcpDoor
 from agent.doors.unix import UnixDoor
@@ -46,8 +47,11 @@ from agent.host.checks import Doctor
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.credentials import TaskCredentials
 from agent.host.host import RealHost
+from agent.host.images import usage
+from agent.host.images.cleaning import Cleaner
 from agent.host.images.opening import Imagery, open_images
 from agent.host.images.policy import POLICIES
+from agent.host.images.retention import Needed
 from agent.host.keyring import Keyrings
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import HOST_OWNER, MetadataFront, Place, taken_up
@@ -84,6 +88,7 @@ class Parts:
     embedded: EmbeddedContainerd | None
     networking: Networking
     links: Bell
+    cleaner: Cleaner
     api: Api
     doors: tuple[Door, ...]
 
@@ -92,6 +97,7 @@ class Parts:
         yield "events", _listen(self.client, self.fleet)
         yield "firewall", self.networking.guard()
         yield "links", _await_links(self.links, self.fleet)
+        yield "images", self.cleaner.run()
         yield from self.telling.background()
         if self.embedded is not None:
             yield "containerd", self.embedded.run()
@@ -141,16 +147,36 @@ async def _assembled(
     links = Bell()
     networking = await stack.enter_async_context(_networking(settings, store, front, links.ring))
     keyrings = _keyrings(settings, telling, stack)
-    images = await stack.enter_async_context(open_images(settings, client, keyrings))
+    images = await stack.enter_async_context(
+        open_images(settings, client, keyrings, lambda: _needed(store))
+    )
     host = _host(settings, client, images, router, networking, telling)
     fleet = Fleet(host, store, feed, time.time, _plan_rules(settings))
     telling.open_agent_api(fleet, networking)
     desk = Desk(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking))
     doctor = Doctor(networking)
-    office = Office(settings.names, images.here, images.pulls, networking.networks, doctor)
+    office = Office(settings.names, _room(images), networking.networks, doctor)
     api = Api(desk, office)
     doors = (UnixDoor(settings.api_socket), *remote)
-    return Parts(store, telling, fleet, client, embedded, networking, links, api, doors)
+    return Parts(
+        store, telling, fleet, client, embedded, networking, links, images.cleaner, api, doors
+    )
+
+
+def _needed(store: Store) -> Needed:
+    """The images that tasks refer to which are not forgotten."""
+    return usage.needed((each.task, store.progress(key)) for key, each in store.intents.items())
+
+
+def _room(images: Imagery) -> ImageRoom:
+    return ImageRoom(
+        shelves=images.inventory,
+        cleaner=images.cleaner,
+        loader=images.here,
+        puller=images.by_hand,
+        saver=images.saver,
+        pulls=images.pulls,
+    )
 
 
 async def _run(parts: Parts, keep_stopped_s: float, stopping: Stopping) -> None:

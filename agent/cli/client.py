@@ -8,8 +8,9 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import urllib.parse
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ ANSWER_S = 30.0
 
 LOAD_S = 600.0
 """Deadline for an image to be unpacked once all of it has been sent."""
+
+CHUNK = 256 * 1024
+"""Bytes of an archive that are moved at a time."""
 
 Answer = dict[str, Any]
 
@@ -46,14 +50,47 @@ class Client:
         names: list[str] = self._post("/images", archive, {}, LOAD_S)["images"]
         return names
 
+    def pull_image(self, name: str) -> Generator[Answer, None, None]:
+        """How far the pull has come (``pulls``), time and again, and its ``image`` in the end.
+
+        Closing it cancels the pull. Raises CommandError.
+        """
+        body = json.dumps({"image": name}).encode()
+        with self._asked("POST", "/images/pull", body, {}, ANSWER_S) as response:
+            if response.status != http.client.OK:
+                self._read(response.read(), response.status)
+            for line in response:
+                yield self._answered(line)
+
+    def save_images(self, names: Iterable[str]) -> Iterator[bytes]:
+        """An archive of these images. Raises CommandError."""
+        query = urllib.parse.urlencode([("name", each) for each in names])
+        with self._asked("GET", f"/images/save?{query}", b"", {}, LOAD_S) as response:
+            if response.status != http.client.OK:
+                self._read(response.read(), response.status)
+            while chunk := response.read(CHUNK):
+                yield chunk
+
     def _post(
         self, path: str, body: bytes | Iterable[bytes], headers: dict[str, str], deadline_s: float
     ) -> Answer:
+        with self._asked("POST", path, body, headers, deadline_s) as response:
+            return self._read(response.read(), response.status)
+
+    @contextmanager
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes],
+        headers: dict[str, str],
+        deadline_s: float,
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The response, to be read meanwhile: what goes wrong there is told as well."""
         connection = _Connection(self._path, deadline_s)
         try:
-            _send(connection, path, body, headers)
-            response = connection.getresponse()
-            return self._read(response.read(), response.status)
+            _send(connection, method, path, body, headers)
+            yield connection.getresponse()
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise CommandError(
                 f"no agent answers on {self._path}: start it with 'systemctl start hostler'"
@@ -81,6 +118,13 @@ class Client:
             raise CommandError(f"{answer.get('__type', status)}: {answer.get('message', '')}")
         return answer
 
+    def _answered(self, line: bytes) -> Answer:
+        """A line of a stream, whose status was sent before it was known."""
+        answer = self._read(line, http.client.OK)
+        if "__type" in answer:
+            raise CommandError(f"{answer['__type']}: {answer.get('message', '')}")
+        return answer
+
 
 class _Connection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
@@ -96,8 +140,12 @@ class _Connection(http.client.HTTPConnection):
 
 
 def _send(
-    connection: _Connection, path: str, body: bytes | Iterable[bytes], headers: dict[str, str]
+    connection: _Connection,
+    method: str,
+    path: str,
+    body: bytes | Iterable[bytes],
+    headers: dict[str, str],
 ) -> None:
     connection.connect()
     with suppress(BrokenPipeError, ConnectionResetError):  # a refusal comes before all is sent
-        connection.request("POST", path, body, headers)
+        connection.request(method, path, body, headers)

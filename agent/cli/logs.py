@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import json as jsonlib
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,12 +18,10 @@ from agent.cli.entries import LogReader
 from agent.cli.errors import CommandError
 from agent.cli.options import AsJson, Socket, TaskName, connect
 from agent.cli.output import coloured
+from agent.cli.spans import seconds
 
 FOLLOW_S = 0.5
 """How often a log is asked for news while the task has none."""
-
-_AGO = re.compile(r"(\d+)([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Show = Callable[[str, dict[str, Any]], None]
 
@@ -111,8 +108,8 @@ def _since(text: str, now: float) -> float | None:
     """Epoch seconds of ``10m`` (ago) or an RFC 3339 time. Raises CommandError."""
     if text == "":
         return None
-    if ago := _AGO.fullmatch(text):
-        return now - int(ago[1]) * _SECONDS[ago[2]]
+    if (ago := seconds(text)) is not None:
+        return now - ago
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError as error:

@@ -34,6 +34,15 @@ def _task_ids(incomplete: str) -> list[str]:
         return []
 
 
+def _image_names(incomplete: str) -> list[str]:
+    """As above."""
+    try:
+        images = connect(None).call("Hostler.ListImages", {})["images"]
+    except CommandError:
+        return []
+    return [each["name"] for each in images if each["name"].startswith(incomplete)]
+
+
 Socket = Annotated[
     Path | None,
     typer.Option("--socket", help="The agent's API socket. [default: api.sock in HOSTLER_RUN_DIR]"),
@@ -45,5 +54,21 @@ TaskName = Annotated[
         metavar="TASK",
         help="A task's id, the beginning of it (4 characters or more), or its ARN.",
         autocompletion=_task_ids,
+    ),
+]
+ImageName = Annotated[
+    str,
+    typer.Argument(
+        metavar="IMAGE",
+        help="An image's name, or 12 digits or more of its digest or its id (sha256:...).",
+        autocompletion=_image_names,
+    ),
+]
+ImageNames = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGE...",
+        help="Names of images, or 12 digits or more of a digest or an id (sha256:...).",
+        autocompletion=_image_names,
     ),
 ]

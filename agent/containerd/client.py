@@ -19,6 +19,7 @@ from agent.containerd.content import Content
 from agent.containerd.diff import Diff
 from agent.containerd.events import Events
 from agent.containerd.images import Images
+from agent.containerd.introspection import Introspection
 from agent.containerd.leases import Leases
 from agent.containerd.namespaces import Namespaces
 from agent.containerd.pb import version_pb2
@@ -50,6 +51,7 @@ class Containerd:
         self.diff = Diff(connection)
         self.events = Events(connection, namespace)
         self.images = Images(connection)
+        self.introspection = Introspection(connection, snapshotter)
         self.leases = Leases(connection)
         self.namespaces = Namespaces(connection)
         self.snapshots = Snapshots(connection, snapshotter)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from agent.containerd.convert import descriptor_of, descriptor_to
 from agent.containerd.errors import AlreadyExists, NotFound, Unavailable
@@ -54,6 +55,16 @@ class Images:
                 continue
         raise Unavailable(f"Images.Update({image.name}): it is being deleted again and again")
 
+    async def set_labels(
+        self, name: str, labels: Mapping[str, str], *, timeout: float = METADATA_S
+    ) -> Image:
+        """Set these labels of a record and leave its others and its target; NotFound if none."""
+        request = pb.UpdateImageRequest(
+            image=pb.Image(name=name, labels=labels),
+            update_mask=FieldMask(paths=[f"labels.{key}" for key in labels]),
+        )
+        return await self._updated(request, timeout)
+
     async def delete(self, name: str, *, sync: bool = False, timeout: float = METADATA_S) -> None:
         """Delete the name. With ``sync``, return after what it alone held has been collected."""
         request = pb.DeleteImageRequest(name=name, sync=sync)
@@ -68,9 +79,12 @@ class Images:
 
     async def _update(self, image: Image, timeout: float) -> Image:
         # No field mask: everything that can be changed is replaced.
-        request = pb.UpdateImageRequest(image=_image_to(image))
+        return await self._updated(pb.UpdateImageRequest(image=_image_to(image)), timeout)
+
+    async def _updated(self, request: pb.UpdateImageRequest, timeout: float) -> Image:
+        about = request.image.name
         reply = await self._rpc.unary(
-            _IMAGES + "Update", request, pb.UpdateImageResponse, about=image.name, timeout=timeout
+            _IMAGES + "Update", request, pb.UpdateImageResponse, about=about, timeout=timeout
         )
         return _image_of(reply.image)
 

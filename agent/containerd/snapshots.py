@@ -95,6 +95,14 @@ class Snapshots:
         )
         return _info_of(reply.info)
 
+    async def usage(self, key: str, *, timeout: float = METADATA_S) -> int:
+        """Bytes that the snapshot takes by itself, without its parents; NotFound otherwise."""
+        request = pb.UsageRequest(snapshotter=self.snapshotter, key=key)
+        reply = await self._rpc.unary(
+            _SNAPSHOTS + "Usage", request, pb.UsageResponse, about=key, timeout=timeout
+        )
+        return int(reply.size)
+
     async def list(
         self, filters: Iterable[str] = (), *, stall: float = STALL_S
     ) -> tuple[SnapshotInfo, ...]:

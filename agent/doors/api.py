@@ -7,19 +7,26 @@ others ``Hostler.``. Who may call is decided by the door (``unix``, ``tcp``), be
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from agent.containerd.errors import ContainerdError
-from agent.doors import extensions, operations, protection
+from agent.doors import extensions, operations, protection, requests
 from agent.doors.errors import ApiError, SerializationError, ServerFailure, UnknownOperation
+from agent.doors.images import traffic
+from agent.doors.images.room import canonical
 from agent.engine.store import StoreError
+from agent.host.images.local import ImageMissing
+from agent.registry.archives.writing import WriteError
+
+log = logging.getLogger(__name__)
 
 ECS_PREFIX = "AmazonEC2ContainerServiceV20141113."
 OUR_PREFIX = "Hostler."
@@ -65,6 +72,8 @@ class Api:
         )
         app.router.add_post("/", self._call)
         app.router.add_post("/images", self._load_image)
+        app.router.add_post("/images/pull", self._pull_image)
+        app.router.add_get("/images/save", self._save_images)
         runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=1.0, auto_decompress=False
         )
@@ -88,7 +97,34 @@ class Api:
         return _answer(await call(self._desk, body))
 
     async def _load_image(self, request: web.Request) -> web.Response:
-        return _answer(await extensions.load_image(self._office, request.content.iter_any()))
+        return _answer(await traffic.load_image(self._office.images, request.content.iter_any()))
+
+    async def _pull_image(self, request: web.Request) -> web.StreamResponse:
+        """Answers with a line of JSON now and then; the last one is what came of it."""
+        asked = requests.read(requests.NamedImage, await _body(request))
+        name = canonical(asked.image)
+        answer = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await answer.prepare(request)
+
+        async def tell(told: dict[str, Any]) -> None:
+            await answer.write(json.dumps(told).encode() + b"\n")
+
+        await traffic.pull_image(self._office.images, name, tell)
+        return answer
+
+    async def _save_images(self, request: web.Request) -> web.StreamResponse:
+        names = request.query.getall("name", [])
+        async with aclosing(await traffic.save_images(self._office.images, names)) as chunks:
+            answer = web.StreamResponse(headers={"Content-Type": "application/x-tar"})
+            await answer.prepare(request)
+            try:
+                async for chunk in chunks:
+                    await answer.write(chunk)
+            except (ImageMissing, ContainerdError, WriteError) as error:
+                log.warning("images could not be saved to their end: %s", error)
+                if request.transport is not None:
+                    request.transport.close()  # what came is not to pass for the whole
+            return answer
 
 
 def _through(door: Door) -> Middleware:

@@ -9,6 +9,11 @@ class ApiError(Exception):
     code = "ClientException"
     status = 400
 
+    @property
+    def document(self) -> dict[str, str]:
+        """As the protocol shows it."""
+        return {"__type": self.code, "message": str(self)}
+
 
 class InvalidParameter(ApiError):
     """A parameter is malformed or refers to something that does not exist."""
@@ -26,6 +31,12 @@ class Conflict(ApiError):
     """The request's ``clientToken`` was used for another one."""
 
     code = "ConflictException"
+
+
+class ResourceInUse(ApiError):
+    """Somebody needs what was to be removed."""
+
+    code = "ResourceInUseException"
 
 
 class SerializationError(ApiError):

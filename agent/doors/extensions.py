@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from agent.doors import networks, pulls, requests, shapes
-from agent.doors.errors import ApiError, InvalidParameter, ServerFailure
+from agent.doors.errors import InvalidParameter, ServerFailure
+from agent.doors.images import calls
+from agent.doors.images.room import ImageRoom
 from agent.doors.operations import Body, Desk, find_task
 from agent.doors.requests import read
 from agent.engine.feed import Picture
 from agent.host.checks import Alive, Finding
-from agent.host.images.loading import LoadError
-from agent.host.images.obtaining import Images
-from agent.host.images.pulls import Pulls
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.networks import Networks
 from agent.logs import reader
@@ -46,10 +45,12 @@ class Office:
     """What these calls work with beside the desk."""
 
     names: Names
-    images: Images
-    pulls: Pulls
+    images: ImageRoom
     networks: Networks
     doctor: Healer
+
+
+Call = Callable[[Desk, Office, Body], Awaitable[Body]]
 
 
 async def watch_task(desk: Desk, office: Office, body: Body) -> Body:
@@ -74,7 +75,7 @@ async def watch_task(desk: Desk, office: Office, body: Body) -> Body:
         "task": shapes.task(picture, tags=True),
         "steps": [asdict(each) for each in picture.progress.timeline[asked.since :]],
         "closed": picture.progress.closed,
-        "pulls": pulls.shown(office.pulls.of(*pulls.awaited(task, picture.progress))),
+        "pulls": pulls.shown(office.images.pulls.of(*pulls.awaited(task, picture.progress))),
     }
 
 
@@ -98,12 +99,6 @@ async def get_logs(desk: Desk, office: Office, body: Body) -> Body:
     }
 
 
-async def list_images(desk: Desk, office: Office, body: Body) -> Body:
-    """The images on this host."""
-    read(requests.ListImages, body)
-    return {"images": [asdict(each) for each in await office.images.list()]}
-
-
 async def describe_networks(desk: Desk, office: Office, body: Body) -> Body:
     """The networks of this host's tasks, and who is attached to them how."""
     read(requests.DescribeNetworks, body)
@@ -122,20 +117,19 @@ async def diagnose(desk: Desk, office: Office, body: Body) -> Body:
     return {"findings": [asdict(each) for each in found], "fixed": fixed}
 
 
-async def load_image(office: Office, archive: AsyncIterator[bytes]) -> dict[str, Any]:
-    """Loads an OCI or Docker archive; gives the names of its images."""
-    try:
-        return {"images": list(await office.images.load(archive))}
-    except LoadError as error:
-        raise ApiError(str(error)) from error
+def _of_images(call: Callable[[ImageRoom, Body], Awaitable[Body]]) -> Call:
+    async def called(desk: Desk, office: Office, body: Body) -> Body:
+        return await call(office.images, body)
+
+    return called
 
 
-CALLS = {
+CALLS: Mapping[str, Call] = {
     "WatchTask": watch_task,
     "GetLogs": get_logs,
-    "ListImages": list_images,
     "DescribeNetworks": describe_networks,
     "Diagnose": diagnose,
+    **{name: _of_images(call) for name, call in calls.CALLS.items()},
 }
 """Hostler's calls, by name."""
 

@@ -164,6 +164,29 @@ class ListImages(Request):
     """Hostler's: the images on this host."""
 
 
+class NamedImage(Request):
+    """Hostler's InspectImage, and pulling one: ``image`` is a name, a digest or an id."""
+
+    image: str
+
+
+class RemoveImage(NamedImage):
+    """Hostler's: a name of an image is to go; ``force`` even though tasks need it."""
+
+    force: bool = False
+
+
+class PruneImages(Request):
+    """Hostler's: the images that nobody needs are to go; ``dryRun`` only tells which would.
+
+    With ``scheduled`` they are those that the agent's own clean-up would remove now.
+    """
+
+    dry_run: bool = False
+    scheduled: bool = False
+    older_than_seconds: float = Field(0, ge=0, le=LAST_SECOND)
+
+
 class DescribeNetworks(Request):
     """Hostler's: the networks of the tasks on this host."""
 

@@ -1,7 +1,7 @@
 """The door for AWS's own tools: a TCP port. A signature with one of the agent's keys opens it.
 
 Nobody else learns anything here: every request without one is refused in the same way, whatever it
-asks for. Images are loaded through the unix socket only, since a signature covers a body that has
+asks for. Images are moved through the unix socket only, since a signature covers a body that has
 been read to its end, and an archive can't be kept in memory for that.
 """
 
@@ -46,8 +46,8 @@ class TcpDoor:
         except TimeoutError as error:
             raise SerializationError(f"the body did not come within {BODY_S:.0f} s") from error
         claim.check(body)
-        if request.path == "/images":
-            raise InvalidParameter("images are loaded through the agent's unix socket only")
+        if request.path == "/images" or request.path.startswith("/images/"):
+            raise InvalidParameter("images are moved through the agent's unix socket only")
 
     def close(self) -> None:
         """It listens no more."""

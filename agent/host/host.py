@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from agent.host import metadata_files, probes, volumes
 from agent.host.cgroups import CgroupError, Cgroups
 from agent.host.containers import Containers
 from agent.host.credentials import TaskCredentials
+from agent.host.images import usage
 from agent.host.images.fetching import PullFailed
 from agent.host.images.local import ImageMissing
 from agent.host.images.obtaining import ContainerImages
@@ -119,7 +121,7 @@ class RealHost:
     async def _act(self, task: Task, progress: Progress, action: Action) -> Result:
         match action:
             case ReleaseTask() | ForgetTask() | ObtainCredentials() | WithdrawCredentials():
-                await self._act_on_task(task, action)
+                await self._act_on_task(task, progress, action)
             case ObtainImage(name):
                 return Done(await self.images.obtain(task, name, progress))
             case AcquireInterface():
@@ -141,6 +143,7 @@ class RealHost:
     async def _act_on_task(
         self,
         task: Task,
+        progress: Progress,
         action: ReleaseTask | ForgetTask | ObtainCredentials | WithdrawCredentials,
     ) -> None:
         match action:
@@ -148,6 +151,7 @@ class RealHost:
                 await self.containers.release(task)
                 await asyncio.to_thread(self._release, task)
             case ForgetTask():
+                await usage.note_end(self.client, task, progress, time.time())
                 self.containers.forget(task)
                 await asyncio.to_thread(self._forget, task)
             case ObtainCredentials():

@@ -5,6 +5,7 @@ Reads the config JSON of OCI images and of Docker's schema 2, which share their 
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_pascal
@@ -14,7 +15,11 @@ from agent.oci.errors import SpecError
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """Defaults for a container; ``diff_ids`` are the uncompressed layers, bottom first."""
+    """Defaults for a container; ``diff_ids`` are the uncompressed layers, bottom first.
+
+    ``created`` (RFC 3339) and ``health_check`` (as Docker writes it, times in nanoseconds) are for
+    people only.
+    """
 
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
@@ -26,8 +31,11 @@ class ImageConfig:
     exposed_ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     architecture: str = ""
+    variant: str = ""
     os: str = ""
     diff_ids: tuple[str, ...] = ()
+    created: str = ""
+    health_check: dict[str, Any] | None = None
 
 
 class _Config(BaseModel):
@@ -44,6 +52,7 @@ class _Config(BaseModel):
     labels: dict[str, str] | None = None
     exposed_ports: dict[str, object] | None = None
     volumes: dict[str, object] | None = None
+    healthcheck: Any = None
 
 
 class _Rootfs(BaseModel):
@@ -51,9 +60,13 @@ class _Rootfs(BaseModel):
 
 
 class _Image(BaseModel):
+    """What only people read may be anything: it keeps no container from running."""
+
     config: _Config | None = None
     architecture: str = ""
+    variant: Any = None
     os: str = ""
+    created: Any = None
     rootfs: _Rootfs = Field(default_factory=_Rootfs)
 
 
@@ -77,6 +90,9 @@ def parse_image_config(text: bytes | str) -> ImageConfig:
         exposed_ports=tuple(config.exposed_ports or ()),
         volumes=tuple(config.volumes or ()),
         architecture=image.architecture,
+        variant=image.variant if isinstance(image.variant, str) else "",
         os=image.os,
         diff_ids=image.rootfs.diff_ids,
+        created=image.created if isinstance(image.created, str) else "",
+        health_check=config.healthcheck if isinstance(config.healthcheck, dict) else None,
     )

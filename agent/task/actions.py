@@ -146,7 +146,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ForgetTask:
-    """Logs and volumes of a closed task are gone."""
+    """Logs and volumes of a closed task are gone, and its images were in use until now."""
 
     @property
     def key(self) -> str:

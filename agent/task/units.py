@@ -1,5 +1,7 @@
 """Quantities as people read them. Pure."""
 
+_SPANS = ((86400, "days"), (3600, "hours"), (60, "minutes"))
+
 SHOWN_DIGEST = 12
 """Hexadecimal digits of a digest that people are shown."""
 
@@ -17,3 +19,11 @@ def size(count: int) -> str:
             return f"{amount:.3g} {unit}"
         amount /= 1000
     return f"{amount:.3g} GB"
+
+
+def span(seconds: float) -> str:
+    """A time in the largest unit of which there are two at least."""
+    for size, unit in _SPANS:
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(0.0, seconds) // 1:.0f} seconds"

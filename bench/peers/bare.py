@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from signal import SIGTERM
 
 from agent.containerd.types import GC_ROOT_LABEL, ContainerRecord
+from agent.host.images.claims import Claims
 from agent.host.images.obtaining import Images
 from agent.registry import hello
 from bench.accounts import Account
@@ -68,6 +69,6 @@ async def open_bare(world: World, name: str, specs: Specs) -> Bare:
 
 async def unpacked_image(world: World) -> str:
     """The snapshot of the image, which is in containerd from now on."""
-    images = Images(world.client, world.scratch / "spool")
+    images = Images(world.client, world.scratch / "spool", Claims())
     image = await images.find(hello.NAME)
     return (await images.unpacked(image.id)).chain_id

@@ -23,6 +23,7 @@ from agent.host.cgroups import Cgroups
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.credentials import TaskCredentials
 from agent.host.host import RealHost
+from agent.host.images.claims import Claims
 from agent.host.images.fetching import Fetcher
 from agent.host.images.obtaining import ContainerImages, Images
 from agent.host.images.policy import POLICIES
@@ -140,7 +141,7 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
         router = await stack.enter_async_context(_router(settings))
         networking = await stack.enter_async_context(_networking(settings))
         stack.callback(cgroups.remove_if_empty, settings.cgroup_parent)
-        images = Images(client, settings.state_dir / "spool")
+        images = Images(client, settings.state_dir / "spool", Claims())
         runtime = RuntimeSettings("runc", create_timeout_s=10, start_timeout_s=10)
         containers = Containers(client, images, router, names, cgroups, runtime)
         sandboxes, interfaces = networking.sandboxes, networking.interfaces

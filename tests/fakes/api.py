@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 Body = dict[str, Any]
 Answering = Callable[[Body], Body]
@@ -24,7 +25,10 @@ class Refused(Exception):
 
 
 class FakeApi(socketserver.ThreadingUnixStreamServer):
-    """``answers`` has, by call, a body or a function from request to body."""
+    """``answers`` has, by call, a body or a function from request to body.
+
+    ``streams`` has, by method and path, the chunks of an answer; None breaks it off.
+    """
 
     daemon_threads = True
 
@@ -33,6 +37,8 @@ class FakeApi(socketserver.ThreadingUnixStreamServer):
         self.path = path
         self.answers: dict[str, Body | Answering] = {}
         self.calls: list[tuple[str, Body]] = []
+        self.streams: dict[str, Iterable[bytes | None]] = {}
+        self.hung_up = threading.Event()
         self.loaded = b""
 
     def asked(self, name: str) -> list[Body]:
@@ -70,6 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
             if self.path == "/images":
                 self.server.loaded = body
                 answer = self.server.answer("POST /images", {})
+            elif self.path != "/":
+                self._stream(json.loads(body))
+                return
             else:
                 name = self.headers["X-Amz-Target"].removeprefix(
                     "AmazonEC2ContainerServiceV20141113."
@@ -78,6 +87,32 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, answer)
         except Refused as error:
             self._send(400, {"__type": error.code, "message": str(error)})
+
+    def do_GET(self) -> None:
+        try:
+            self._stream({})
+        except Refused as error:
+            self._send(400, {"__type": error.code, "message": str(error)})
+
+    def _stream(self, body: Body) -> None:
+        path, _, query = self.path.partition("?")
+        name = f"{self.command} {path}"
+        self.server.calls.append((name, {**body, **parse_qs(query)}))
+        if name not in self.server.streams:
+            raise Refused("InvalidParameterException", f"{name} is not there")
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        try:
+            for each in self.server.streams[name]:
+                if each is None:
+                    self.close_connection = True
+                    return
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(each), each))
+            self.wfile.write(b"0\r\n\r\n")
+        except ConnectionError:
+            self.close_connection = True
+            self.server.hung_up.set()
 
     def _body(self) -> bytes:
         if "Content-Length" in self.headers:

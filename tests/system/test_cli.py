@@ -180,7 +180,7 @@ def test_an_archive_is_loaded_and_listed(agent: Agent, tmp_path: Path) -> None:
     archive = tmp_path / "hello.tar"
     archive.write_bytes(hello.build(hello.find_busybox()))
     assert agent.cli("image", "load", str(archive)).stdout == "docker.io/hostler/hello:latest\n"
-    assert "docker.io/hostler/hello:latest" in agent.cli("image", "ls").stdout
+    assert "docker.io/hostler/hello  latest  sha256:" in agent.cli("image", "ls").stdout
 
 
 def test_what_is_no_archive_is_refused(agent: Agent) -> None:

@@ -260,6 +260,17 @@ async def test_an_image_is_made_then_replaced_by_many_at_once(client: Containerd
         await client.images.get("localhost/x:1")
 
 
+async def test_one_label_of_an_image_is_set_and_nothing_else(client: Containerd) -> None:
+    target = Descriptor("application/x", digest_of(b"1"), 1)
+    await client.images.create_or_update(Image("localhost/x:1", target, {"a": "1", "b/c-d": "2"}))
+    await client.images.set_labels("localhost/x:1", {"b/c-d": "3"})
+    expected = Image("localhost/x:1", target, {"a": "1", "b/c-d": "3"})
+    assert await client.images.get("localhost/x:1") == expected
+    with pytest.raises(NotFound, match="localhost/y:1"):
+        await client.images.set_labels("localhost/y:1", {"a": "2"})
+    assert await client.images.list() == (expected,)
+
+
 async def test_snapshots_stack_and_tell_what_they_are(client: Containerd) -> None:
     chain = await busybox_image(client)
     mounts = await client.snapshots.prepare("rw", chain, labels={"containerd.io/gc.root": "x"})
@@ -273,6 +284,10 @@ async def test_snapshots_stack_and_tell_what_they_are(client: Containerd) -> Non
         "ro": SnapshotKind.VIEW,
     }
     assert (await client.snapshots.stat("rw")).parent == chain
+    assert await client.snapshots.usage(chain) > await client.snapshots.usage("rw") >= 0
+    assert (
+        mounts[-1].options[-1].startswith(f"lowerdir={await client.introspection.snapshots_root()}")
+    )
     with pytest.raises(FailedPrecondition):
         await client.snapshots.remove(chain)
 

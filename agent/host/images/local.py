@@ -30,16 +30,6 @@ class Unpacked:
     chain_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One line of ``hostler image ls``."""
-
-    name: str
-    id: str
-    digest: str
-    size: int
-
-
 class LocalImages:
     """The images of one containerd namespace. What was read once is remembered, as digests never
     mean anything else."""
@@ -63,15 +53,6 @@ class LocalImages:
             config = parse_image_config(await self._client.content.read(image_id))
             self._unpacked[image_id] = Unpacked(config, chain_id(config.diff_ids))
         return self._unpacked[image_id]
-
-    async def list(self) -> tuple[Listed, ...]:
-        """All images, by name. ``size`` is that of the layers as they are stored."""
-        listed = []
-        for record in await self._client.images.list():
-            manifest = await self.manifest(record.target)
-            size = sum(layer.size for layer in manifest.layers)
-            listed.append(Listed(record.name, manifest.config.digest, record.target.digest, size))
-        return tuple(sorted(listed, key=lambda each: each.name))
 
     async def manifest(self, target: Target) -> Manifest:
         """The manifest for this machine behind ``target``.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -17,9 +17,10 @@ from agent.containerd.client import Containerd
 from agent.containerd.errors import NotFound
 from agent.containerd.types import Descriptor as Target
 from agent.containerd.types import Image as Record
+from agent.host.images.claims import Claims
 from agent.host.images.fetching import Fetcher, PullFailed
 from agent.host.images.loading import Loader
-from agent.host.images.local import ImageMissing, Listed, LocalImages, Unpacked
+from agent.host.images.local import ImageMissing, LocalImages, Unpacked
 from agent.host.images.policy import Policy
 from agent.host.images.records import PULLED_AT
 from agent.registry import hello, reference
@@ -40,8 +41,9 @@ _OURS = reference.parse(hello.NAME).name
 class Images:
     """The images of one containerd namespace, as the rest of the agent knows them."""
 
-    def __init__(self, client: Containerd, spool: Path) -> None:
+    def __init__(self, client: Containerd, spool: Path, claims: Claims) -> None:
         self._client = client
+        self._claims = claims
         self._local = LocalImages(client)
         self._loader = Loader(client, spool)
         self._building = asyncio.Lock()
@@ -58,10 +60,18 @@ class Images:
         return await self.image(name, record)
 
     async def record(self, name: str) -> Record | None:
-        """The record of that canonical name; None: there is none. Raises ContainerdError."""
-        with suppress(NotFound):
-            return await self._client.images.get(name)
+        """The record of that canonical name; None: there is none. Raises ContainerdError.
+
+        One that is being removed is none: that is waited for. Afterwards a task's need protects it.
+        """
+        async with self._claims.on(name):
+            with suppress(NotFound):
+                return await self._client.images.get(name)
         return None
+
+    def kept(self, *parts: str) -> AbstractAsyncContextManager[None]:
+        """Images with these names or digests are not removed meanwhile."""
+        return self._claims.on(*parts)
 
     async def image(self, name: str, record: Record) -> Image:
         """The image of that record, called ``name``. Raises ImageMissing, ContainerdError."""
@@ -70,10 +80,6 @@ class Images:
     async def unpacked(self, image_id: str) -> Unpacked:
         """What containers of the image with this config are made of. Raises ContainerdError."""
         return await self._local.unpacked(image_id)
-
-    async def list(self) -> tuple[Listed, ...]:
-        """All images, by name. Raises ContainerdError."""
-        return await self._local.list()
 
     async def load(self, chunks: AsyncIterator[bytes]) -> tuple[str, ...]:
         """Imports an archive; see ``Loader``."""
@@ -164,11 +170,12 @@ class ContainerImages:
             wanted = _exactly(wanted, wish.digest) if wish.digest else wanted
             spare = wish.spare is not None
             target = await self._fetcher.resolve(wanted, keyring, spare=spare)
-        if pin is None and not await self._known(wanted, target, wish.here):
-            return Pin(target.digest, target.media_type, target.size)
-        layers = await self._fetcher.pull(wanted, target, keyring)
-        kept = Record("", Target(target.media_type, target.digest, target.size))
-        image = await self._here.image(str(wish.wanted), kept)
+        async with self._here.kept(target.digest):  # what was told just now nobody knows to need
+            if pin is None and not await self._known(wanted, target, wish.here):
+                return Pin(target.digest, target.media_type, target.size)
+            layers = await self._fetcher.pull(wanted, target, keyring)
+            kept = Record("", Target(target.media_type, target.digest, target.size))
+            image = await self._here.image(str(wish.wanted), kept)
         return Obtained(image, pulled=True, layers=layers)
 
     async def _instead(self, wish: _Wish, error: PullFailed) -> Obtained:

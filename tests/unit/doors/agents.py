@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.containerd.errors import Unavailable
 from agent.doors.admission import Capacity, NetworkRules
 from agent.doors.api import Api
 from agent.doors.extensions import Office
@@ -22,37 +21,15 @@ from agent.engine.fleet import Fleet
 from agent.engine.store import Store
 from agent.host import networks as host_networks
 from agent.host.checks import Alive, Finding
-from agent.host.images.loading import LoadError
-from agent.host.images.local import Listed
-from agent.host.images.obtaining import Images
 from agent.host.images.pulls import Pulls
 from agent.settings import Settings
 from agent.task.model import TaskId
 from agent.task.stopping import Rules
 from tests.fakes.host import FakeHosts
 from tests.unit.doors.client import Client
+from tests.unit.doors.imageroom import FakeImages
 
 KEY = Key("HOSTLERTESTTESTTEST1", "a secret of no worth at all, for tests")
-
-
-class FakeImages(Images):
-    """Images in memory. An archive is its names, one a line; ``away`` is containerd."""
-
-    def __init__(self) -> None:
-        self.loaded: list[str] = []
-        self.away = False
-
-    async def list(self) -> tuple[Listed, ...]:
-        if self.away:
-            raise Unavailable("Images.List(): connection refused")
-        return tuple(Listed(each, "sha256:1", "sha256:2", 3) for each in self.loaded)
-
-    async def load(self, chunks: AsyncIterator[bytes]) -> tuple[str, ...]:
-        archive = b"".join([each async for each in chunks])
-        if not archive:
-            raise LoadError("the archive is empty")
-        self.loaded += archive.decode().split()
-        return tuple(self.loaded)
 
 
 class FakeDoctor:
@@ -133,12 +110,11 @@ async def serving(
         desk = Desk(settings, store, fleet, feed, time.time, room, networks or NetworkRules())
         described = host_networks.load(settings, folder / "leases")
         doctor = FakeDoctor()
-        pulls = Pulls()
-        api = Api(desk, Office(settings.names, images, pulls, described, doctor))
+        api = Api(desk, Office(settings.names, images.room, described, doctor))
         unix = UnixDoor(settings.api_socket)
         tcp = TcpDoor(("127.0.0.1", 0), {KEY.access_key_id: KEY}, time.time)
         async with api.serving(unix, tcp):
-            yield Agent(desk, hosts, images, pulls, Client(settings.api_socket), tcp, doctor)
+            yield Agent(desk, hosts, images, images.pulls, Client(settings.api_socket), tcp, doctor)
     finally:
         await store.close()
 

@@ -1,4 +1,4 @@
-"""Hostler's own calls: watching a task, reading its logs, images, networks, the doctor."""
+"""Hostler's own calls: watching a task, reading its logs, networks, the doctor."""
 
 from __future__ import annotations
 
@@ -130,31 +130,6 @@ async def test_a_log_that_can_not_be_read_is_the_agents_fault(agent: Agent) -> N
     path.mkdir(parents=True)
     with pytest.raises(Refused, match="Is a directory") as caught:
         await agent.client.ours("GetLogs", task=task_id, container="web")
-    assert (caught.value.status, caught.value.code) == (500, "ServerException")
-
-
-async def test_an_archive_is_loaded_and_its_images_are_listed(agent: Agent) -> None:
-    answer = await agent.client.post(b"one two", path="/images")
-    assert answer.json == {"images": ["one", "two"]}
-    listed = await agent.client.ours("ListImages")
-    assert [each["name"] for each in listed["images"]] == ["one", "two"]
-
-
-async def test_an_archive_larger_than_any_request_is_loaded(agent: Agent) -> None:
-    answer = await agent.client.post(b" " * (4 * 1024 * 1024) + b"one", path="/images")
-    assert answer.json == {"images": ["one"]}
-
-
-async def test_a_bad_archive_is_refused(agent: Agent) -> None:
-    answer = await agent.client.post(b"", path="/images")
-    assert (answer.status, answer.json["__type"]) == (400, "ClientException")
-    assert answer.json["message"] == "the archive is empty"
-
-
-async def test_without_containerd_the_images_are_the_agents_fault(agent: Agent) -> None:
-    agent.images.away = True
-    with pytest.raises(Refused, match="connection refused") as caught:
-        await agent.client.ours("ListImages")
     assert (caught.value.status, caught.value.code) == (500, "ServerException")
 
 

@@ -84,7 +84,7 @@ async def test_errors_of_a_call_are_those_of_the_unix_socket(agent: Agent) -> No
 
 
 METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
-PATHS = ["/", "/images", "/nothing?a=b", "//", "/%2e%2e/"]
+PATHS = ["/", "/images", "/images/pull", "/images/save?name=a", "/nothing?a=b", "//", "/%2e%2e/"]
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -122,8 +122,17 @@ async def test_what_was_changed_on_the_way_is_refused(agent: Agent) -> None:
     assert code(reply) == (400, "InvalidSignatureException")
 
 
-async def test_images_are_not_loaded_over_tcp(agent: Agent) -> None:
-    head = signed_head(agent, f"{OUR_PREFIX}LoadImage", b"some", path="/images")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/images"),
+        ("POST", "/images/pull"),
+        ("GET", "/images/save"),
+        ("GET", "/images/%73ave"),
+    ],
+)
+async def test_images_are_not_moved_over_tcp(agent: Agent, method: str, path: str) -> None:
+    head = signed_head(agent, f"{OUR_PREFIX}LoadImage", b"some", path=path, method=method)
     status, content = await exchanged(agent, head, b"some")
     assert isinstance(content, dict)
     assert (status, content["__type"]) == (400, "InvalidParameterException")

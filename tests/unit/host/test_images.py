@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError
 from agent.containerd.pb import content_pb2, images_pb2, types_pb2
 from agent.host.images.chains import chain_id
+from agent.host.images.claims import Claims
 from agent.host.images.loading import LoadError
 from agent.host.images.local import ImageMissing
 from agent.host.images.obtaining import Images
@@ -65,7 +67,12 @@ def stored() -> Stored:
 
 
 @pytest.fixture
-async def images(stored: Stored, tmp_path: Path) -> AsyncIterator[Images]:
+def claims() -> Claims:
+    return Claims()
+
+
+@pytest.fixture
+async def images(stored: Stored, tmp_path: Path, claims: Claims) -> AsyncIterator[Images]:
     async def get(asked: images_pb2.GetImageRequest, context: Any) -> images_pb2.GetImageResponse:
         if asked.name not in stored.records:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such image")
@@ -84,7 +91,7 @@ async def images(stored: Stored, tmp_path: Path) -> AsyncIterator[Images]:
     fake.answers[GET] = (images_pb2.GetImageRequest, get)
     fake.streams[READ] = (content_pb2.ReadContentRequest, read)
     async with serving(fake, socket), Containerd(socket, "ns") as client:
-        yield Images(client, tmp_path / "spool")
+        yield Images(client, tmp_path / "spool", claims)
 
 
 async def test_a_short_name_means_the_whole_one(images: Images, stored: Stored) -> None:
@@ -122,6 +129,25 @@ async def test_a_missing_image_says_what_to_do(images: Images) -> None:
 async def test_a_name_that_is_none_is_missing(images: Images) -> None:
     with pytest.raises(ImageMissing):
         await images.find("No Such/Name")
+
+
+async def test_an_image_that_is_being_removed_is_gone_before_it_can_be_found(
+    images: Images, stored: Stored, claims: Claims
+) -> None:
+    stored.name(NAME, stored.image())
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        with claims.removing({NAME}):
+            finding = group.create_task(_missing(images))
+            await asyncio.sleep(0)
+            assert not finding.done()
+            stored.records.clear()
+    assert "is not on this host" in finding.result()
+
+
+async def _missing(images: Images) -> str:
+    with pytest.raises(ImageMissing) as caught:
+        await images.find("web")
+    return str(caught.value)
 
 
 async def test_an_image_that_was_moved_is_found_anew(images: Images, stored: Stored) -> None:

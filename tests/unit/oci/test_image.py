@@ -12,7 +12,8 @@ from agent.oci.image import ImageConfig, parse_image_config
 
 def test_a_config_is_read() -> None:
     blob = {
-        "architecture": "amd64",
+        "architecture": "arm",
+        "variant": "v7",
         "os": "linux",
         "created": "2024-01-01T00:00:00Z",
         "config": {
@@ -25,6 +26,7 @@ def test_a_config_is_read() -> None:
             "WorkingDir": "/app",
             "Labels": {"a": "b"},
             "StopSignal": "SIGQUIT",
+            "Healthcheck": {"Test": ["CMD", "/check"]},
             "ArgsEscaped": True,
         },
         "rootfs": {"type": "layers", "diff_ids": ["sha256:1", "sha256:2"]},
@@ -39,13 +41,24 @@ def test_a_config_is_read() -> None:
         labels={"a": "b"},
         exposed_ports=("80/tcp",),
         volumes=("/data",),
-        architecture="amd64",
+        architecture="arm",
+        variant="v7",
         os="linux",
         diff_ids=("sha256:1", "sha256:2"),
+        created="2024-01-01T00:00:00Z",
+        health_check={"Test": ["CMD", "/check"]},
     )
 
 
-@pytest.mark.parametrize("text", [b"{}", b'{"config": null}', '{"config": {"Cmd": null}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{}",
+        b'{"config": null}',
+        '{"config": {"Cmd": null}}',
+        '{"created": 1, "variant": [], "config": {"Healthcheck": "none"}}',
+    ],
+)
 def test_an_empty_config_means_the_defaults(text: bytes | str) -> None:
     assert parse_image_config(text) == ImageConfig()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from agent.containerd.types import Descriptor as Target
 from agent.containerd.types import Image as Record
 from agent.host.images import transfer
+from agent.host.images.claims import Claims
 from agent.host.images.fetching import Fetcher, Limits, Repository
 from agent.host.images.local import ImageMissing
 from agent.host.images.obtaining import ContainerImages, Images
@@ -45,6 +46,7 @@ class Shelf(Images):
         self.versions: dict[str, int] = {}
         self.pulled: set[str] = set()
         self.broken: set[str] = set()
+        self.claims = self._claims = Claims()
 
     async def record(self, name: str) -> Record | None:
         if name not in self.versions:
@@ -179,8 +181,8 @@ class World:
         self.progress: Progress = first_progress(made)
         self.shelf, self.rings, self.registry = Shelf(), Rings(), Registry({NAME: 1})
         self.puller, self.pulls = Puller(self.shelf), Pulls()
-        fetcher = Fetcher(self.registry, self.puller, self.pulls, limits)
-        self.images = ContainerImages(self.shelf, fetcher, self.rings, POLICIES[behavior])
+        self.fetcher = Fetcher(self.registry, self.puller, self.pulls, limits)
+        self.images = ContainerImages(self.shelf, self.fetcher, self.rings, POLICIES[behavior])
 
     async def turn(self, name: str = "web") -> Obtained | Pin:
         """What one action gives; the task's progress has taken it in."""

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from agent.host.images.claims import Claimed
 from agent.host.images.fetching import PullFailed
 from agent.host.images.local import ImageMissing
 from agent.registry import descriptor, hello
@@ -277,3 +278,17 @@ async def test_a_pull_that_is_dropped_is_dropped_at_once() -> None:
         await pulling
     assert not world.puller.running.is_set()
     assert world.pulls.of(NAME) == ()
+
+
+async def test_a_version_that_a_tag_means_now_is_not_removed_as_it_comes() -> None:
+    world = World(one())
+    world.shelf.put(1, exactly(1))
+    world.puller.slow_s = 60.0
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        obtaining = group.create_task(world.obtain())
+        await world.puller.running.wait()
+        with pytest.raises(Claimed), world.shelf.claims.removing({digest(1)}):
+            pytest.fail("it was removed")
+        obtaining.cancel()
+    with world.shelf.claims.removing({digest(1)}):
+        pass
