@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.containerd.types import Descriptor as Target
 from agent.containerd.types import Image as Record
 from agent.host.images.fetching import Fetcher
@@ -15,7 +17,8 @@ from agent.task.model import Image
 class HandPuller:
     """Pulls images for no task."""
 
-    def __init__(self, here: Images, fetcher: Fetcher, keyring: Keyring) -> None:
+    def __init__(self, here: Images, fetcher: Fetcher, keyring: Callable[[], Keyring]) -> None:
+        """``keyring`` makes one for each pull, as each remembers what it has found."""
         self._here = here
         self._fetcher = fetcher
         self._keyring = keyring
@@ -31,8 +34,9 @@ class HandPuller:
             raise ImageMissing(str(error)) from error
         if str(wanted) == hello.NAME:
             return await self._here.find(name)
-        target = await self._fetcher.resolve(wanted, self._keyring, spare=False)
+        keyring = self._keyring()
+        target = await self._fetcher.resolve(wanted, keyring, spare=False)
         async with self._here.kept(str(wanted), target.digest):
-            await self._fetcher.pull(wanted, target, self._keyring)
+            await self._fetcher.pull(wanted, target, keyring)
             kept = Record("", Target(target.media_type, target.digest, target.size))
             return await self._here.image(str(wanted), kept)

@@ -59,7 +59,7 @@ async def open_images(
             here=here,
             pulls=pulls,
             containers=ContainerImages(here, fetcher, keyrings, POLICIES[settings.pull_behavior]),
-            by_hand=HandPuller(here, fetcher, keyrings.host()),
+            by_hand=HandPuller(here, fetcher, keyrings.host),
             inventory=Inventory(client),
             saver=Saver(client, claims),
             cleaner=Cleaner(client, claims, needed, retention.rules(settings), time.time),

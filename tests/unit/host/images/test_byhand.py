@@ -22,7 +22,12 @@ class Hand:
     def __init__(self) -> None:
         self.world = World(worlds.task(worlds.container("web", image=NAME)))
         self.claims = self.world.shelf.claims
-        self.puller = HandPuller(self.world.shelf, self.world.fetcher, Keys())
+        self.keyrings: list[Keys] = []
+        self.puller = HandPuller(self.world.shelf, self.world.fetcher, self._keyring)
+
+    def _keyring(self) -> Keys:
+        self.keyrings.append(Keys())
+        return self.keyrings[-1]
 
 
 @pytest.fixture
@@ -41,6 +46,12 @@ async def test_a_digest_means_that_version(hand: Hand) -> None:
     exact = NAME.replace(":1", f"@{digest(3)}")
     hand.world.shelf.put(3, exact)
     assert (await hand.puller.pull(exact)).digest == digest(3)
+
+
+async def test_each_pull_looks_for_logins_anew(hand: Hand) -> None:
+    await hand.puller.pull(NAME)
+    await hand.puller.pull(NAME)
+    assert len(hand.keyrings) == 2
 
 
 async def test_hello_is_not_asked_for(hand: Hand) -> None:
