@@ -78,7 +78,8 @@ class Supervisor:
                 if decision.progress.closed:
                     return
                 for key in decision.drop & flying.keys():
-                    flying[key].cancel()
+                    if not flying[key].cancelling():  # once: more would disturb it as it tidies up
+                        flying[key].cancel()
                 for action in decision.actions:
                     # One that ended during this turn has news that this decision didn't hear.
                     if action.key not in flying and action.key not in busy:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent.engine.feed import Feed
 from agent.engine.store import Store
 from agent.engine.supervisor import Supervisor
-from agent.task.actions import Action, Result
+from agent.task.actions import Action, ObtainImage, Result
 from agent.task.definition import NetworkMode
 from agent.task.model import Progress, StopCode, StopRequest, Task
 from agent.task.stopping import Rules
@@ -246,6 +246,47 @@ def test_a_container_that_ignores_sigterm_gets_it_once(
     assert [number for _, number, _ in host.signals] == [15]
     new_loop.run_until_complete(drive(host, store, made, 60))
     assert [number for _, number, _ in host.signals] == [15, 9]
+
+
+def test_a_pull_that_is_dropped_tidies_up_undisturbed(
+    new_loop: asyncio.AbstractEventLoop,
+) -> None:
+    """However many turns the task has meanwhile."""
+    made = task(container("web"), container("side", stopTimeout=5))
+    store = MemoryStore(made)
+    disturbed: list[float] = []
+
+    class Tidying(FakeHost):
+        async def act(self, task: Task, progress: Progress, action: Action) -> Result:
+            if action != ObtainImage("web"):
+                return await super().act(task, progress, action)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                began_at = self.now()
+                try:
+                    await asyncio.sleep(3)
+                except asyncio.CancelledError:
+                    disturbed.append(self.now() - began_at)
+            raise AssertionError("nothing cancels it")
+
+    host = Tidying(random.Random(1), {"side": Behaviour(ignores_term=True)}, rude=False)
+
+    async def scene() -> None:
+        clock = asyncio.get_running_loop().time
+        supervisor = Supervisor(made.id, host, store, Feed())
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(supervisor.run(clock, RULES))
+            await asyncio.sleep(1)
+            await store.ask_to_stop(made.id, StopRequest(clock(), "asked"))
+            for _ in range(20):
+                supervisor.ring()
+                await asyncio.sleep(0.1)
+            await running
+
+    new_loop.run_until_complete(scene())
+    assert disturbed == []
+    assert host.gone()
 
 
 def test_cancelling_the_supervisor_leaves_the_container_running(
