@@ -62,11 +62,15 @@ _BY_CODE: dict[grpc.StatusCode, type[ContainerdError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
 }
 
+_BROKEN_OFF = "Internal error from Core"
+"""What grpc.aio says of a message that it could not send any more, under a code of its own."""
+
 # Errors of Go and of the shims that containerd, all of them before 2.0, passes on without a code.
 _BY_TEXT: dict[str, type[ContainerdError]] = {
     "context deadline exceeded": DeadlineExceeded,
     "context canceled": Unavailable,
     "ttrpc: closed": Unavailable,
+    _BROKEN_OFF: Unavailable,
     "cannot delete a running process": FailedPrecondition,
     "cannot start a running process": FailedPrecondition,
     "cannot start a paused process": FailedPrecondition,
@@ -78,7 +82,7 @@ def translated(error: grpc.aio.AioRpcError, method: str, about: str) -> Containe
     """The error to raise ``from`` a gRPC one of ``method`` (its full path) on object ``about``."""
     said = error.details() or error.code().name
     kind = _BY_CODE.get(error.code(), ContainerdError)
-    if error.code() is grpc.StatusCode.UNKNOWN:
+    if error.code() in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
         kind = next((_BY_TEXT[each] for each in _BY_TEXT if each in said), ContainerdError)
     return kind(f"{named(method, about)}: {said}", said)
 

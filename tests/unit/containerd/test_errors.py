@@ -51,6 +51,11 @@ def test_errors_without_a_code_are_known_by_their_text(
     assert type(errors.translated(error(grpc.StatusCode.UNKNOWN, said), KILL, "web")) is kind
 
 
+def test_a_message_that_found_the_connection_broken_may_be_sent_again() -> None:
+    broken = error(grpc.StatusCode.INTERNAL, "Internal error from Core")
+    assert type(errors.translated(broken, KILL, "web")) is errors.Unavailable
+
+
 def test_a_code_counts_for_more_than_the_text() -> None:
     refused = error(grpc.StatusCode.NOT_FOUND, "context canceled")
     assert type(errors.translated(refused, KILL, "web")) is errors.NotFound
