@@ -11,14 +11,16 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agent.containerd.client import Containerd
-from agent.containerd.errors import ContainerdError
+from agent.containerd.embedded import EmbeddedContainerd
+from agent.containerd.errors import ContainerdError, Unavailable
 from agent.containerd.types import Descriptor as Target
 from agent.containerd.types import Image, SnapshotKind
 from agent.host.images.chains import chain_ids
-from agent.host.images.keeping import config_labels, leased, manifest_labels
+from agent.host.images.keeping import Keeper, config_labels, manifest_labels
 from agent.host.images.pulling import Puller
 from agent.host.images.pulls import LayerProgress, LayerState, Pull
 from agent.host.images.records import PULLED_AT, USED_AT
@@ -558,7 +560,7 @@ def timeless(tree: Tree) -> Tree:
 
 async def one_after_the_other(client: Containerd, built: Built) -> None:
     """Unpacked by containerd alone, each layer on those below it."""
-    async with leased(client, "test", WAIT_S) as held:
+    async with Keeper(client, "test").leased(WAIT_S) as held:
         for digest, data in built.blobs.items():
             await held.client.content.write(digest, one_chunk(data), size=len(data), digest=digest)
         parent = ""
@@ -645,6 +647,56 @@ async def test_a_layer_that_containerd_refuses_ends_the_pull(
     with pytest.raises(ContainerdError, match="file exists"):
         await pulled(puller, of(built), built)
     assert await everything(client) == []
+
+
+def test_what_stays_where_containerd_is_killed_goes_with_the_next_pull() -> None:
+    built = imagelab.image(busybox(), *layers(2, MIB))
+
+    async def breaking_off(puller: Puller, repository: FakeRepository) -> None:
+        with pytest.raises(Unavailable):
+            await pulled(puller, repository, built)
+
+    async def scene(paths: DaemonPaths) -> list[str]:
+        async with Containerd(paths.socket, "n") as client:
+            await client.namespaces.ensure("n")
+            puller, daemon = Puller(client, 6, LIMIT), paths.embedded()
+            await daemon.start()
+            for _ in range(2):
+                repository = of(built)
+                held = repository.held[built.layers[2].digest] = asyncio.Event()
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(breaking_off(puller, repository))
+                    await repository.reached.wait()
+                    await killed(daemon)
+                    held.set()
+                await serving(client)
+            daemon.release()
+            assert any("scratch" in each for each in await everything(client))
+            await pulled(puller, of(built), built)
+            await collect(client)
+            return [each for each in await everything(client) if "pull-" in each or "scr" in each]
+
+    with private_containerd() as paths:
+        assert asyncio.run(scene(paths)) == []
+
+
+async def killed(daemon: EmbeddedContainerd) -> None:
+    """The daemon has ended at once, and another one serves."""
+    assert daemon.pid is not None
+    process = psutil.Process(daemon.pid)
+    process.kill()
+    await asyncio.to_thread(psutil.wait_procs, [process], WAIT_S)
+    await daemon.start()
+
+
+async def serving(client: Containerd) -> None:
+    """The connection is back."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            with suppress(Unavailable):
+                await client.version()
+                return
+            await asyncio.sleep(0.05)
 
 
 def test_unpacking_that_is_cancelled_leaves_no_file() -> None:

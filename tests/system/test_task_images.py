@@ -14,7 +14,7 @@ from tests.system.agent import Agent, running_agent
 from tests.system.faults import Corrupt, Held
 from tests.system.faultyproxy import Proxy, faulty_proxy
 from tests.system.imagelab import Built, image, write_layout
-from tests.system.layerlab import Noise, busybox, file, layer
+from tests.system.layerlab import Noise, busybox, directory, file, layer
 from tests.system.registrylab import Registry, registry
 from tests.system.tasks import SERVES, Json, Task, ctr, eventually, needs, output, run, shell
 
@@ -215,6 +215,29 @@ def test_another_agent_pulls_the_version_that_was_begun(
     task.until_closed()
     assert task.log("app") == ["4\n"]
     assert task.container("app")["imageDigest"] == made.root.digest
+
+
+def test_agents_that_are_killed_while_they_pull_leave_nothing(
+    agent: Agent, shop: Registry, proxy: Proxy
+) -> None:
+    made = image(busybox(), *(layer(directory(f"d{n}"), file(f"d{n}/{n}")) for n in range(3)))
+    shop.push(made, "web:10")
+    before = content(agent)
+    blob = made.layers[3].digest
+    proxy.on(blob, Held(after=1))
+    task = run(agent, app(f"{proxy.host}/web:10"))
+    for number in (1, 2):
+        proxy.until(blob, number)
+        agent.kill9()
+        agent.start()
+    proxy.until(blob, 3)
+    assert len(ctr(agent, "leases", "ls", "--quiet")) == 1
+    agent.kill9()
+    proxy.release()
+    agent.start()
+    task.stop()
+    task.until_closed()
+    eventually(lambda: content(agent) == before, "content as it was")
 
 
 def test_what_comes_is_not_what_was_promised(agent: Agent, shop: Registry, proxy: Proxy) -> None:

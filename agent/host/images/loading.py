@@ -16,7 +16,7 @@ from agent.containerd.client import Containerd
 from agent.containerd.types import Descriptor
 from agent.containerd.types import Image as Record
 from agent.host.images.chains import chain_id
-from agent.host.images.keeping import config_labels, leased, manifest_labels
+from agent.host.images.keeping import Keeper, config_labels, manifest_labels
 from agent.host.images.unpacking import Unpacker
 from agent.oci.errors import SpecError
 from agent.oci.image import parse_image_config
@@ -38,6 +38,7 @@ class Loader:
 
     def __init__(self, client: Containerd, spool: Path) -> None:
         self._client = client
+        self._keeper = Keeper(client, "load")
         self._spool = spool
         self._importing = asyncio.Lock()
         self._unpacker = Unpacker()
@@ -59,11 +60,15 @@ class Loader:
             except OSError as error:
                 raise LoadError(f"can't keep the archive in {self._spool}: {error}") from error
 
+    async def sweep(self) -> None:
+        """What loads of an earlier agent left is gone, unless containerd is away."""
+        await self._keeper.sweep()
+
     async def _import(self, file: BinaryIO) -> tuple[str, ...]:
         with await asyncio.to_thread(archive.Archive, file, host_platform().architecture) as opened:
             if not all(image.names for image in opened.images):
                 raise LoadError("an image in the archive has no name: save it with name and tag")
-            async with self._importing, leased(self._client, "load", LEASE_S) as held:
+            async with self._importing, self._keeper.leased(LEASE_S) as held:
                 for image in opened.images:
                     await self._import_one(held.client, opened, image)
                 held.referred = True

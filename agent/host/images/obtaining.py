@@ -85,6 +85,10 @@ class Images:
         """Imports an archive; see ``Loader``."""
         return await self._loader.load(chunks)
 
+    async def sweep(self) -> None:
+        """What loads of an earlier agent left is gone; see ``Loader``."""
+        await self._loader.sweep()
+
     async def _ensure_hello(self) -> None:
         async with self._building:
             with suppress(NotFound):

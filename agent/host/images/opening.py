@@ -52,6 +52,8 @@ async def open_images(
     claims, pulls = Claims(), Pulls()
     here = Images(client, settings.state_dir / "spool", claims)
     puller = Puller(client, settings.pull_parallel, settings.layer_limit, settings.pull_timeout_s)
+    for each in (here, puller):  # before anything new begins that could be built on it
+        await each.sweep()
     limits = Limits(settings.pull_timeout_s, settings.manifest_timeout_s)
     async with Registries(remote) as registries:
         fetcher = Fetcher(registries, puller, pulls, limits)

@@ -22,9 +22,9 @@ from agent.host.images.documents import Document, Documents
 from agent.host.images.flights import Flights
 from agent.host.images.keeping import (
     Held,
+    Keeper,
     config_labels,
     index_labels,
-    leased,
     manifest_labels,
 )
 from agent.host.images.pulls import LayerProgress, LayerState, Pull
@@ -67,6 +67,7 @@ class Puller:
         """``parallel``: layers transferred at once; ``layer_limit``: bytes of one when unpacked;
         ``timeout_s``: no pull takes longer."""
         self._client = client
+        self._keeper = Keeper(client, "pull")
         self._lease_s = timeout_s + SPARE_S
         self._clock = clock
         self._transfers = Transfers(layer_limit, clock, asyncio.Semaphore(parallel))
@@ -98,6 +99,10 @@ class Puller:
                 await self._record(reference, target)
                 journey.held.referred = True
 
+    async def sweep(self) -> None:
+        """What pulls of an earlier agent left is gone, unless containerd is away."""
+        await self._keeper.sweep()
+
     async def _known(self, target: Descriptor, pull: Pull) -> bool:
         """Whether all of the image is here."""
         content = self._client.content
@@ -128,7 +133,7 @@ class Puller:
 
     @asynccontextmanager
     async def _journey(self) -> AsyncIterator[_Journey]:
-        async with leased(self._client, "pull", self._lease_s) as held:
+        async with self._keeper.leased(self._lease_s) as held:
             yield _Journey(held)
 
     async def _bring(
