@@ -4,7 +4,6 @@ What Go's archive/tar reads and containerd unpacks is accepted, nothing else. Co
 over, and nothing is kept but what ``Contained`` remembers.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.registry.layers import header as tar
@@ -52,7 +51,7 @@ class TarScan:
         self._fill = 0  # those of them that only fill up
         self._partial = bytearray()
         self._needed = BLOCK
-        self._next: Callable[[bytes], None] = self._header
+        self._extending: Header | None = None  # what the next bytes belong to, if not a header
         self._zeros = False
         self._ended = False
 
@@ -84,11 +83,14 @@ class TarScan:
                 self._partial.clear()
             at += took
             self._position = before + at
-            self._next(unit)
+            if self._extending is None:
+                self._header(unit)
+            else:
+                self._extend(self._extending, unit)
 
     def finish(self) -> None:
         """No more comes. The two blocks of zeros at the end may be missing, and the filling."""
-        cut = self._partial or self._next != self._header or self._skip > self._fill
+        cut = self._partial or self._extending is not None or self._skip > self._fill
         if self._extensions.count or (cut and not self._ended):
             raise LayerError("the tar file ends too early")
 
@@ -117,17 +119,14 @@ class TarScan:
         self._extensions.count += 1
         if self._extensions.count > MAX_EXTENSIONS:
             raise LayerError(f"more than {MAX_EXTENSIONS} extended tar headers in a row")
-        self._await(_filled(found.size), lambda data: self._extend(found, data[: found.size]))
-
-    def _await(self, needed: int, then: Callable[[bytes], None]) -> None:
-        """The next bytes are not a header."""
-        if needed:
-            self._needed, self._next = needed, then
+        if found.size:
+            self._needed, self._extending = _filled(found.size), found
         else:
-            then(b"")
+            self._extend(found, b"")
 
-    def _extend(self, found: Header, data: bytes) -> None:
-        self._needed, self._next = BLOCK, self._header
+    def _extend(self, found: Header, block: bytes) -> None:
+        self._needed, self._extending = BLOCK, None
+        data = block[: found.size]
         match found.kind:
             case tar.LONG_NAME:
                 self._extensions.name = _long(data)
