@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import secrets
 import subprocess
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -28,6 +30,8 @@ from agent.host.images.scratch import Misfit
 from agent.registry import reference
 from agent.registry.descriptor import MANIFEST, Descriptor
 from agent.registry.errors import RegistryError, RegistryUnavailable
+from agent.registry.layers.check import LayerCheck
+from agent.registry.layers.tarscan import TarScan
 from tests.fakes.repository import FakeRepository
 from tests.system import imagelab, trees, unpackers
 from tests.system.containerd_daemon import DaemonPaths, one_chunk, private_containerd
@@ -352,6 +356,56 @@ async def test_wherever_it_is_cancelled_nothing_stays(
         await client.images.delete(record.name, sync=True)
     assert await everything(client) == []
     await pulled(puller, of(built), built)
+
+
+async def test_nothing_of_a_pull_waits_in_memory_to_be_collected(
+    client: Containerd, puller: Puller
+) -> None:
+    """A check remembers up to 20 MiB of a layer, and a full collection comes seldom."""
+    gc.collect()
+    gc.disable()
+    try:
+        built = imagelab.image(busybox(), *layers(3))
+        lacking = {key: each for key, each in built.blobs.items() if key != built.layers[2].digest}
+        with suppress(RegistryError):
+            await pulled(puller, FakeRepository(lacking), built)
+        for _ in range(3):
+            held = of(built)
+            held.held[built.layers[1].digest] = asyncio.Event()
+            async with asyncio.TaskGroup() as group:
+                given_up = group.create_task(pulled(puller, held, built))
+                await held.reached.wait()
+                given_up.cancel()
+        await pulled(puller, of(built), built)
+        async with asyncio.timeout(WAIT_S):  # a thread may be at its last piece
+            while any(isinstance(each, TarScan) for each in gc.get_objects()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
+
+
+async def test_checks_that_take_long_leave_the_threads_to_others(
+    client: Containerd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 40  # more than an executor has threads by default, on any machine
+    built = imagelab.image(*layers(count, 100))
+    began, on = threading.Event(), threading.Event()
+
+    def long(check: LayerCheck, chunk: bytes) -> None:
+        began.set()
+        on.wait(WAIT_S)
+
+    monkeypatch.setattr(LayerCheck, "feed", long)
+    repository = of(built)
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group:
+        group.create_task(pulled(Puller(client, count, LIMIT), repository, built))
+        while len(repository.asked) < count + 1 or not began.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        try:
+            async with asyncio.timeout(WAIT_S / 4):
+                await asyncio.to_thread(int)
+        finally:
+            on.set()
 
 
 async def refused(puller: Puller, repository: FakeRepository, built: Built) -> str:

@@ -134,7 +134,12 @@ class Puller:
     @asynccontextmanager
     async def _journey(self) -> AsyncIterator[_Journey]:
         async with self._keeper.leased(self._lease_s) as held:
-            yield _Journey(held)
+            journey = _Journey(held)
+            try:
+                yield journey
+            finally:
+                for each in journey.arrivals.values():
+                    each.check = None  # a traceback may keep the rest until a collection
 
     async def _bring(
         self, journey: _Journey, repository: Repository, target: Descriptor, pull: Pull

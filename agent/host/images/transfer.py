@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import FailedPrecondition
@@ -35,6 +37,10 @@ LONGEST_DELAY_S = 60.0
 """However long a registry says to wait."""
 
 
+T = TypeVar("T")
+Given = TypeVarTuple("Given")
+
+
 class Repository(Protocol):
     """Where an image comes from, for one asker (``agent.registry.remote``)."""
 
@@ -55,6 +61,18 @@ class Arrival:
     facts: LayerFacts | None = None
 
 
+class _Checking:
+    """Threads for checks alone: layers made to be slow to check must not keep the rest of the
+    agent from its own."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="layers")
+
+    async def run(self, work: Callable[[*Given], T], *given: *Given) -> T:
+        """What ``work`` gives for these, or raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+
+
 @dataclass(frozen=True, slots=True)
 class Transfers:
     """All transfers of the agent: ``parallel`` connections at once, layers of ``limit`` bytes at
@@ -63,6 +81,7 @@ class Transfers:
     limit: int
     clock: Callable[[], float]
     slots: asyncio.Semaphore
+    _checking: _Checking = field(default_factory=_Checking)
     _turns: Turns = field(default_factory=Turns)
     _watched: dict[str, list[LayerProgress]] = field(default_factory=dict)
 
@@ -113,7 +132,8 @@ class Transfers:
     ) -> AsyncGenerator[bytes]:
         """The bytes from ``offset`` on, over breaks, after they have been checked."""
         if offset != arrival.seen:
-            arrival.check = None  # the store has other bytes than were seen: see ``_facts``
+            # The store has other bytes than were seen: see ``_facts``.
+            arrival.check = arrival.facts = None
         delays = iter(DELAYS_S)
         while offset < blob.size:
             began_at = offset
@@ -121,7 +141,7 @@ class Transfers:
                 async with self.slots, aclosing(_gathered(repository, blob, offset)) as chunks:
                     async for chunk in chunks:
                         arrival.seen += len(chunk)
-                        await _feed(arrival.check, chunk)
+                        await self._checking.run(_feed, arrival, chunk)
                         offset += len(chunk)
                         self._show(blob.digest, offset)
                         yield chunk
@@ -133,8 +153,7 @@ class Transfers:
                 if delay_s is None:
                     raise
                 await asyncio.sleep(_delay(delay_s, error))
-        if arrival.check is not None:
-            arrival.facts = await asyncio.to_thread(arrival.check.finish)
+        await self._checking.run(_finish, arrival)
 
     async def _facts(self, client: Containerd, layer: Descriptor, arrival: Arrival) -> LayerFacts:
         if arrival.facts is None:
@@ -150,8 +169,8 @@ class Transfers:
         check = LayerCheck(layer.media_type, self.limit)
         async with aclosing(client.content.read_stream(layer.digest)) as chunks:
             async for chunk in chunks:
-                await _feed(check, chunk)
-        return await asyncio.to_thread(check.finish)
+                await self._checking.run(check.feed, chunk)
+        return await self._checking.run(check.finish)
 
     @contextmanager
     def _watching(self, digest: str, progress: LayerProgress) -> Iterator[None]:
@@ -175,9 +194,15 @@ class Transfers:
             each.state, each.done = LayerState.DOWNLOADING, done
 
 
-async def _feed(check: LayerCheck | None, chunk: bytes) -> None:
-    if check is not None:
-        await asyncio.to_thread(check.feed, chunk)
+def _feed(arrival: Arrival, chunk: bytes) -> None:
+    if (check := arrival.check) is not None:
+        check.feed(chunk)
+
+
+def _finish(arrival: Arrival) -> None:
+    if (check := arrival.check) is not None:
+        arrival.facts = check.finish()
+        arrival.check = None
 
 
 async def _gathered(repository: Repository, blob: Descriptor, offset: int) -> AsyncGenerator[bytes]:
