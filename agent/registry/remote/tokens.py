@@ -201,6 +201,6 @@ def _token_in(document: object) -> tuple[str, float]:
         if isinstance(token, str) and _TOKEN.fullmatch(token):
             match document.get("expires_in"):
                 case int(seconds) | float(seconds) if seconds > 0:
-                    return token, min(float(seconds), MAX_LIFETIME_S)
+                    return token, float(min(seconds, MAX_LIFETIME_S))
             return token, LIFETIME_S
     raise ValueError("no token")

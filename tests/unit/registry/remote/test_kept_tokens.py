@@ -72,7 +72,11 @@ async def test_a_token_that_ended_is_replaced(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(
     ("expires_in", "lifetime_s"),
-    [(None, 60), (-1, 60), (0, 60), ("300", 60), (0.5, 0.5), (10**9, 86400), (float("nan"), 60)],
+    [
+        *((None, 60), (-1, 60), (0, 60), ("300", 60), (0.5, 0.5), (float("nan"), 60)),
+        *((10**9, 86400), (float("inf"), 86400)),
+        pytest.param(10**400, 86400, id="no float"),
+    ],
 )
 async def test_how_long_a_token_lives(
     monkeypatch: pytest.MonkeyPatch, expires_in: object, lifetime_s: float
