@@ -28,6 +28,12 @@ SPARSE = pax(
     ("GNU.sparse.name", b"a"),
     ("GNU.sparse.realsize", b"9000"),
 ) + member("GNUSparseFile.0/a", data=padded(b"1\n0\n5\n") + b"hello")
+OLDEST_SPARSE = pax(
+    ("GNU.sparse.size", b"9000"),
+    ("GNU.sparse.numblocks", b"1"),
+    ("GNU.sparse.offset", b"0"),
+    ("GNU.sparse.numbytes", b"5"),
+) + member("a", data=b"hello")
 
 TAKEN = {
     "absolute names": (member("/etc/x") + END, LAYER),
@@ -41,6 +47,7 @@ TAKEN = {
     "a long name": (member("L", b"L", b"a" * 200 + b"\0") + member("x") + END, LAYER),
     "a prefix": (member("b", prefix=b"a") + END, LAYER),
     "a file with a hole": (SPARSE + END, LAYER),
+    "a file with a hole, as first written": (OLDEST_SPARSE + END, LAYER),
     "no end": (SMALL[: 512 * 3], LAYER),
     "no end, no filling": (SMALL[: 512 * 2 + 5], LAYER),
     "something after the end": (SMALL + b"x" * 1000, LAYER),

@@ -9,12 +9,17 @@ MAX_RECORDS = 10_000
 """In one header: each costs time, and takes but a few bytes."""
 
 _LARGEST = 2**63 - 1
+_SPARSE_MAP = b"GNU.sparse.map"
+_SPARSE_PART = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
+"""Of the first of GNU's formats, 0.0, with a pair of them for each part of the file."""
 _SPARSE_VERSIONS = ((b"0", b"0"), (b"0", b"1"), (b"1", b"0"))
 
 
 def parse_records(data: bytes) -> dict[bytes, bytes]:
-    """The records, the last of each key. Raises ``LayerError``."""
+    """The records, the last of each key; parts of a file with holes as one map of them, as newer
+    formats have it. Raises ``LayerError``."""
     records: dict[bytes, bytes] = {}
+    parts: list[bytes] = []
     at = count = 0
     while at < len(data):
         space = data.find(b" ", at, at + 20)
@@ -24,11 +29,16 @@ def parse_records(data: bytes) -> dict[bytes, bytes]:
         complete = space + 1 < at + length <= len(data) and record.endswith(b"\n")
         if not (complete and key and equals):
             raise LayerError("an extended tar header that is damaged")
-        records[key] = value
+        if key in _SPARSE_PART:
+            parts.append(value)
+        else:
+            records[key] = value
         at += length
         count += 1
         if count > MAX_RECORDS:
             raise LayerError(f"an extended tar header of more than {MAX_RECORDS} records")
+    if parts:
+        records[_SPARSE_MAP] = b",".join(parts)
     return records
 
 
@@ -48,7 +58,7 @@ def is_sparse(records: Mapping[bytes, bytes]) -> bool:
     """Whether the content is that of a file with holes. Raises ``LayerError``."""
     version = (records.get(b"GNU.sparse.major", b""), records.get(b"GNU.sparse.minor", b""))
     if version == (b"", b""):
-        return bool(records.get(b"GNU.sparse.map"))
+        return bool(records.get(_SPARSE_MAP))
     if version not in _SPARSE_VERSIONS:
         raise LayerError("a sparse file in a format that nobody knows")
     return True

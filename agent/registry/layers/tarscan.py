@@ -146,16 +146,17 @@ class TarScan:
     def _member(self, found: Header) -> None:
         extensions = self._extensions
         kind, name, link, size = found
+        name = extensions.name or extensions.records.get(b"path") or name
+        if kind == tar.REGULAR_V7:
+            kind = tar.DIRECTORY if name.endswith(b"/") else tar.REGULAR
         logical = size
         if extensions.count:
             self._extensions = _Extensions()
             records = extensions.records
-            name = pax.sparse_name(records) or extensions.name or records.get(b"path") or name
+            name = pax.sparse_name(records) or name
             link = extensions.link or records.get(b"linkpath") or link
             size = pax.size_of(records, size)
             logical = pax.unpacked_size(records, size)
-        if kind == tar.REGULAR_V7:
-            kind = tar.DIRECTORY if name.endswith(b"/") else tar.REGULAR
         if kind not in tar.NO_CONTENT:
             self._hop(size, logical)
         self._enter(kind, name, link)

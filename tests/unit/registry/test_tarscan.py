@@ -194,6 +194,12 @@ SPARSE = [
     [("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0"), ("GNU.sparse.realsize", b"9000")],
     [("GNU.sparse.major", b"0"), ("GNU.sparse.minor", b"1"), ("GNU.sparse.size", b"9000")],
     [("GNU.sparse.map", b"0,1,8999,1"), ("GNU.sparse.size", b"9000")],
+    [
+        ("GNU.sparse.size", b"9000"),
+        ("GNU.sparse.numblocks", b"1"),
+        ("GNU.sparse.offset", b"0"),
+        ("GNU.sparse.numbytes", b"1"),
+    ],
 ]
 
 
@@ -208,6 +214,14 @@ def test_holes_count_as_what_they_will_be(records: list[tuple[str, bytes]]) -> N
     look(layer, limit=facts.unpacked_size)
     with pytest.raises(LayerError, match=r"more than \d+ bytes when unpacked"):
         look(layer, limit=facts.unpacked_size - 1)
+
+
+def test_a_file_with_holes_is_no_folder_whatever_it_is_called() -> None:
+    hidden = member("b", size=b"%011o\0" % 2048)
+    records = pax(("GNU.sparse.map", b"0,512"), ("GNU.sparse.name", b"a/"))
+    layer = records + member("a", b"\0", data=hidden) + member("../c") + END
+    with pytest.raises(LayerError, match="leads out"):
+        look(layer)
 
 
 def test_a_record_about_holes_alone_makes_no_sparse_file() -> None:
