@@ -232,6 +232,21 @@ def bomb(size: int, compression: Literal["gzip", "zstd"] = "gzip") -> Blob:
     return Blob(_MEDIA_TYPES[compression, False], data, digest_of(header))
 
 
+def two_faced(hidden: bytes) -> tuple[Blob, Blob]:
+    """The same bytes as a tar file with one small file, and as a gzip stream of ``hidden``.
+
+    The header of the tar file is that of the stream, most of it in a field for extensions.
+    """
+    name = b"\x1f\x8b\x08\x04------\xf4\x01"  # 500 more bytes belong to the header
+    packed = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    content = packed.compress(hidden) + packed.flush()
+    content += struct.pack("<II", zlib.crc32(hidden), len(hidden) & 0xFFFFFFFF)
+    member = tarfile.TarInfo(name.decode("latin-1"))
+    member.size = len(content)
+    data = member.tobuf(tarfile.USTAR_FORMAT, "latin-1") + content
+    return Blob(LAYER, data, digest_of(data)), Blob(LAYER_GZIP, data, digest_of(hidden))
+
+
 def wide_window(window_log: int = 31) -> Blob:
     """A zstd layer whose frame wants a window of 2 ** ``window_log`` bytes (RFC 8878, 3.1.1)."""
     window = (window_log - 10) << 3

@@ -47,6 +47,7 @@ from tests.system.layerlab import (
     hard_link,
     layer,
     opaque,
+    two_faced,
     whiteout,
 )
 from tests.system.trees import Tree
@@ -537,6 +538,21 @@ async def test_a_bomb_is_refused_before_it_is_unpacked(client: Containerd) -> No
     puller = Puller(client, 6, 128 * MIB)
     assert str(128 * MIB) in await refused(puller, of(built), built)
     assert await everything(client) == []
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_bomb_that_is_harmless_in_another_form_is_refused(
+    client: Containerd, together: bool
+) -> None:
+    tar = layer(directory("d"), file("d/f", bytes(64 * MIB)), compression="").blob().data
+    harmless, bad = two_faced(tar)
+    puller = Puller(client, 6, 32 * MIB)
+    if together:
+        built = imagelab.image(busybox(), harmless, bad)
+    else:
+        first, built = imagelab.image(harmless), imagelab.image(busybox(), bad)
+        await pulled(puller, of(first), first, "registry.test/first:1")
+    assert str(32 * MIB) in await refused(puller, of(built), built)
 
 
 async def test_what_another_namespace_has_is_checked_all_the_same(

@@ -50,7 +50,7 @@ class _Journey:
     """What those who pull an image one after the other hand on."""
 
     held: Held
-    arrivals: dict[str, Arrival] = field(default_factory=dict)
+    arrivals: dict[Descriptor, Arrival] = field(default_factory=dict)
 
 
 class Puller:
@@ -181,9 +181,9 @@ class Puller:
     ) -> None:
         """The layer is here and unpacked."""
         client, blob = journey.held.client, layer.blob
-        if blob.digest not in journey.arrivals:
-            journey.arrivals[blob.digest] = self._transfers.arrival(client.lease, blob)
-        arrival = journey.arrivals[blob.digest]
+        if blob not in journey.arrivals:
+            journey.arrivals[blob] = self._transfers.arrival(client.lease, blob)
+        arrival = journey.arrivals[blob]
         facts = await self._transfers.layer(client, repository, blob, arrival, progress)
         here = progress.began_at is None and stack.ready[layer.chain].is_set()
         await self._unpacker.unpack(stack, layer, facts, progress)

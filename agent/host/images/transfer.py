@@ -23,7 +23,7 @@ from agent.host.images.records import LAYER_FACTS
 from agent.host.images.turns import Turns
 from agent.registry.descriptor import Descriptor
 from agent.registry.errors import RegistryError, RegistryUnavailable
-from agent.registry.layers.check import LayerCheck, LayerError, LayerFacts
+from agent.registry.layers.check import LayerCheck, LayerError, LayerFacts, is_plain
 
 CHUNK_BYTES = 256 * 1024
 """Checked and written at once: large enough that going to a thread for it costs little, small
@@ -157,11 +157,12 @@ class Transfers:
 
     async def _facts(self, client: Containerd, layer: Descriptor, arrival: Arrival) -> LayerFacts:
         if arrival.facts is None:
-            known = _noted((await client.content.info(layer.digest)).labels)
+            known = _noted(layer, (await client.content.info(layer.digest)).labels)
             if known is not None:
                 return known
             arrival.facts = await self._read_back(client, layer)
-        labels = {LAYER_FACTS: json.dumps(asdict(arrival.facts))}
+        note = {"plain": is_plain(layer.media_type), "facts": asdict(arrival.facts)}
+        labels = {LAYER_FACTS: json.dumps(note)}
         await client.content.set_labels(layer.digest, labels)
         return arrival.facts
 
@@ -228,9 +229,14 @@ def _delay(delay_s: float, error: RegistryUnavailable) -> float:
     return max(told_s, delay_s) * (1 + JITTER * random.random())  # noqa: S311 - no secret
 
 
-def _noted(labels: Mapping[str, str]) -> LayerFacts | None:
-    """What an earlier check found; None if there was none, or one of another version."""
+def _noted(layer: Descriptor, labels: Mapping[str, str]) -> LayerFacts | None:
+    """What an earlier check found; None if there was none, or one of another version, or if the
+    bytes were read in another way then."""
     try:
-        return LayerFacts(**json.loads(labels.get(LAYER_FACTS, "")))
+        match json.loads(labels.get(LAYER_FACTS, "")):
+            case {"plain": plain, "facts": dict(facts)} if plain is is_plain(layer.media_type):
+                return LayerFacts(**facts)
+            case _:
+                return None
     except (ValueError, TypeError):
         return None

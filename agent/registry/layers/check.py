@@ -26,6 +26,12 @@ _MAYBE_COMPRESSED = (
 """Of these containerd looks at the first bytes; an OCI layer of plain tar must be one."""
 
 
+def is_plain(media_type: str) -> bool:
+    """Whether a layer of that type is taken as it is, however its bytes begin. The same bytes may
+    be harmless as a tar file and anything at all as a compressed one."""
+    return media_type == LAYER
+
+
 @dataclass(frozen=True, slots=True)
 class LayerFacts:
     """What a whole and harmless layer is like.
@@ -50,7 +56,7 @@ class LayerCheck:
         """``limit``: most bytes when unpacked. Raises ``LayerError`` if it is no layer's type."""
         if media_type not in (LAYER, *_MAYBE_COMPRESSED):
             raise LayerError(f"{media_type[:100]!a} is not the type of a layer")
-        self._stream = Plain() if media_type == LAYER else Decompressor()
+        self._stream = Plain() if is_plain(media_type) else Decompressor()
         self._tar = TarScan(limit)
 
     def feed(self, chunk: bytes) -> None:

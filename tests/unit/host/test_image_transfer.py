@@ -22,7 +22,7 @@ from agent.registry.descriptor import LAYER, Descriptor
 from agent.registry.errors import RegistryError, RegistryUnavailable
 from agent.registry.layers.check import LayerError, LayerFacts
 from tests.fakes.repository import FakeRepository
-from tests.system.layerlab import Noise, directory, file, layer
+from tests.system.layerlab import Noise, directory, file, layer, two_faced
 
 BLOB = layer(directory("d"), file("d/f", Noise(3_000_000)), compression="").blob()
 DATA, DIGEST = BLOB.data, BLOB.descriptor.digest
@@ -267,6 +267,20 @@ def test_what_is_there_and_has_not_been_checked_is(label: str | None) -> None:
         assert (await world.fetch()).unpacked_size == len(DATA)
         assert world.store.read_back == [DIGEST]
         assert world.repository.asked == []
+        return 0
+
+    play(scene())
+
+
+def test_bytes_that_can_be_read_in_two_ways_are_looked_at_twice() -> None:
+    async def scene() -> float:
+        world = World(limit=1_000_000)
+        plain, packed = two_faced(bytes(2_000_000))
+        assert plain.descriptor.digest == packed.descriptor.digest
+        world.repository = FakeRepository({plain.descriptor.digest: plain.data})
+        assert (await world.fetch(plain.descriptor)).unpacked_size == len(plain.data)
+        with pytest.raises(LayerError, match="more than 1000000 bytes when unpacked"):
+            await world.fetch(packed.descriptor)
         return 0
 
     play(scene())
