@@ -53,14 +53,19 @@ class LayerCheck:
     """
 
     def __init__(self, media_type: str, limit: int) -> None:
-        """``limit``: most bytes when unpacked. Raises ``LayerError`` if it is no layer's type."""
+        """``limit``: most bytes when unpacked, and as it is stored: some streams are long and hold
+        nothing. Raises ``LayerError`` if it is no layer's type."""
         if media_type not in (LAYER, *_MAYBE_COMPRESSED):
             raise LayerError(f"{media_type[:100]!a} is not the type of a layer")
         self._stream = Plain() if is_plain(media_type) else Decompressor()
         self._tar = TarScan(limit)
+        self._left = self._limit = limit
 
     def feed(self, chunk: bytes) -> None:
         """The next bytes, as many as have come."""
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise LayerError(f"more than {self._limit} bytes as it is stored")
         for piece in self._stream.feed(chunk):
             self._tar.feed(piece)
 

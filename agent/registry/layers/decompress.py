@@ -16,6 +16,9 @@ PIECE = 256 * 1024
 SLICE = 64 * 1024
 """Most bytes that go in at once: what follows a member of the stream is copied for the next one,
 and some streams have a member for every small file."""
+MAX_MEMBERS = 1_000_000
+"""In one stream: as many as there may be files, for each costs more time than the few bytes that it
+takes are worth."""
 ZSTD_WINDOW_LOG = 27
 """zstd looks back at most 128 MiB, which is also the memory that it takes: the limit of its own
 command line tool."""
@@ -70,6 +73,7 @@ class Decompressor:
         self._head: bytes | None = b""
         self._name = ""
         self._member: _Member | None = None
+        self._members = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """What is known with one more chunk, of any length. Take all of it before the next call.
@@ -98,6 +102,9 @@ class Decompressor:
     def _inflate(self, data: bytes) -> Iterator[bytes]:
         while data or self._member is not None:
             if self._member is None:
+                self._members += 1
+                if self._members > MAX_MEMBERS:
+                    raise LayerError(f"a {self._name} stream of more than {MAX_MEMBERS} parts")
                 self._member = _gzip_member() if self._name == "gzip" else _zstd_frame()
             try:
                 piece = self._member.decompress(data, PIECE)

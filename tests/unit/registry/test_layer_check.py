@@ -273,6 +273,24 @@ def test_little_goes_in_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(sizes) <= SLICE
 
 
+@pytest.mark.parametrize("part", [EMPTY, SKIPPABLE])
+def test_a_stream_of_all_too_many_parts_is_refused(
+    monkeypatch: pytest.MonkeyPatch, part: bytes
+) -> None:
+    monkeypatch.setattr(decompress, "MAX_MEMBERS", 5)
+    look(part * 5)
+    with pytest.raises(LayerError, match="more than 5 parts"):
+        look(part * 6)
+
+
+def test_a_stream_that_holds_nothing_has_a_limit_too() -> None:
+    skipped = b"\x50\x2a\x4d\x18" + (2**32 - 1).to_bytes(4, "little")
+    check = LayerCheck(LAYER_ZSTD, MIB)
+    check.feed(skipped)
+    with pytest.raises(LayerError, match=f"more than {MIB} bytes as it is stored"):
+        check.feed(bytes(MIB))
+
+
 def test_many_members_take_little_memory() -> None:
     folders = "".join(f"{each}/" for each in ("usr", "share", "doc", "package"))
     check = LayerCheck(LAYER_GZIP, LIMIT)
