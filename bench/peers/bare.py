@@ -13,6 +13,7 @@ from agent.containerd.types import GC_ROOT_LABEL, ContainerRecord
 from agent.host.images.claims import Claims
 from agent.host.images.obtaining import Images
 from agent.registry import hello
+from agent.settings import Settings
 from bench.accounts import Account
 from bench.peers.spec import Specs
 from bench.world import QUITTER, SLEEPER, World
@@ -69,6 +70,6 @@ async def open_bare(world: World, name: str, specs: Specs) -> Bare:
 
 async def unpacked_image(world: World) -> str:
     """The snapshot of the image, which is in containerd from now on."""
-    images = Images(world.client, world.scratch / "spool", Claims())
+    images = Images(world.client, world.scratch / "spool", Claims(), Settings().layer_limit)
     image = await images.find(hello.NAME)
     return (await images.unpacked(image.id)).chain_id

@@ -141,7 +141,7 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
         router = await stack.enter_async_context(_router(settings))
         networking = await stack.enter_async_context(_networking(settings))
         stack.callback(cgroups.remove_if_empty, settings.cgroup_parent)
-        images = Images(client, settings.state_dir / "spool", Claims())
+        images = Images(client, settings.state_dir / "spool", Claims(), settings.layer_limit)
         runtime = RuntimeSettings("runc", create_timeout_s=10, start_timeout_s=10)
         containers = Containers(client, images, router, names, cgroups, runtime)
         sandboxes, interfaces = networking.sandboxes, networking.interfaces

@@ -61,7 +61,7 @@ class Host:
         self.client = client
         self.needed: dict[str, frozenset[TaskId]] = {}
         self._folder = folder
-        self._loader = Loader(client, folder / "spool")
+        self._loader = Loader(client, folder / "spool", 1 << 30)
 
     def cleaner(self, **rules: object) -> Cleaner:
         def needed() -> Needed:

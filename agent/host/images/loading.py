@@ -23,6 +23,7 @@ from agent.oci.image import parse_image_config
 from agent.registry import descriptor
 from agent.registry.archives import archive
 from agent.registry.errors import RegistryError
+from agent.registry.layers.check import LayerCheck, LayerError
 from agent.registry.manifest import host_platform
 
 LEASE_S = 3600.0
@@ -34,12 +35,16 @@ class LoadError(Exception):
 
 
 class Loader:
-    """Imports archives, one at a time; ``spool`` is where they are kept meanwhile."""
+    """Imports archives, one at a time; ``spool`` is where they are kept meanwhile.
 
-    def __init__(self, client: Containerd, spool: Path) -> None:
+    ``layer_limit``: most bytes of a layer when unpacked.
+    """
+
+    def __init__(self, client: Containerd, spool: Path, layer_limit: int) -> None:
         self._client = client
         self._keeper = Keeper(client, "load")
         self._spool = spool
+        self._layer_limit = layer_limit
         self._importing = asyncio.Lock()
         self._unpacker = Unpacker()
 
@@ -78,6 +83,7 @@ class Loader:
         self, client: Containerd, opened: archive.Archive, image: descriptor.Image
     ) -> None:
         for layer in image.layers:
+            await self._check(opened, layer)
             await _write(client, opened, layer, {})
         config = parse_image_config(b"".join(opened.blob(image.config)))
         if len(config.diff_ids) != len(image.layers):
@@ -89,6 +95,16 @@ class Loader:
         target = Descriptor(image.manifest.media_type, image.manifest.digest, image.manifest.size)
         for name in image.names:
             await client.images.create_or_update(Record(name, target))
+
+    async def _check(self, opened: archive.Archive, layer: descriptor.Descriptor) -> None:
+        """The look through a layer that those from registries get, too. Raises LayerError."""
+        check = LayerCheck(layer.media_type, self._layer_limit)
+        try:
+            async for chunk in _in_thread(opened.blob(layer)):
+                await asyncio.to_thread(check.feed, chunk)
+            await asyncio.to_thread(check.finish)
+        except LayerError as error:
+            raise LayerError(f"layer {layer.digest}: {error}") from error
 
 
 async def _write(

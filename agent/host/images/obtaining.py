@@ -41,11 +41,11 @@ _OURS = reference.parse(hello.NAME).name
 class Images:
     """The images of one containerd namespace, as the rest of the agent knows them."""
 
-    def __init__(self, client: Containerd, spool: Path, claims: Claims) -> None:
+    def __init__(self, client: Containerd, spool: Path, claims: Claims, layer_limit: int) -> None:
         self._client = client
         self._claims = claims
         self._local = LocalImages(client)
-        self._loader = Loader(client, spool)
+        self._loader = Loader(client, spool, layer_limit)
         self._building = asyncio.Lock()
 
     async def find(self, text: str) -> Image:

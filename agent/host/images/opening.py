@@ -50,7 +50,7 @@ async def open_images(
         settings.manifest_timeout_s,
     )
     claims, pulls = Claims(), Pulls()
-    here = Images(client, settings.state_dir / "spool", claims)
+    here = Images(client, settings.state_dir / "spool", claims, settings.layer_limit)
     puller = Puller(client, settings.pull_parallel, settings.layer_limit, settings.pull_timeout_s)
     for each in (here, puller):  # before anything new begins that could be built on it
         await each.sweep()

@@ -91,7 +91,7 @@ async def images(stored: Stored, tmp_path: Path, claims: Claims) -> AsyncIterato
     fake.answers[GET] = (images_pb2.GetImageRequest, get)
     fake.streams[READ] = (content_pb2.ReadContentRequest, read)
     async with serving(fake, socket), Containerd(socket, "ns") as client:
-        yield Images(client, tmp_path / "spool", claims)
+        yield Images(client, tmp_path / "spool", claims, 1 << 30)
 
 
 async def test_a_short_name_means_the_whole_one(images: Images, stored: Stored) -> None:
