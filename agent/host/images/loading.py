@@ -70,7 +70,8 @@ class Loader:
         await self._keeper.sweep()
 
     async def _import(self, file: BinaryIO) -> tuple[str, ...]:
-        with await asyncio.to_thread(archive.Archive, file, host_platform().architecture) as opened:
+        machine = host_platform().architecture
+        with await asyncio.to_thread(archive.Archive, file, machine, self._spool) as opened:
             if not all(image.names for image in opened.images):
                 raise LoadError("an image in the archive has no name: save it with name and tag")
             async with self._importing, self._keeper.leased(LEASE_S) as held:

@@ -8,6 +8,7 @@ manifest; one is made from its ``manifest.json``. Nothing is unpacked to disk (b
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from agent.registry import reference
@@ -50,12 +51,13 @@ class Archive:
 
     images: tuple[Image, ...]
 
-    def __init__(self, file: BinaryIO, architecture: str) -> None:
-        """Reads everything but the layers. ``file`` must be seekable and stays the caller's.
+    def __init__(self, file: BinaryIO, architecture: str, folder: Path | None = None) -> None:
+        """Reads everything but the layers. ``file`` must be seekable and stays the caller's; a
+        compressed one is unpacked in ``folder``, or else in that for temporary files.
 
         Raises ``ArchiveError``, also when no image in the file is for the architecture.
         """
-        self._tar = Tarball(file)
+        self._tar = Tarball(file, folder)
         self._platform = Platform("linux", architecture)
         self._members: dict[str, str] = {}  # digest -> name, for archives of docker save
         self._made: dict[str, bytes] = {}  # manifests made here

@@ -9,6 +9,7 @@ import posixpath
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from agent.registry.layers.decompress import Decompressor, compression
@@ -20,6 +21,8 @@ MAX_HEADER = 1024 * 1024
 MAX_UNPACKED = 64 * 1024**3
 """A compressed archive that grows beyond this is meant to fill the disk."""
 MAX_MEMBERS = 100_000
+MAX_NAMES = 16 * 1024 * 1024
+"""Characters of all names, which are kept: compressed, they may be far longer than the archive."""
 MAX_LINKS = 8
 
 
@@ -44,16 +47,17 @@ class _Bounded:
 class Tarball:
     """An index of a tar file. One member at a time is read: they share the file's position."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, folder: Path | None = None) -> None:
         """Reads the headers of all members; a compressed file is first unpacked to a nameless one
-        in the folder for temporary files, until ``close``.
+        in ``folder``, or else in that for temporary files, until ``close``.
 
         Raises ``ArchiveError``. The file stays the caller's.
         """
-        self._unpacked = _unpacked(file)
+        self._unpacked = _unpacked(file, folder)
         self._file = self._unpacked or file
         self._files: dict[str, tuple[int, int]] = {}
         self._links: dict[str, str] = {}
+        self._left = MAX_NAMES
         try:
             for member in _members(self._file):
                 self._index(member)
@@ -86,6 +90,9 @@ class Tarball:
             yield chunk
 
     def _index(self, member: tarfile.TarInfo) -> None:
+        self._left -= len(member.name) + len(member.linkname)
+        if self._left < 0:
+            raise ArchiveError(f"names of more than {MAX_NAMES} characters in all")
         name = posixpath.normpath(member.name)
         self._files.pop(name, None)
         self._links.pop(name, None)
@@ -124,14 +131,14 @@ def _members(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
         raise ArchiveError(f"not a tar file, or a damaged one: {error}") from error
 
 
-def _unpacked(file: BinaryIO) -> BinaryIO | None:
+def _unpacked(file: BinaryIO, folder: Path | None) -> BinaryIO | None:
     """The tar file inside a compressed one, to be closed; None when ``file`` is not compressed."""
     file.seek(0)
     compressed = compression(file.read(CHUNK))
     file.seek(0)
     if not compressed:
         return None
-    unpacked: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the index lives
+    unpacked: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - as long as the index lives
     try:
         _unpack(file, unpacked)
     except LayerError as error:

@@ -1,8 +1,11 @@
 import gzip
 import io
 import tarfile
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import zstandard
@@ -100,6 +103,33 @@ def test_too_many_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tarball, "MAX_MEMBERS", 3)
     with pytest.raises(ArchiveError, match="more than 3 files"):
         Tarball(tar({str(number): b"" for number in range(4)}))
+
+
+def test_names_of_all_too_many_characters_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tarball, "MAX_NAMES", 1000)
+    Tarball(tar({"a" * 500: b"", "b" * 500: b""}))
+    with pytest.raises(ArchiveError, match="names of more than 1000 characters"):
+        Tarball(tar({"a" * 500: b"", "b" * 501: b""}))
+    link = tarfile.TarInfo("a")
+    link.type, link.linkname = tarfile.SYMTYPE, "b" * 1000
+    with pytest.raises(ArchiveError, match="names of more than 1000 characters"):
+        Tarball(tar({"a": link}))
+
+
+@pytest.mark.parametrize("pack", PACKERS)
+def test_a_compressed_archive_is_unpacked_where_it_is_to_be(
+    pack: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = []
+
+    def made(dir: Path | None = None) -> BinaryIO:
+        folders.append(dir)
+        return io.BytesIO()
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", made)
+    packed = io.BytesIO(pack(tar({"a": b"x"}).getvalue()))
+    assert "a" in Tarball(packed, tmp_path)
+    assert folders == [tmp_path]
 
 
 @pytest.mark.parametrize("pack", PACKERS)
