@@ -8,16 +8,19 @@ from __future__ import annotations
 import grpc
 import grpc.aio
 
+from agent.printable import printable
+
 
 class ContainerdError(Exception):
     """A call failed. The text names the call, the object, and what containerd said of it.
 
-    ``said`` is only the latter, for people who asked for a container and not for a call.
+    ``said`` is only the latter, for people who asked for a container and not for a call. Names of
+    files in images are in it: both are made printable.
     """
 
     def __init__(self, text: str, said: str = "") -> None:
-        super().__init__(text)
-        self.said = said or text
+        super().__init__(printable(text))
+        self.said = printable(said or text)
 
 
 class NotFound(ContainerdError):

@@ -20,6 +20,7 @@ from agent.host.images.keeping import Keeper, config_labels, manifest_labels
 from agent.host.images.unpacking import Unpacker
 from agent.oci.errors import SpecError
 from agent.oci.image import parse_image_config
+from agent.printable import printable
 from agent.registry import descriptor
 from agent.registry.archives import archive
 from agent.registry.errors import RegistryError
@@ -31,7 +32,11 @@ LEASE_S = 3600.0
 
 
 class LoadError(Exception):
-    """The archive can't be loaded; the text says what is wrong with it."""
+    """The archive can't be loaded; the text says what is wrong with it, and is made printable as it
+    quotes names in the archive."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
 
 
 class Loader:

@@ -71,3 +71,9 @@ def test_the_text_names_the_call_the_object_and_what_was_said() -> None:
 def test_the_text_names_the_code_when_nothing_was_said() -> None:
     refused = error(grpc.StatusCode.INTERNAL, "")
     assert str(errors.translated(refused, KILL, "web")) == "Tasks.Kill(web): INTERNAL"
+
+
+def test_what_images_say_in_it_reaches_no_terminal() -> None:
+    error = errors.ContainerdError("Diff.Apply(x): mkdir a\x1b[2J", "mkdir a\x1b[2J")
+    assert str(error) == "Diff.Apply(x): mkdir a\\x1b[2J"
+    assert error.said == "mkdir a\\x1b[2J"
