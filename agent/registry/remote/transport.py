@@ -78,10 +78,18 @@ class Transport:
             )
 
 
-def url_from(text: str) -> URL:
+def url_from(text: str, base: URL | None = None) -> URL:
     """The URL in a server's header, with nothing changed in it if it is one: a signature may cover
-    it. Raises ValueError."""
-    return URL(text, encoded=bool(_ENCODED.fullmatch(text)))
+    it. Raises ValueError, also where its host or port can't be read or shown."""
+    try:
+        url = URL(text, encoded=bool(_ENCODED.fullmatch(text)))
+        url = base.join(url) if base else url
+        _ = url.host, url.port
+    except IndexError:  # what yarl makes of some that are none
+        raise ValueError("not a URL") from None
+    if not _ENCODED.fullmatch(url.raw_host or "-"):
+        raise ValueError("not the name of a host")
+    return url
 
 
 def _redirected(step: Request, location: str | None) -> Request:
@@ -90,11 +98,10 @@ def _redirected(step: Request, location: str | None) -> Request:
     if not location:
         raise RegistryError(f"{place}: a redirect that doesn't say where to")
     try:
-        target = step.url.join(url_from(location))
-        port = target.port
+        target = url_from(location, step.url)
     except ValueError:
         raise RegistryError(f"{place}: a redirect to something that is no URL") from None
-    if target.scheme not in ("http", "https") or not target.host or not port:
+    if target.scheme not in ("http", "https") or not target.host or not target.port:
         raise RegistryError(f"{place}: a redirect to something that is no http or https URL")
     if step.url.scheme == "https" and target.scheme == "http":
         raise RegistryError(

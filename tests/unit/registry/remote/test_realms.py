@@ -30,6 +30,8 @@ from tests.unit.registry.remote.site import (
         ("ftp://a.example", "asks for a token but names no server that has them"),
         ("http://me:hidden@a.example", "asks for a token but names no server that has them"),
         ("http://a.example:99999", "asks for a token but names no server that has them"),
+        ("https://xn--hidden-/", "asks for a token but names no server that has them"),
+        ("//[::1]@", "asks for a token but names no server that has them"),
     ],
 )
 async def test_realms_that_are_none(realm: str, says: str) -> None:

@@ -161,6 +161,8 @@ async def test_ten_are_followed_and_no_more(times: int) -> None:
         ("http://a.example:0/hidden", "a redirect to something that is no http or https URL"),
         ("http://a.example:99999/hidden", "a redirect to something that is no URL"),
         ("http://[hidden/", "a redirect to something that is no URL"),
+        ("https://xn--hidden-/", "a redirect to something that is no URL"),
+        ("//[::1]@", "a redirect to something that is no URL"),
     ],
 )
 async def test_redirects_that_lead_nowhere(location: str | None, says: str) -> None:
