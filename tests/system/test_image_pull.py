@@ -191,6 +191,24 @@ async def test_an_image_that_is_here_is_asked_of_nobody(client: Containerd, pull
     assert labels[USED_AT] == "5"
 
 
+async def test_a_registry_must_show_the_manifest_of_what_another_one_gave(
+    client: Containerd, puller: Puller
+) -> None:
+    """Who only knows the digest of a private image does not get it."""
+    built = imagelab.image(busybox(), *layers(2))
+    await pulled(puller, of(built), built, "registry.test/private:1")
+    knows = FakeRepository({})
+    with pytest.raises(RegistryError):
+        await pulled(puller, knows, built, "evil.test/mine:1")
+    assert [each.name for each in await client.images.list()] == [
+        "registry.test/private:1",
+        f"registry.test/private@{built.root.digest}",
+    ]
+    has = of(built)
+    await pulled(puller, has, built, "mirror.test/theirs:1")
+    assert (has.manifests, has.asked) == ([built.root.digest], [])
+
+
 async def test_an_image_of_which_something_is_missing_is_completed(
     client: Containerd, puller: Puller
 ) -> None:

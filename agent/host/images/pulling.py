@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from agent.containerd.client import Containerd
@@ -84,7 +84,7 @@ class Puller:
         ``target``: what the reference means, an index or a manifest. Raises RegistryError;
         RegistryUnavailable; ContainerdError.
         """
-        if await self._known(target, pull):
+        if await self._known(target, pull) and await self._named(reference, target):
             await self._record(reference, target)
             if await self._is_kept(target):  # nobody has removed it in between
                 return
@@ -102,6 +102,18 @@ class Puller:
     async def sweep(self) -> None:
         """What pulls of an earlier agent left is gone, unless containerd is away."""
         await self._keeper.sweep()
+
+    async def _named(self, reference: Reference, target: Descriptor) -> bool:
+        """Whether the version is here by a name in the same repository.
+
+        If not, it must show the manifest: anybody can say of a digest that it has it, also of that
+        of another one's private image.
+        """
+        for name in _names(reference, target):
+            with suppress(NotFound):
+                if (await self._client.images.get(name)).target.digest == target.digest:
+                    return True
+        return False
 
     async def _known(self, target: Descriptor, pull: Pull) -> bool:
         """Whether all of the image is here."""
@@ -191,8 +203,7 @@ class Puller:
 
     async def _record(self, reference: Reference, target: Descriptor) -> None:
         """The image has its names. What else the records say stays."""
-        names = dict.fromkeys((str(reference), f"{reference.name}@{target.digest}"))
-        await together(self._name(each, target) for each in names)
+        await together(self._name(each, target) for each in _names(reference, target))
 
     async def _name(self, name: str, target: Descriptor) -> None:
         images = self._client.images
@@ -215,6 +226,10 @@ class Puller:
             shown[:] = [each for each in shown if each is not pull]
             if not shown:
                 del self._shown[key]
+
+
+def _names(reference: Reference, target: Descriptor) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((str(reference), f"{reference.name}@{target.digest}")))
 
 
 async def _there(client: Containerd, blob: Descriptor) -> None:
