@@ -5,12 +5,21 @@ Reads the config JSON of OCI images and of Docker's schema 2, which share their 
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 from pydantic.alias_generators import to_pascal
 
 from agent.oci.errors import SpecError
+
+MAX_PARTS = 100_000
+"""Objects and lists in a config; each takes far more memory than the two bytes that it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +47,44 @@ class ImageConfig:
     health_check: dict[str, Any] | None = None
 
 
+def _all_texts(values: tuple[Any, ...]) -> tuple[str, ...]:
+    for number, value in enumerate(values):
+        if not isinstance(value, str):
+            raise ValueError(f"{number} is no text")  # noqa: TRY004 - pydantic's one kind of error
+    return values
+
+
+def _texts_by_name(values: dict[str, Any]) -> dict[str, str]:
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{name} is no text")  # noqa: TRY004 - pydantic's one kind of error
+    return values
+
+
+# Pydantic itself would note all that is wrong, and take a kilobyte for each two bytes of an image.
+_Texts = Annotated[tuple[Any, ...], AfterValidator(_all_texts)]
+_Named = Annotated[dict[str, Any], AfterValidator(_texts_by_name)]
+
+
 class _Config(BaseModel):
     """The member ``config``; both formats write null for what an image doesn't set."""
 
     model_config = ConfigDict(alias_generator=to_pascal)
 
-    entrypoint: tuple[str, ...] | None = None
-    cmd: tuple[str, ...] | None = None
-    env: tuple[str, ...] | None = None
+    entrypoint: _Texts | None = None
+    cmd: _Texts | None = None
+    env: _Texts | None = None
     user: str | None = None
     working_dir: str | None = None
     stop_signal: str | None = None
-    labels: dict[str, str] | None = None
+    labels: _Named | None = None
     exposed_ports: dict[str, object] | None = None
     volumes: dict[str, object] | None = None
     healthcheck: Any = None
 
 
 class _Rootfs(BaseModel):
-    diff_ids: tuple[str, ...] = ()
+    diff_ids: _Texts = ()
 
 
 class _Image(BaseModel):
@@ -72,6 +100,9 @@ class _Image(BaseModel):
 
 def parse_image_config(text: bytes | str) -> ImageConfig:
     """The image config blob as a value; raises ``SpecError`` if it is not one."""
+    data = text.encode(errors="replace") if isinstance(text, str) else text
+    if data.count(b"{") + data.count(b"[") > MAX_PARTS:
+        raise SpecError(f"image config can't be read: more than {MAX_PARTS} objects and lists")
     try:
         image = _Image.model_validate_json(text)
     except ValidationError as error:

@@ -28,5 +28,5 @@ def test_nothing_is_left_that_a_terminal_obeys(text: str, shown: str) -> None:
 def test_errors_that_quote_images_are_printable() -> None:
     with pytest.raises(SpecError) as raised:
         parse_image_config(b'{"config": {"Labels": {"\\u001b[31m": 1}}}')
-    assert "Labels.\\x1b[31m: " in str(raised.value)
+    assert "Labels: Value error, \\x1b[31m is no text" in str(raised.value)
     assert str(LoadError("blobs/\x1b[31m: no file")) == "blobs/\\x1b[31m: no file"

@@ -1,6 +1,7 @@
 """Image configs as registries serve them."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -61,6 +62,26 @@ def test_a_config_is_read() -> None:
 )
 def test_an_empty_config_means_the_defaults(text: bytes | str) -> None:
     assert parse_image_config(text) == ImageConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"config": {"Env": [%s1]}}' % ("1," * 1_000_000), r"Env: .*0 is no text"),
+        ('{"rootfs": {"diff_ids": [%s1]}}' % ("1," * 1_000_000), r"diff_ids: .*0 is no text"),
+        ('{"config": {"Healthcheck": [%s[]]}}' % ("[]," * 1_000_000), "objects and lists"),
+        ('{"config": {"Labels": {%s"": 1}}}' % ('"a": 1, "b": 1, ' * 100_000), "a is no text"),
+    ],
+)
+def test_a_config_that_is_wrong_all_over_takes_little_memory(text: str, says: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(SpecError, match=says):
+            parse_image_config(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * len(text)
 
 
 @given(st.binary() | st.text())
