@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -89,12 +90,17 @@ def _mount(mount: Mount, target: Path) -> None:
 
 
 def _read(root: int, path: str) -> str:
-    how = _OpenHow(os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, 0, _RESOLVE_IN_ROOT)
+    how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
     with suppress(OSError):
         size = ctypes.sizeof(how)
         fd = _check(_libc.syscall(_SYS_OPENAT2, root, os.fsencode(path), ctypes.byref(how), size))
-        with os.fdopen(fd, "rb") as file:
-            return file.read(FILE_LIMIT).decode(errors="replace")
+        try:
+            # To open a device can be to set it off, and an image may have any.
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                with Path(f"/proc/self/fd/{fd}").open("rb") as file:
+                    return file.read(FILE_LIMIT).decode(errors="replace")
+        finally:
+            os.close(fd)
     return ""
 
 

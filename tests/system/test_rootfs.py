@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,12 @@ def test_an_absolute_link_is_followed_inside_the_root(root: Path) -> None:
 def test_a_pipe_in_the_place_of_a_file_does_not_hold_us(root: Path) -> None:
     os.mkfifo(root / "etc" / "passwd")
     assert read(root, "etc/passwd") == {"etc/passwd": ""}
+
+
+def test_a_device_in_the_place_of_a_file_is_not_opened(root: Path) -> None:
+    os.mknod(root / "etc" / "passwd", stat.S_IFCHR | 0o644, os.makedev(1, 5))  # zeros for ever
+    (root / "etc" / "group").symlink_to("passwd")
+    assert read(root, "etc/passwd", "etc/group") == {"etc/passwd": "", "etc/group": ""}
 
 
 def test_a_huge_file_is_read_in_part(root: Path) -> None:
