@@ -44,8 +44,8 @@ def loader(client: Containerd, tmp_path: Path) -> Loader:
     return Loader(client, tmp_path / "spool", LIMIT)
 
 
-def archived(built: Built, folder: Path) -> bytes:
-    imagelab.write_layout(built, folder, NAME)
+def archived(built: Built, folder: Path, name: str = NAME) -> bytes:
+    imagelab.write_layout(built, folder, name)
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         tar.add(folder, ".")
@@ -100,3 +100,15 @@ async def test_a_layer_that_is_not_what_the_config_says_is_refused(
     with pytest.raises(LoadError, match="the image's config says"):
         await loader.load(one_chunk(archived(built, tmp_path / "a")))
     assert await everything(client) == []
+
+
+async def test_no_image_is_called_by_the_digest_of_another(
+    client: Containerd, loader: Loader, tmp_path: Path
+) -> None:
+    built = imagelab.image(busybox())
+    forged = f"registry.test/app@{digest_of(b'another')}"
+    with pytest.raises(LoadError, match="has no name"):
+        await loader.load(one_chunk(archived(built, tmp_path / "a", forged)))
+    assert await everything(client) == []
+    own = f"registry.test/app@{built.root.digest}"
+    assert await loader.load(one_chunk(archived(built, tmp_path / "b", own))) == (own,)

@@ -9,6 +9,7 @@ import asyncio
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +22,7 @@ from agent.host.images.unpacking import Unpacker
 from agent.oci.errors import SpecError
 from agent.oci.image import parse_image_config
 from agent.printable import printable
-from agent.registry import descriptor
+from agent.registry import descriptor, reference
 from agent.registry.archives import archive
 from agent.registry.errors import RegistryError
 from agent.registry.layers.check import LayerCheck, LayerError
@@ -77,13 +78,14 @@ class Loader:
     async def _import(self, file: BinaryIO) -> tuple[str, ...]:
         machine = host_platform().architecture
         with await asyncio.to_thread(archive.Archive, file, machine, self._spool) as opened:
-            if not all(image.names for image in opened.images):
+            images = tuple(replace(each, names=_true_names(each)) for each in opened.images)
+            if not all(image.names for image in images):
                 raise LoadError("an image in the archive has no name: save it with name and tag")
             async with self._importing, self._keeper.leased(LEASE_S) as held:
-                for image in opened.images:
+                for image in images:
                     await self._import_one(held.client, opened, image)
                 held.referred = True
-            return tuple(name for image in opened.images for name in image.names)
+            return tuple(name for image in images for name in image.names)
 
     async def _import_one(
         self, client: Containerd, opened: archive.Archive, image: descriptor.Image
@@ -111,6 +113,12 @@ class Loader:
             await asyncio.to_thread(check.finish)
         except LayerError as error:
             raise LayerError(f"layer {layer.digest}: {error}") from error
+
+
+def _true_names(image: descriptor.Image) -> tuple[str, ...]:
+    """Those with no digest, or with its own: else whoever asks for a digest would get this."""
+    digests = {name: reference.parse(name).digest for name in image.names}
+    return tuple(name for name in image.names if digests[name] in (None, image.manifest.digest))
 
 
 async def _write(

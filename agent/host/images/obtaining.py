@@ -63,10 +63,12 @@ class Images:
         """The record of that canonical name; None: there is none. Raises ContainerdError.
 
         One that is being removed is none: that is waited for. Afterwards a task's need protects it.
+        Nor is one of another digest than its name has, whoever made it.
         """
         async with self._claims.on(name):
             with suppress(NotFound):
-                return await self._client.images.get(name)
+                found = await self._client.images.get(name)
+                return found if _fits(name, found) else None
         return None
 
     def kept(self, *parts: str) -> AbstractAsyncContextManager[None]:
@@ -212,6 +214,11 @@ def _parsed(text: str) -> Reference:
         return reference.parse(text)
     except reference.InvalidReference as error:
         raise ImageMissing(str(error)) from error
+
+
+def _fits(name: str, record: Record) -> bool:
+    _, at, digest = name.partition("@")
+    return not at or digest == record.target.digest
 
 
 def _exactly(wanted: Reference, digest: str) -> Reference:

@@ -126,6 +126,18 @@ async def test_a_missing_image_says_what_to_do(images: Images) -> None:
         await images.find("web")
 
 
+async def test_an_image_with_another_digest_than_its_name_is_missing(
+    images: Images, stored: Stored
+) -> None:
+    target, another = stored.image(User="own"), stored.image(User="another")
+    own, forged = (f"docker.io/library/web@{each['digest']}" for each in (target, another))
+    stored.name(own, target)
+    stored.name(forged, target)
+    assert (await images.find(own)).digest == target["digest"]
+    with pytest.raises(ImageMissing):
+        await images.find(forged)
+
+
 async def test_a_name_that_is_none_is_missing(images: Images) -> None:
     with pytest.raises(ImageMissing):
         await images.find("No Such/Name")
