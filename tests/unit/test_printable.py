@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent.host.images.fetching import PullFailed
 from agent.host.images.loading import LoadError
 from agent.oci.errors import SpecError
 from agent.oci.image import parse_image_config
@@ -30,3 +31,4 @@ def test_errors_that_quote_images_are_printable() -> None:
         parse_image_config(b'{"config": {"Labels": {"\\u001b[31m": 1}}}')
     assert "Labels: Value error, \\x1b[31m is no text" in str(raised.value)
     assert str(LoadError("blobs/\x1b[31m: no file")) == "blobs/\\x1b[31m: no file"
+    assert str(PullFailed("X", "secret \x1b[31m")) == "secret \\x1b[31m"

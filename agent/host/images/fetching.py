@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from agent.host.images import transfer
 from agent.host.images.pulls import LayerState, Pull, Pulls
 from agent.host.images.retries import PULLING, RESOLVING, Patience
+from agent.printable import printable
 from agent.registry.descriptor import Descriptor
 from agent.registry.errors import RegistryError, RegistryUnavailable
 from agent.registry.logins import ecr
@@ -25,10 +26,11 @@ _ECR_FAILED = "CannotPullECRContainerError"
 
 
 class PullFailed(Exception):
-    """An image can't be had. ``name`` is ECS's for such an error; the text says why."""
+    """An image can't be had. ``name`` is ECS's for such an error; the text says why, and is made
+    printable as registries and task definitions speak in it."""
 
     def __init__(self, name: str, text: str) -> None:
-        super().__init__(text)
+        super().__init__(printable(text))
         self.name = name
 
 
