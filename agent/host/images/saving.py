@@ -12,6 +12,7 @@ from agent.host.images.claims import Claims
 from agent.host.images.inventory import Inventory
 from agent.host.images.local import ImageMissing
 from agent.host.images.retention import Stored
+from agent.registry import reference
 from agent.registry.archives import writing
 from agent.registry.descriptor import Descriptor, Image
 
@@ -33,7 +34,8 @@ class Saver:
         for name, stored in images.items():
             found = (await self._inventory.contents(stored)).parts
             before = parts[stored.digest].names if stored.digest in parts else ()
-            parts[stored.digest] = replace(found, names=(*before, name))
+            named = _named(name, found.manifest)
+            parts[stored.digest] = replace(found, names=(*before, named))
             for blob in (found.manifest, found.config, *found.layers):
                 await self._check(name, blob)
         return self._written(tuple(parts.values()), images)
@@ -56,3 +58,9 @@ class Saver:
             raise ImageMissing(
                 f"image {name} is not whole: {blob.digest} is gone; pull or load it again"
             ) from error
+
+
+def _named(name: str, manifest: Descriptor) -> str:
+    """The name of what is saved: of an index that is one manifest, which has another digest."""
+    given = reference.parse(name)
+    return str(replace(given, digest=manifest.digest)) if given.digest else name

@@ -16,6 +16,7 @@ from agent.host.images.inventory import Inventory, pick
 from agent.host.images.local import ImageMissing
 from agent.host.images.retention import Stored
 from agent.host.images.saving import Saver
+from agent.registry import descriptor
 from agent.registry.archives.archive import Archive
 from agent.registry.platform import host_platform
 from tests.unit.host.images.shelf import Shelf
@@ -51,6 +52,25 @@ async def test_an_archive_has_the_images_under_their_names(
     assert (first.names, second.names) == (("x.io/a:1", "x.io/a:2"), ("x.io/b:1",))
     assert first.manifest.digest == digest
     assert [b"".join(archive.blob(each)) for each in second.layers] == [b"base", b"b"]
+
+
+async def test_one_of_many_platforms_has_a_digest_of_its_own(
+    client: Containerd, shelf: Shelf, saver: Saver
+) -> None:
+    digest = shelf.image("x.io/a:1")
+    size = len(shelf.blobs[digest])
+    ours = {
+        "mediaType": descriptor.MANIFEST,
+        "digest": digest,
+        "size": size,
+        "platform": {"os": "linux", "architecture": host_platform().architecture},
+    }
+    document = {"schemaVersion": 2, "manifests": [ours]}
+    index = shelf.blob(descriptor.INDEX, json.dumps(document).encode())
+    exact = f"x.io/a@{index['digest']}"
+    shelf.name(exact, index)
+    archive = await saved(saver, await named(client, exact))
+    assert [each.names for each in archive.images] == [(f"x.io/a@{digest}",)]
 
 
 async def test_what_is_not_whole_is_said_before_anything_comes(
