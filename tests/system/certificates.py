@@ -48,12 +48,14 @@ class Authority:
         self._name = _name(name)
         self.path.write_bytes(_pem(self_signed(self._key, name)))
 
-    def issue(self, name: str, hosts: tuple[str, ...] = HOSTS) -> Certificate:
+    def issue(
+        self, name: str, hosts: tuple[str, ...] = HOSTS, until: datetime.datetime = _UNTIL
+    ) -> Certificate:
         """A certificate for a server of these hosts and addresses, or for a client."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([_alternative(each) for each in hosts])
         signed = (
-            _begun(name, self._name, key)
+            _begun(name, self._name, key, until)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(names, critical=False)
             .add_extension(_authority_key(self._key), critical=False)
@@ -94,7 +96,9 @@ def self_signed(key: PrivateKey, name: str) -> x509.Certificate:
     )
 
 
-def _begun(name: str, issuer: x509.Name, key: PrivateKey) -> x509.CertificateBuilder:
+def _begun(
+    name: str, issuer: x509.Name, key: PrivateKey, until: datetime.datetime = _UNTIL
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(_name(name))
@@ -102,7 +106,7 @@ def _begun(name: str, issuer: x509.Name, key: PrivateKey) -> x509.CertificateBui
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(_FROM)
-        .not_valid_after(_UNTIL)
+        .not_valid_after(until)
     )
 
 

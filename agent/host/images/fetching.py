@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from agent.containerd.errors import ContainerdError, Unavailable
 from agent.host.images import transfer
 from agent.host.images.pulls import LayerState, Pull, Pulls
 from agent.host.images.retries import PULLING, RESOLVING, Patience
@@ -136,7 +137,8 @@ class Fetcher:
     ) -> tuple[Layer, ...]:
         """The image is here; gives the layers that had to be transferred for it.
 
-        Raises PullFailed, ContainerdError.
+        Raises PullFailed, also for what containerd can't do, such as on a full disk; Unavailable if
+        it is containerd that is away.
         """
         watched = _Watched(keyring)
         patience = Patience(PULLING, watched.worthwhile)
@@ -158,11 +160,15 @@ async def _named(
             yield
     except RegistryError as error:
         raise PullFailed(keyring.failure or name, str(error)) from error
+    except Unavailable:
+        raise
+    except ContainerdError as error:
+        raise PullFailed(name, error.said) from error
     except TimeoutError as error:
         if not limit.expired():
             raise
         why = f": {patience.last}" if patience.last else ""
-        text = f"the image could not be pulled within {limit_s:g} s{why}"
+        text = f"it could not be pulled within {limit_s:g} s{why}"
         raise PullFailed("DockerTimeoutError", text) from error
 
 

@@ -190,9 +190,13 @@ class ContainerImages:
             with suppress(ImageMissing):
                 image = await self._here.image(str(wish.wanted), wish.spare)
                 return Obtained(image, note=f"the image on this host, as {error}")
-        if wish.here is None:
-            raise PullFailed(error.name, f"{error}; image {wish.wanted} {LACKING}") from error
-        raise error
+        raise PullFailed(error.name, await self._told(wish.wanted, str(error))) from error
+
+    async def _told(self, wanted: Reference, why: str) -> str:
+        """Why there is no image, for whoever sees no more than that."""
+        text = why if str(wanted) in why else f"image {wanted}: {why}"
+        here = await self._record(wanted, wanted.digest or "")
+        return text if here else f"{text}; the image {LACKING}"
 
     async def _known(self, wanted: Reference, target: Descriptor, here: Record | None) -> bool:
         """Whether the version is here, under whichever name, so that nothing has to come."""

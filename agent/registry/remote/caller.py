@@ -141,9 +141,9 @@ class Caller:
             return refusal(response, f"{name_of(response.url)}, to which {place} redirects,", "")
         said = await said_in(response, self.stall_s, self._secrets(proof))
         if response.status == 404:
-            missing = str(self._reference)
-            if path.startswith("blobs/"):
-                missing = f"{path.removeprefix('blobs/')} of {missing}"
+            missing, asked = str(self._reference), path.partition("/")[2]
+            if asked not in (self._reference.tag, self._reference.digest):
+                missing = f"{asked} of {missing}"
             return RegistryError(f"{missing} not found at {place}{said}")
         if response.status in (401, 403):
             return RegistryError(

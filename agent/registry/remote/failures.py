@@ -13,6 +13,11 @@ from yarl import URL
 from agent.registry.errors import RegistryError, RegistryUnavailable
 from agent.registry.remote.host import name_of
 
+_AT_ANOTHER_TIME = (9, 10)
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and ..._HAS_EXPIRED: no other authority will help."""
+_OF_ANOTHER_NAME = (62, 64)
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and ..._IP_ADDRESS_MISMATCH."""
+
 
 class NoConnection(RegistryUnavailable):
     """Nobody could be asked anything."""
@@ -101,8 +106,19 @@ def _tls_failure(error: OSError, place: str) -> RegistryError:
 
 
 def _untrusted(error: ssl.SSLCertVerificationError, place: str) -> RegistryError:
+    why = error.verify_message.rstrip(".")
+    if error.verify_code in _AT_ANOTHER_TIME:
+        return RegistryError(
+            f"{place}: its certificate is not valid now ({why}): it must be renewed there, unless"
+            " this host's clock is wrong"
+        )
+    if error.verify_code in _OF_ANOTHER_NAME:
+        return RegistryError(
+            f"{place}: its certificate is for another name ({why}): use a name that is in it, or"
+            " give the registry a certificate with this one"
+        )
     return RegistryError(
-        f"{place}: its certificate is not trusted ({error.verify_message}): put that of the"
+        f"{place}: its certificate is not trusted ({why}): put that of the"
         " authority that signed it as ca.crt into the registry's folder in certs.d, or name it as"
         " ca in the hosts.toml there"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.containerd.errors import ContainerdError, Unavailable
 from agent.host.images.fetching import Limits, PullFailed
 from agent.registry.errors import RegistryError, RegistryUnavailable
 from tests.unit.host.images.registry import NAME, World, digest
@@ -33,7 +34,7 @@ def test_a_tag_that_cant_be_resolved() -> None:
     world.registry.error = AWAY
     name, text, took_s = failed(world)
     assert (name, len(world.registry.asked)) == ("CannotPullImageManifestError", 9)
-    assert text.startswith("no answer")
+    assert text.startswith(f"image {NAME}: no answer; ")
     assert 13.6 < took_s < 13.6 * 1.2
 
 
@@ -50,7 +51,7 @@ def test_an_image_that_is_not_there_is_not_asked_for_again() -> None:
     world.registry.error = RegistryError("no such image")
     name, text, took_s = failed(world)
     assert (name, took_s, len(world.registry.asked)) == ("CannotPullImageManifestError", 0.0, 1)
-    assert text.startswith("no such image")
+    assert text.startswith(f"image {NAME}: no such image; ")
 
 
 def test_a_registry_that_does_not_answer_is_left_after_its_time() -> None:
@@ -95,12 +96,27 @@ def test_what_a_layer_is_found_to_be_ends_the_pull() -> None:
     assert (name, took_s) == ("CannotPullContainerError", 0.0)
 
 
+def test_what_containerd_cant_do_is_a_failure_of_the_pull() -> None:
+    world = World(TAG)
+    world.puller.error = ContainerdError("content.Write of x: no space", "no space left on device")
+    name, text, _ = failed(world)
+    assert name == "CannotPullContainerError"
+    assert text.startswith(f"image {NAME}: no space left on device")
+
+
+def test_a_containerd_that_is_away_is_none() -> None:
+    world = World(TAG)
+    world.puller.error = Unavailable("it is away")
+    with pytest.raises(Unavailable):
+        at_once(world.obtain())
+
+
 def test_a_pull_that_takes_too_long() -> None:
     world = World(TAG, limits=Limits(pull_s=30.0, manifest_s=60.0))
     world.puller.slow_s = 1e6
     name, text, took_s = failed(world)
     assert name == "DockerTimeoutError"
-    assert text.startswith("the image could not be pulled within 30 s")
+    assert "it could not be pulled within 30 s" in text
     assert took_s == pytest.approx(30.0, abs=0.1)
 
 
@@ -118,7 +134,7 @@ def test_a_login_that_ecr_refuses_is_not_asked_for_again(error: RegistryError) -
     world.rings.errors["web"] = error
     name, text, took_s = failed(world)
     assert (name, took_s) == ("CannotPullECRContainerError", 0.0)
-    assert text.startswith(str(error))
+    assert f": {error};" in text
 
 
 def test_a_login_that_cant_be_had() -> None:
@@ -126,7 +142,7 @@ def test_a_login_that_cant_be_had() -> None:
     world.rings.errors["web"] = RegistryError("there is no such secret")
     name, text, _ = failed(world)
     assert name == "CannotPullContainerAuthError"
-    assert text.startswith("there is no such secret")
+    assert ": there is no such secret;" in text
 
 
 def test_a_bug_is_no_failed_pull() -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from agent.containerd.errors import ContainerdError
 from agent.host.images.claims import Claimed
 from agent.host.images.fetching import PullFailed
 from agent.host.images.local import ImageMissing
@@ -131,6 +132,26 @@ def test_it_will_also_do_when_the_pull_fails() -> None:
     assert "no answer" in gave.note
 
 
+def test_it_will_also_do_when_the_disk_is_full() -> None:
+    world = World(one())
+    world.registry.tags[NAME] = 2
+    world.shelf.put(1)
+    world.puller.error = ContainerdError("content.Write", "no space left on device")
+    gave, _ = at_once(world.obtain())
+    assert gave.image.digest == digest(1)
+    assert "no space" in gave.note
+
+
+@pytest.mark.parametrize("behavior", ["always", "once"])
+def test_an_older_version_that_is_here_is_not_denied(behavior: str) -> None:
+    world = World(one(), behavior)
+    world.registry.tags[NAME] = 2
+    world.shelf.put(1)
+    world.puller.error = DENIED
+    with pytest.raises(PullFailed, match=f"^image {NAME}: denied$"):
+        at_once(world.obtain())
+
+
 def test_an_image_for_another_machine_will_not_do() -> None:
     world = World(one())
     world.registry.error = DENIED
@@ -145,7 +166,7 @@ def test_under_strict_behaviours_it_will_not_do(behavior: str) -> None:
     world = World(one(), behavior)
     world.registry.error = DENIED
     world.shelf.put(1)
-    with pytest.raises(PullFailed, match=r"^denied$") as caught:
+    with pytest.raises(PullFailed, match=f"^image {NAME}: denied$") as caught:
         at_once(world.obtain())
     assert caught.value.name == "CannotPullImageManifestError"
 

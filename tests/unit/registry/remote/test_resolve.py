@@ -144,6 +144,17 @@ async def test_a_digest_that_is_not_that_of_the_content() -> None:
     assert str(caught.value) == expected
 
 
+async def test_a_digest_that_was_told_and_is_not_there() -> None:
+    handler = in_turn(
+        saying(200, BODY, Content_Type=MANIFEST, Docker_Content_Digest=OTHER), saying(404)
+    )
+    async with repository_at(handler) as (repository, asked_of):
+        with pytest.raises(RegistryError) as caught:
+            await repository.manifest(await repository.resolve())
+    host = asked_of.host
+    assert str(caught.value) == f"{OTHER} of {host}/team/app:v1 not found at {host}"
+
+
 @pytest.mark.parametrize(
     ("status", "body", "says", "passes"),
     [

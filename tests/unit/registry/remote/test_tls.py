@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,16 @@ async def test_who_is_not_trusted(tmp_path: Path, authority: Authority) -> None:
 async def test_a_certificate_for_another_host(tmp_path: Path, authority: Authority) -> None:
     async with world(tmp_path, authority.issue("r", ("a.example",)).server()) as made:
         made.hosts_toml(f'ca = "{authority.path}"')
-        with pytest.raises(RegistryError, match=r"is not trusted \(.*mismatch"):
+        with pytest.raises(RegistryError, match=r"for another name \(.*mismatch.*\): use a name"):
+            await made.resolve()
+
+
+async def test_a_certificate_that_has_expired(tmp_path: Path, authority: Authority) -> None:
+    """No other authority would help."""
+    expired = authority.issue("r", until=datetime(2021, 1, 1, tzinfo=UTC))
+    async with world(tmp_path, expired.server()) as made:
+        made.hosts_toml(f'ca = "{authority.path}"')
+        with pytest.raises(RegistryError, match=r"expired\): it must be renewed there"):
             await made.resolve()
 
 
