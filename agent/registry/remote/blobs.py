@@ -21,9 +21,7 @@ async def open_blob(
 ) -> tuple[aiohttp.ClientResponse, int]:
     """The answer that holds the blob from ``offset`` on, and how many bytes of it are to be
     skipped: a server may send all of it. Raises RegistryError and RegistryUnavailable."""
-    headers = {"Accept-Encoding": "identity"}
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
+    headers = {"Range": f"bytes={offset}-"} if offset else {}
     response = await caller.open("GET", f"blobs/{blob.digest}", headers, (200, 206))
     try:
         return response, _skipped(response, blob, offset)
@@ -53,8 +51,10 @@ def _skipped(response: aiohttp.ClientResponse, blob: Descriptor, offset: int) ->
 
 def _fits(told: str, size: int, offset: int) -> bool:
     """Whether a Content-Range begins where it should and goes no further than the end."""
+    if not told and not offset:
+        return True  # all of it, as far as anybody has said
     found = _RANGE.fullmatch(told)
-    if not found or not offset:  # a part that nobody asked for
+    if not found:
         return False
     first, last, total = int(found[1]), int(found[2]), found[3]
     return first == offset and first <= last < size and total in ("*", str(size))
