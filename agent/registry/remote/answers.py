@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterator
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
@@ -21,14 +22,21 @@ MAX_SAID = 300
 
 MAX_RETRY_AFTER_S = 24 * 3600.0
 
+_GZIP = ("gzip", "x-gzip")
+
 
 async def whole(response: aiohttp.ClientResponse, limit: int, stall_s: float) -> bytes:
-    """All of a body. Raises RegistryError if it has more than ``limit`` bytes, RegistryUnavailable
-    if it does not come."""
+    """All of a body, unpacked if it comes compressed, though nobody asked for that.
+
+    Raises RegistryError if it has more than ``limit`` bytes, RegistryUnavailable if it does not
+    come.
+    """
     parts: list[bytes] = []
     left = limit
+    unpacked = _unpacked(response)
     with failures(response.url, stall_s):
-        while part := await response.content.readany():
+        while packed := await response.content.readany():
+            part = unpacked(packed, left)
             left -= len(part)
             if left < 0:
                 raise RegistryError(
@@ -36,6 +44,21 @@ async def whole(response: aiohttp.ClientResponse, limit: int, stall_s: float) ->
                 )
             parts.append(part)
     return b"".join(parts)
+
+
+def _unpacked(response: aiohttp.ClientResponse) -> Callable[[bytes, int], bytes]:
+    """What makes parts of the body of what is sent; little more than so many bytes of each."""
+    if response.headers.get("Content-Encoding", "").strip().lower() not in _GZIP:
+        return lambda part, _: part
+    gzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+
+    def unpacked(part: bytes, most: int) -> bytes:
+        try:
+            return gzip.decompress(part, most + 1)
+        except zlib.error:
+            raise RegistryError(f"{name_of(response.url)}: an answer that is no gzip") from None
+
+    return unpacked
 
 
 async def said_in(

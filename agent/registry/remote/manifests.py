@@ -24,7 +24,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _ASK_AGAIN = (400, 403, 405, 501)
 """Answers to HEAD after which GET may do better, or at least says why not."""
 
-_HEADERS = {"Accept": ", ".join(_KINDS), "Accept-Encoding": "identity"}
+_HEADERS = {"Accept": ", ".join(_KINDS)}
 
 
 async def resolve(caller: Caller, reference: Reference) -> Descriptor:
@@ -62,6 +62,8 @@ def _told(response: aiohttp.ClientResponse, reference: Reference) -> Descriptor 
     place = name_of(response.url)
     digest = _digest(response) or reference.digest
     kind, size = response.content_type, response.content_length
+    if response.headers.get("Content-Encoding"):
+        size = None  # that of something else
     _refuse_schema_1(kind, reference)
     if reference.digest not in (None, digest):
         raise RegistryError(f"{place}: asked for {reference.digest} it has {digest}")

@@ -56,13 +56,13 @@ class Registries:
         self._tokens: Tokens
 
     async def __aenter__(self) -> Self:
-        # Nothing of aiohttp's own: neither netrc and proxies nor cookies, and what is compressed
-        # stays so, for digests are of that.
+        # Nothing of aiohttp's own: neither netrc and proxies nor cookies; and nothing is to be
+        # compressed on its way, for digests are of what has come.
         session = await self._open.enter_async_context(
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": f"hostler/{VERSION}"},
+                headers={"User-Agent": f"hostler/{VERSION}", "Accept-Encoding": "identity"},
                 auto_decompress=False,
                 trust_env=False,
                 max_line_size=MAX_HEADER,

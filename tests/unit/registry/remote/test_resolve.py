@@ -1,5 +1,6 @@
 """What a reference stands for, and manifests, as one registry gives them."""
 
+import gzip
 import hashlib
 import json
 from dataclasses import replace
@@ -142,6 +143,44 @@ async def test_a_digest_that_is_not_that_of_the_content() -> None:
             await repository.resolve()
     expected = f"{asked_of.host}: the content is {DIGEST} instead of {OTHER}"
     assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("status", [405])
+async def test_a_registry_that_knows_no_head(status: int) -> None:
+    answer = saying(200, BODY, Content_Type=MANIFEST)
+    async with repository_at(in_turn(saying(status), answer)) as (repository, _):
+        assert await repository.resolve() == MANIFEST_OF_BODY
+
+
+def compressed(data: bytes = gzip.compress(BODY)) -> Handler:
+    return saying(
+        200,
+        data,
+        Content_Type=MANIFEST,
+        Content_Encoding="gzip",
+        Docker_Content_Digest=MANIFEST_OF_BODY.digest,
+    )
+
+
+async def test_a_manifest_that_is_compressed_on_its_way() -> None:
+    """Its digest is that of what was compressed; its length, as HEAD tells it, is not."""
+    async with repository_at(compressed()) as (repository, _):
+        assert await repository.resolve() == MANIFEST_OF_BODY
+        assert await repository.manifest(MANIFEST_OF_BODY) == BODY
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"not so", "an answer that is no gzip"),
+        (gzip.compress(bytes(8 * MAX_MANIFEST)), f"an answer of more than {len(BODY)} bytes"),
+        (gzip.compress(BODY)[:-20], "has [0-9]+ bytes instead of 43"),
+    ],
+)
+async def test_what_comes_compressed_and_should_not(data: bytes, says: str) -> None:
+    async with repository_at(compressed(data)) as (repository, _):
+        with pytest.raises(RegistryError, match=says):
+            await repository.manifest(MANIFEST_OF_BODY)
 
 
 async def test_a_digest_that_was_told_and_is_not_there() -> None:

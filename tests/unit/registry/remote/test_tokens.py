@@ -34,6 +34,7 @@ async def test_a_token_for_anybody() -> None:
         assert await world.repository().resolve() == MANIFEST_OF_BODY
     (asked,) = world.server.asked
     assert asked.method == "GET"
+    assert asked.headers["Accept-Encoding"] == "identity"
     assert query(asked) == {"service": ["r.example"], "scope": ["repository:team/app:pull"]}
     assert asked.authorization is None
     assert [each.authorization for each in world.registry.asked] == [None, f"Bearer {TOKEN}"]
