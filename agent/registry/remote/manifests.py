@@ -21,7 +21,7 @@ MAX_MANIFEST = 4 * 1024 * 1024
 _KINDS = (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
-_ASK_AGAIN = (400, 403, 405, 501)
+_ASK_AGAIN = (400, 403, 404, 405, 501)
 """Answers to HEAD after which GET may do better, or at least says why not."""
 
 _HEADERS = {"Accept": ", ".join(_KINDS)}

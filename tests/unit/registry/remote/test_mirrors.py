@@ -226,4 +226,4 @@ async def test_a_registry_s_plain_http_is_not_asked_what_its_https_refused(tmp_p
         f"{registry.host}: TLS fails (wrong version number): https may be the wrong way to reach"
         f" it; {registry.host}/app:v1 not found at {registry.host}"
     )
-    assert len(registry.asked) == 1
+    assert [each.method for each in registry.asked] == ["HEAD", "GET"]

@@ -145,7 +145,7 @@ async def test_a_digest_that_is_not_that_of_the_content() -> None:
     assert str(caught.value) == expected
 
 
-@pytest.mark.parametrize("status", [405])
+@pytest.mark.parametrize("status", [404, 405])
 async def test_a_registry_that_knows_no_head(status: int) -> None:
     answer = saying(200, BODY, Content_Type=MANIFEST)
     async with repository_at(in_turn(saying(status), answer)) as (repository, _):
@@ -200,7 +200,7 @@ async def test_a_digest_that_was_told_and_is_not_there() -> None:
         (
             404,
             b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}',
-            "HOST/team/app:v1 not found at HOST",
+            "HOST/team/app:v1 not found at HOST (MANIFEST_UNKNOWN: manifest unknown)",
             False,
         ),
         (
