@@ -35,9 +35,8 @@ async def get(name: str, host: str, deadline_s: float = DEADLINE_S) -> Login | N
         raise RegistryError(f"{name!r} is not the name of a credential helper, such as pass")
     helper = f"docker-credential-{name}"
     server = _DOCKER_HUB if host == DEFAULT_REGISTRY else host
-    given = f"{server}\n".encode()
     try:
-        outcome = await program.run([helper, "get"], _environment(), deadline_s, given)
+        outcome = await program.run([helper, "get"], _environment(), deadline_s, server.encode())
     except ProgramUnavailable as error:
         raise RegistryUnavailable(f"{helper} {error}") from None
     except ProgramError as error:

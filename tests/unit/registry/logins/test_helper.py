@@ -25,6 +25,12 @@ async def test_a_helper_is_asked_for_one_registry(helpers: Helpers) -> None:
     assert helpers.asked == ["lab get lab.example:5000", "lab get other.example"]
 
 
+async def test_a_helper_reads_what_docker_writes(helpers: Helpers) -> None:
+    """The registry and nothing else, no end of a line either."""
+    helpers.add("lab", 'read -r one && exit 3; printf \'{"Username":"%s","Secret":"s"}\' "$one"')
+    assert await helper.get("lab", "lab.example") == Login("lab.example", "s")
+
+
 async def test_docker_hub_goes_by_its_old_address(helpers: Helpers) -> None:
     helpers.add_store("lab", **{"https://index.docker.io/v1/": "me hush"})
     assert await helper.get("lab", "docker.io") == Login("me", "hush")
