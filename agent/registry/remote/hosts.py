@@ -70,6 +70,8 @@ def _itself(registry: str, terms: Terms, insecure: Collection[str]) -> Iterator[
         yield Host(registry, plain, terms)
     else:
         yield Host(registry, secure, terms)
+        if is_loopback(plain.host or "") and not terms.trust.verify:  # it may be said for all
+            yield Host(registry, plain, terms, plan_b=True)
 
 
 def _asked_for(registry: str, host: Host) -> Host:

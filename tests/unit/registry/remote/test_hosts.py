@@ -96,7 +96,8 @@ def test_what_a_file_says_of_this_machine(tmp_path: Path) -> None:
     assert shown("localhost:5000", [tmp_path]) == ["localhost:5000 http://localhost:5000/v2"]
     write(folder, "skip_verify = true")
     assert shown("localhost:5000", [tmp_path]) == [
-        "localhost:5000 https://localhost:5000/v2 unverified"
+        "localhost:5000 https://localhost:5000/v2 unverified",
+        "localhost:5000 http://localhost:5000/v2 unverified plan b",
     ]
 
 
