@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from agent.task.model import ContainerProgress, Image, Progress, Task
-from agent.task.records import Pin, Step
+from agent.task.records import REASON_LIMIT, Pin, Step
 from agent.task.units import short, size
 
 MOST_LAYERS = 10
@@ -33,12 +33,14 @@ class Obtained:
     """An image that is on this host now.
 
     ``pulled``: its registry was asked for it, whether or not anything had to be transferred; else
-    the one that was here is used, and ``note`` says why if that is not what was intended.
+    the one that was here is used, and ``note`` says why if that is not what was intended;
+    ``failure`` is then the error under its ECS name, as it would have ended the container.
     """
 
     image: Image
     pulled: bool = False
     note: str = ""
+    failure: str = ""
     layers: tuple[Layer, ...] = ()
 
 
@@ -77,7 +79,11 @@ def pinned(task: Task, progress: Progress, name: str, pin: Pin, at: float) -> Pr
 def obtained(
     task: Task, progress: Progress, name: str, gave: Obtained, began_at: float, at: float
 ) -> Progress:
-    """The container's image is here; unless others have another version by now."""
+    """The container's image is here; unless others have another version by now.
+
+    A failure that was got round stays the container's reason, as with ECS, unless a later one ends
+    it; a pull that had begun has ended with it.
+    """
     leading = settled(task, progress, name)
     if leading not in ("", gave.image.digest):
         return progress.having(name, pin=Pin(leading))
@@ -86,11 +92,18 @@ def obtained(
         began = began_at if began is None else began
         progress = replace(progress, pull_started_at=began, pull_stopped_at=at)
     if gave.note:
-        progress = progress.noting(Step(at, "fallback", name, detail=gave.note))
+        progress = _got_round(progress, name, gave, at)
     for step in _layer_steps(gave.layers, name):
         progress = progress.noting(step)
     step = Step(at, "image", name, took_s=at - began_at, detail=gave.image.name)
     return progress.having(name, image=gave.image).noting(step)
+
+
+def _got_round(progress: Progress, name: str, gave: Obtained, at: float) -> Progress:
+    if progress.containers[name].pin is not None and progress.pull_started_at is not None:
+        progress = replace(progress, pull_stopped_at=at)
+    progress = progress.having(name, reason=gave.failure[:REASON_LIMIT])
+    return progress.noting(Step(at, "fallback", name, detail=gave.note))
 
 
 def _equals(task: Task, progress: Progress, name: str) -> Iterator[ContainerProgress]:

@@ -43,12 +43,9 @@ from agent.task.model import (
     StopCode,
     Task,
 )
-from agent.task.records import Held, Pin, Step
+from agent.task.records import REASON_LIMIT, Held, Pin, Step
 from agent.task.stopping import Rules
 from agent.task.view import Absent, ContainerSeen, Running, Seen, View
-
-REASON_LIMIT = 1024
-"""Characters of a reason that ECS keeps."""
 
 _FIRST_HOLD_S = 0.5
 LONGEST_HOLD_S = 30.0
@@ -75,11 +72,11 @@ def learn(
 
 
 def give_up(progress: Progress, name: str, reason: str, now: float, **facts: object) -> Progress:
-    """Container ``name`` ends without (further) running. The first reason stays."""
+    """Container ``name`` ends without (further) running. The first reason for that stays."""
     container = progress.containers[name]
     if container.ended:
         return progress
-    kept = container.reason or reason[:REASON_LIMIT]
+    kept = reason[:REASON_LIMIT]
     progress = progress.having(name, ended=True, finished_at=now, reason=kept, **facts)
     return progress.noting(Step(at=now, what="gave up", container=name, detail=kept))
 

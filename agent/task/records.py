@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+REASON_LIMIT = 1024
+"""Characters of a reason that ECS keeps."""
+
 
 class Health(StrEnum):
     """Health of a container as ECS names it."""

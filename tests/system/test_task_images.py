@@ -122,6 +122,8 @@ def test_a_behavior(behavior: str, moved: str, away: str | None) -> None:
         fallen_back = [each["detail"] for each in task.timeline() if each["what"] == "fallback"]
         assert len(fallen_back) == (behavior == "default")
         assert all("CannotPull" not in each and shop.host in each for each in fallen_back)
+        reason = task.container("app").get("reason", "")
+        assert reason.startswith("CannotPullImageManifestError: ") == (behavior == "default")
 
 
 def printed(task: Task) -> str:

@@ -189,14 +189,13 @@ class ContainerImages:
         if wish.spare is not None:
             with suppress(ImageMissing):
                 image = await self._here.image(str(wish.wanted), wish.spare)
-                return Obtained(image, note=f"the image on this host, as {error}")
-        raise PullFailed(error.name, await self._told(wish.wanted, str(error))) from error
-
-    async def _told(self, wanted: Reference, why: str) -> str:
-        """Why there is no image, for whoever sees no more than that."""
-        text = why if str(wanted) in why else f"image {wanted}: {why}"
-        here = await self._record(wanted, wanted.digest or "")
-        return text if here else f"{text}; the image {LACKING}"
+                note = f"the image on this host, as {error}"
+                failure = f"{error.name}: {_naming(wish.wanted, error)}"
+                return Obtained(image, note=note, failure=failure)
+        text = _naming(wish.wanted, error)
+        if await self._record(wish.wanted, wish.wanted.digest or "") is None:
+            text = f"{text}; the image {LACKING}"
+        raise PullFailed(error.name, text) from error
 
     async def _known(self, wanted: Reference, target: Descriptor, here: Record | None) -> bool:
         """Whether the version is here, under whichever name, so that nothing has to come."""
@@ -223,6 +222,12 @@ def _parsed(text: str) -> Reference:
 def _fits(name: str, record: Record) -> bool:
     _, at, digest = name.partition("@")
     return not at or digest == record.target.digest
+
+
+def _naming(wanted: Reference, error: PullFailed) -> str:
+    """Why there is no image, for whoever sees no more than that."""
+    why = str(error)
+    return why if str(wanted) in why else f"image {wanted}: {why}"
 
 
 def _exactly(wanted: Reference, digest: str) -> Reference:

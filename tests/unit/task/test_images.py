@@ -8,7 +8,7 @@ import pytest
 
 from agent.task.actions import Done, Never, News, ObtainImage, Result
 from agent.task.images import MOST_LAYERS, Layer, Obtained, agreed, settled, version
-from agent.task.learn import learn
+from agent.task.learn import give_up, learn
 from agent.task.model import Image, Intent, Progress, StopCode, StopRequest, Task, first_progress
 from agent.task.records import TIMELINE_LIMIT, Pin
 from agent.task.stopping import Rules
@@ -76,6 +76,19 @@ def test_a_pull_that_fails_has_ended_too() -> None:
 def test_what_was_used_instead_is_told() -> None:
     progress = heard("web", Done(Obtained(IMAGE, note="the registry is away")))
     assert told(progress)[0] == ("fallback", "web", "the registry is away")
+
+
+def test_what_was_got_round_stays_the_reason() -> None:
+    """Of a pull that failed it is also told when it ended."""
+    failure = "CannotPullContainerError: the registry is away"
+    progress = heard("web", Done(Pin(NEW)))
+    progress = heard("web", Done(Obtained(IMAGE, note="so", failure=failure)), progress, at=5.0)
+    assert progress.containers["web"].reason == failure
+    assert not progress.containers["web"].ended
+    assert (progress.pull_started_at, progress.pull_stopped_at) == (2.0, 5.0)
+    assert give_up(progress, "web", "it can't start", 6.0).containers["web"].reason == (
+        "it can't start"
+    )
 
 
 def test_who_learns_a_digest_first_leads() -> None:

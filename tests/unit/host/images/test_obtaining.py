@@ -119,6 +119,7 @@ def test_the_image_on_this_host_will_do_by_default(error: RegistryError) -> None
     gave, _ = at_once(world.obtain())
     assert (gave.image.digest, gave.pulled) == (digest(1), False)
     assert gave.note == f"the image on this host, as {error}"
+    assert gave.failure == f"CannotPullImageManifestError: image {NAME}: {error}"
     assert world.progress.pull_started_at is None
 
 
