@@ -12,7 +12,15 @@ from agent.engine.feed import Picture
 from agent.engine.store import Registered
 from agent.task import names, status
 from agent.task.definition import to_api
-from agent.task.model import TASK_SANDBOX, Attachment, Intent, PortBinding, Progress, Task
+from agent.task.model import (
+    TASK_SANDBOX,
+    Attachment,
+    ContainerProgress,
+    Intent,
+    PortBinding,
+    Progress,
+    Task,
+)
 
 LAUNCH_TYPE = "EXTERNAL"
 """What ECS calls a host that is none of its own."""
@@ -154,7 +162,7 @@ def _container(made: Task, name: str, progress: Progress) -> dict[str, Any]:
             "taskArn": made.arn,
             "name": name,
             "image": definition.image,
-            "imageDigest": facts.image.digest if facts.image else None,
+            "imageDigest": _digest(facts),
             "runtimeId": names.container_id(made.id, name) if created else None,
             "lastStatus": status.container_last(facts),
             "exitCode": facts.exit_code,
@@ -167,6 +175,12 @@ def _container(made: Task, name: str, progress: Progress) -> dict[str, Any]:
             "memoryReservation": None if reservation is None else str(reservation),
         }
     )
+
+
+def _digest(facts: ContainerProgress) -> str | None:
+    """As with ECS it is known when the tag is resolved, before the image is here."""
+    known = facts.image or facts.pin
+    return known.digest if known else None
 
 
 def _bindings(made: Task, network: Attachment | None) -> list[dict[str, Any]]:

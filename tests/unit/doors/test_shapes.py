@@ -9,6 +9,7 @@ from agent.doors import shapes
 from agent.engine.feed import Picture
 from agent.task import names
 from agent.task.model import Attachment, Intent, PortBinding, Progress, Task, first_progress
+from agent.task.records import Pin
 from tests.unit.doors.client import check_shape, service
 from tests.worlds import CLUSTER, container, running, task
 
@@ -22,6 +23,13 @@ def test_a_fresh_task_has_no_field_without_a_value() -> None:
     assert not {"startedAt", "stopCode", "stoppedReason", "cpu", "startedBy"} & shown.keys()
     assert (shown["createdAt"], shown["tags"]) == (1.5, [])
     assert not {"runtimeId", "exitCode", "reason"} & shown["containers"][0].keys()
+
+
+def test_the_digest_of_an_image_is_known_before_the_image_is_here() -> None:
+    pinned = first_progress(MADE).having("web", pin=Pin("sha256:5"))
+    for progress, digest in ((pinned, "sha256:5"), (running(Intent(MADE)), "sha256:2")):
+        (shown,) = shapes.task(Picture(Intent(MADE), progress), tags=False)["containers"]
+        assert shown["imageDigest"] == digest
 
 
 def test_bindings_show_single_ports_and_ranges() -> None:
