@@ -126,7 +126,7 @@ class Fetcher:
             return await _within(limits.manifest_s, f"the registry of {asked}", repository.resolve)
 
         tag = asked.digest is None
-        patience = Patience(RESOLVING if tag else PULLING, watched.worthwhile)
+        patience = Patience(str(asked), RESOLVING if tag else PULLING, watched.worthwhile)
         name = "CannotPullImageManifestError" if tag else "CannotPullContainerError"
         limit_s = limits.manifest_s if spare else limits.pull_s
         async with _named(name, limit_s, watched, patience):
@@ -141,7 +141,7 @@ class Fetcher:
         it is containerd that is away.
         """
         watched = _Watched(keyring)
-        patience = Patience(PULLING, watched.worthwhile)
+        patience = Patience(str(wanted), PULLING, watched.worthwhile)
         repository = _Patient(self._registries.repository(wanted, watched), patience)
         async with _named("CannotPullContainerError", self._limits.pull_s, watched, patience):
             with self._pulls.begin(str(wanted)) as pull:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 from agent.registry.errors import RegistryUnavailable
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -47,9 +50,11 @@ PULLING = Backoff(tries=5, first_s=1.1, longest_s=5.0, factor=2.0)
 class Patience:
     """Attempts until one does not raise RegistryUnavailable; ``last`` is the last one raised.
 
-    ``worthwhile`` says after a failure whether to go on.
+    ``what`` they are for is logged with each failure: nothing else is seen of a registry that is
+    waited for. ``worthwhile`` says after a failure whether to go on.
     """
 
+    what: str
     backoff: Backoff
     worthwhile: Callable[[], bool]
     last: RegistryUnavailable | None = None
@@ -63,6 +68,7 @@ class Patience:
                 self.last = error
                 if not self.worthwhile():
                     raise
-                told_s = min(error.retry_after_s or 0.0, LONGEST_TOLD_S)
-            await asyncio.sleep(max(delay_s, told_s))
+                wait_s = max(delay_s, min(error.retry_after_s or 0.0, LONGEST_TOLD_S))
+                log.info("image %s: %s; next try in %.1f s", self.what, error, wait_s)
+            await asyncio.sleep(wait_s)
         return await attempt()

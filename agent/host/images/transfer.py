@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
@@ -24,6 +25,8 @@ from agent.host.images.turns import Turns
 from agent.registry.descriptor import Descriptor
 from agent.registry.errors import RegistryError, RegistryUnavailable
 from agent.registry.layers.check import LayerCheck, LayerError, LayerFacts, is_plain
+
+log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 256 * 1024
 """Checked and written at once: large enough that going to a thread for it costs little, small
@@ -152,7 +155,9 @@ class Transfers:
                 delay_s = next(delays, None)
                 if delay_s is None:
                     raise
-                await asyncio.sleep(_delay(delay_s, error))
+                delay_s = _delay(delay_s, error)
+                log.info("%s: %s; next try in %.1f s", blob.digest, error, delay_s)
+                await asyncio.sleep(delay_s)
         await self._checking.run(_finish, arrival)
 
     async def _facts(self, client: Containerd, layer: Descriptor, arrival: Arrival) -> LayerFacts:

@@ -29,10 +29,13 @@ def failed(world: World) -> tuple[str, str, float]:
     return error.name, str(error), took_s
 
 
-def test_a_tag_that_cant_be_resolved() -> None:
+def test_a_tag_that_cant_be_resolved(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "agent.host.images.retries")
     world = World(TAG)
     world.registry.error = AWAY
     name, text, took_s = failed(world)
+    assert len(caplog.messages) == 8, "as many as there are tries to come"
+    assert caplog.messages[0] == f"image {NAME}: no answer; next try in 0.0 s"
     assert (name, len(world.registry.asked)) == ("CannotPullImageManifestError", 9)
     assert text.startswith(f"image {NAME}: no answer; ")
     assert 13.6 < took_s < 13.6 * 1.2

@@ -37,7 +37,7 @@ class Failing:
 
 def test_the_first_success_is_the_outcome() -> None:
     work = Failing(3, RegistryUnavailable("away"))
-    found, took_s = at_once(Patience(RESOLVING, lambda: True).outcome(work))
+    found, took_s = at_once(Patience("web:1", RESOLVING, lambda: True).outcome(work))
     assert (found, work.tried) == ("here", 4)
     assert sum(RESOLVING_S[:3]) <= took_s <= sum(RESOLVING_S[:3]) * (1 + JITTER)
 
@@ -45,21 +45,21 @@ def test_the_first_success_is_the_outcome() -> None:
 def test_after_the_last_try_its_failure_is_the_outcome() -> None:
     work = Failing(100, RegistryUnavailable("away"))
     with pytest.raises(RegistryUnavailable, match="away"):
-        at_once(Patience(PULLING, lambda: True).outcome(work))
+        at_once(Patience("web:1", PULLING, lambda: True).outcome(work))
     assert work.tried == 5
 
 
 def test_what_no_time_mends_is_not_tried_again() -> None:
     work = Failing(100, RegistryError("no such image"))
     with pytest.raises(RegistryError, match="no such image"):
-        at_once(Patience(PULLING, lambda: True).outcome(work))
+        at_once(Patience("web:1", PULLING, lambda: True).outcome(work))
     assert work.tried == 1
 
 
 def test_the_asker_may_find_another_try_worthless() -> None:
     work = Failing(100, RegistryUnavailable("away"))
     with pytest.raises(RegistryUnavailable, match="away"):
-        at_once(Patience(PULLING, lambda: False).outcome(work))
+        at_once(Patience("web:1", PULLING, lambda: False).outcome(work))
     assert work.tried == 1
 
 
@@ -68,12 +68,12 @@ def test_the_asker_may_find_another_try_worthless() -> None:
 )
 def test_a_registry_may_say_how_long_to_wait(told_s: float | None, waited_s: float) -> None:
     work = Failing(1, RegistryUnavailable("busy", told_s))
-    _, took_s = at_once(Patience(PULLING, lambda: True).outcome(work))
+    _, took_s = at_once(Patience("web:1", PULLING, lambda: True).outcome(work))
     assert waited_s <= took_s * 1.000001
     assert took_s <= waited_s * (1 + JITTER) * 1.000001
 
 
 def test_the_last_failure_is_remembered() -> None:
-    patience = Patience(PULLING, lambda: True)
+    patience = Patience("web:1", PULLING, lambda: True)
     at_once(patience.outcome(Failing(1, RegistryUnavailable("busy"))))
     assert str(patience.last) == "busy"
