@@ -107,10 +107,18 @@ class Transfers:
         try:
             with self._watching(layer.digest, progress):
                 async with self._turns.of(layer.digest):
-                    await self.blob(client, repository, layer, arrival)
+                    await self._fetched(client, repository, layer, arrival)
                     return await self._facts(client, layer, arrival)
         except LayerError as error:
             raise LayerError(f"layer {layer.digest}: {error}") from error
+
+    async def _fetched(
+        self, client: Containerd, repository: Repository, layer: Descriptor, arrival: Arrival
+    ) -> None:
+        try:
+            await self.blob(client, repository, layer, arrival)
+        except LayerError as error:  # before its end, from which on its digest is known
+            raise LayerError(f"{error}, or it was damaged on its way here") from error
 
     async def blob(
         self, client: Containerd, repository: Repository, blob: Descriptor, arrival: Arrival

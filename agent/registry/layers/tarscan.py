@@ -109,7 +109,7 @@ class TarScan:
 
     def _check_limit(self, size: int) -> None:
         if size + self._holes > self._limit:
-            raise LayerError(f"more than {self._limit} bytes when unpacked")
+            raise LayerError(f"more than {self._limit} bytes when unpacked (HOSTLER_LAYER_LIMIT)")
 
     # Extended headers
 
