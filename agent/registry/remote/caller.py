@@ -14,7 +14,7 @@ from agent.registry.reference import Reference
 from agent.registry.remote.answers import is_from, refusal, said_in
 from agent.registry.remote.challenge import Challenge, parse
 from agent.registry.remote.host import Host, name_of
-from agent.registry.remote.tokens import Tokens, basic, secrets_of, words_for
+from agent.registry.remote.tokens import Tokens, basic, cure, secrets_of, words_for
 from agent.registry.remote.transport import Request, Transport
 
 _MOST_PROOFS = 3
@@ -117,7 +117,7 @@ class Caller:
             )
             return _Proof(f"Bearer {token.text}", token.fresh)
         if login is None:
-            raise RegistryError(f"{self.host.name} asks for a login: {self._cure}")
+            raise RegistryError(f"{self.host.name} asks for a login: {cure(self.host)}")
         if login.identity_token:
             raise RegistryError(
                 f"{self.host.name} takes a name and a password, and of {words_for(login)} there is"
@@ -159,11 +159,4 @@ class Caller:
     def _used(self, proof: _Proof | None) -> str:
         if proof and self._login:
             return f"{words_for(self._login)} was used, check it and what it may pull"
-        return f"no login was used; if the name is right, {self._cure}"
-
-    @property
-    def _cure(self) -> str:
-        return (
-            f"log in with `docker login {self.host.name}` or give the container"
-            " repositoryCredentials"
-        )
+        return f"no login was used; if the name is right, {cure(self.host)}"

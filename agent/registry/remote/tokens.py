@@ -118,7 +118,8 @@ class Tokens:
         if response.status != 200:
             said = await said_in(response, stall_s, secrets_of(wanted.login))
             if response.status in (400, 401, 403):
-                raise RegistryError(f"{place} refuses {words_for(wanted.login)}{said}")
+                text = f"{place} refuses {words_for(wanted.login)}{said}"
+                raise RegistryError(text if wanted.login else f"{text}: {cure(wanted.host)}")
             raise refusal(response, place, said)
         try:
             return _token_in(json.loads(await whole(response, MAX_ANSWER, stall_s)))
@@ -144,6 +145,11 @@ def words_for(login: Login | None) -> str:
     if login is None:
         return "to answer without a login"
     return f"the login {login.username!r}" if login.username else "the login"
+
+
+def cure(host: Host) -> str:
+    """What to do where a login is lacking."""
+    return f"log in with `docker login {host.name}` or give the container repositoryCredentials"
 
 
 def _realm(host: Host, challenge: Challenge) -> URL:

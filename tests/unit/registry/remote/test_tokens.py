@@ -173,7 +173,13 @@ async def test_a_token_may_be_long_but_not_endless() -> None:
         (401, ME, "refuses the login 'me' (...)", False),
         (403, ME, "refuses the login 'me' (...)", False),
         (400, Login("", identity_token=IDENTITY), "refuses the login (...)", False),
-        (401, None, "refuses to answer without a login (hidden-password)", False),
+        (
+            401,
+            None,
+            "refuses to answer without a login (hidden-password): log in with `docker login HOST`"
+            " or give the container repositoryCredentials",
+            False,
+        ),
         (418, ME, "answers 418 I'm a Teapot (...)", False),
         (429, ME, "wants fewer requests (429) (...)", True),
         (500, ME, "answers 500 Internal Server Error (...)", True),
@@ -187,6 +193,7 @@ async def test_refusals_of_the_token_server(
     async with two(saying(status, body, Retry_After="3")) as world:
         with pytest.raises(RegistryError) as caught:
             await world.repository(login).resolve()
+    says = says.replace("HOST", world.registry.host)
     assert str(caught.value) == (
         f"{world.server.host}, the token server of {world.registry.host}, {says}"
     )
