@@ -36,8 +36,9 @@ def _environ() -> Mapping[str, str]:
 class RemoteSettings:
     """``hosts_dirs``: the folders of ``certs.d``. ``insecure``: registries (name and port as in
     references) that are spoken to without checking who they are, and without TLS if they have
-    none. ``stall_s``: how long nothing may come. ``manifest_s``: for all that is asked of one host
-    until it gives a manifest or begins to give a blob. ``environ`` names the proxies."""
+    none. ``stall_s``: how long nothing may come. ``manifest_s``: for all that is asked of the
+    hosts of a registry until one gives a manifest or begins to give a blob. ``environ`` names the
+    proxies."""
 
     hosts_dirs: tuple[Path, ...]
     insecure: frozenset[str]

@@ -26,8 +26,8 @@ class Repository:
     """What the hosts of one registry have under one name, asked with the logins of one asker.
 
     Each host is asked in turn until one gives what is wanted. ``hosts`` is called for each
-    request. ``deadline_s`` is for each host, for all but the bytes of a blob; ``stall_s`` is how
-    long none of those may come.
+    request. ``deadline_s`` is for all but the bytes of a blob, and each host has an equal share of
+    it, so that one that hangs leaves time for the next; ``stall_s`` is how long no bytes may come.
     """
 
     def __init__(
@@ -78,15 +78,17 @@ class Repository:
     async def _first(self, needed: frozenset[str], ask: Callable[[Caller], Awaitable[T]]) -> T:
         """What the first host gives that has it. The error of the last says whether it may pass."""
         failed: list[RegistryError] = []
-        for host in await self._hosts():
-            if not needed <= host.terms.capabilities or (host.plan_b and not _unmet(failed)):
+        able = [each for each in await self._hosts() if needed <= each.terms.capabilities]
+        for host in able:
+            if host.plan_b and not _unmet(failed):
                 continue
             caller = self._callers.setdefault(host, self._caller(host))
+            share_s = self._deadline_s / len(able)
             try:
-                async with asyncio.timeout(self._deadline_s):
+                async with asyncio.timeout(share_s):
                     return await ask(caller)
             except TimeoutError:
-                text = f"{host.name} has not answered in {self._deadline_s:g} s"
+                text = f"{host.name} has not answered in {share_s:g} s"
                 failed.append(RegistryUnavailable(text))
             except RegistryError as error:
                 failed.append(error)

@@ -208,6 +208,14 @@ async def test_a_mirror_that_breaks_off_is_for_the_caller_to_resume(tmp_path: Pa
     assert made.asked == [2, 1, 1]
 
 
+async def test_mirrors_that_hang_leave_time_for_the_registry(tmp_path: Path) -> None:
+    """All of them together have no longer than one would, as whoever asks waits no longer."""
+    async with world(tmp_path, silent, silent, silent) as made:
+        with pytest.raises(RegistryUnavailable) as caught:
+            await made.repository().resolve()
+    assert str(caught.value).count("has not answered in 0.166667 s") == 3
+
+
 async def test_a_mirror_that_can_t_resume(tmp_path: Path) -> None:
     wrong = saying(206, DATA, Content_Range="bytes 0-6/7")
     async with world(tmp_path, wrong, saying(404), saying(200, DATA)) as made:
