@@ -148,12 +148,15 @@ async def test_what_is_not_there(plain: Registry, built: Built) -> None:
     async with repository(f"{host}/public/app:2") as repo:
         with pytest.raises(RegistryError) as caught:
             await repo.resolve()
-        assert str(caught.value) == f"{host}/public/app:2 not found at {host}"
+        assert str(caught.value) == (
+            f"{host}/public/app:2 not found at {host} (MANIFEST_UNKNOWN: manifest unknown)"
+        )
         none = f"sha256:{'0' * 64}"
         with pytest.raises(RegistryError) as caught:
             await repo.manifest(Descriptor(built.root.media_type, none, 7))
-        assert str(caught.value).startswith(
-            f"{host}/public/app:2 not found at {host} (MANIFEST_UNKNOWN: manifest unknown)"
+        assert str(caught.value) == (
+            f"{none} of {host}/public/app:2 not found at {host} (MANIFEST_UNKNOWN: manifest"
+            " unknown)"
         )
         with pytest.raises(RegistryError) as caught:
             await taken(repo, Descriptor("", none, 7))
