@@ -15,6 +15,9 @@ HUB = "registry-1.docker.io"
 DIAL_TIMEOUT_S = 30.0
 
 CAPABILITIES = frozenset({"pull", "resolve", "push", "referrers"})
+PULL = frozenset({"pull"})
+RESOLVE = frozenset({"pull", "resolve"})
+"""What it takes to give what a digest names, and to say what a tag means."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from yarl import URL
 
 from agent.registry.errors import RegistryError
 from agent.registry.reference import DEFAULT_REGISTRY
-from agent.registry.remote.host import HUB, Host, Terms
+from agent.registry.remote.host import HUB, RESOLVE, Host, Terms
 from agent.registry.remote.hostsfile import HostsFile, read_certificates, read_hosts_file
 from agent.registry.remote.loopback import is_loopback
 
@@ -32,7 +32,10 @@ def hosts_for(
     except OSError as error:
         raise RegistryError(f"{error.filename}: can't be read: {error.strerror}") from error
     itself = (found.server,) if found.server else _itself(registry, found.terms, insecure)
-    return tuple(_asked_for(registry, host) for host in (*found.mirrors, *itself))
+    asked = {each.url for each in found.mirrors if each.terms.capabilities >= RESOLVE}
+    # Many name the registry as its own mirror, for the terms that they write there.
+    last = (each for each in itself if each.url not in asked)
+    return tuple(_asked_for(registry, host) for host in (*found.mirrors, *last))
 
 
 def _folder(registry: str, folders: Collection[Path]) -> Path | None:

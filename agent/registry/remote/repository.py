@@ -13,13 +13,10 @@ from agent.registry.reference import Reference
 from agent.registry.remote.blobs import chunks, open_blob
 from agent.registry.remote.caller import Caller
 from agent.registry.remote.failures import NoConnection, NoTls
-from agent.registry.remote.host import Host
+from agent.registry.remote.host import PULL, RESOLVE, Host
 from agent.registry.remote.manifests import get_manifest, resolve
 
 T = TypeVar("T")
-
-PULL = frozenset({"pull"})
-RESOLVE = frozenset({"pull", "resolve"})
 
 
 class Repository:

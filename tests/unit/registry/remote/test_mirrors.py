@@ -11,6 +11,7 @@ from agent.registry.errors import RegistryError, RegistryUnavailable
 from agent.registry.reference import parse
 from agent.registry.remote.registries import Registries
 from agent.registry.remote.repository import Repository
+from tests.system.certificates import Authority
 from tests.unit.registry.remote.site import (
     BODY,
     MANIFEST_OF_BODY,
@@ -18,6 +19,7 @@ from tests.unit.registry.remote.site import (
     Handler,
     Keys,
     Site,
+    certs_d,
     descriptor_of,
     in_turn,
     manifest,
@@ -214,6 +216,18 @@ async def test_mirrors_that_hang_leave_time_for_the_registry(tmp_path: Path) -> 
         with pytest.raises(RegistryUnavailable) as caught:
             await made.repository().resolve()
     assert str(caught.value).count("has not answered in 0.166667 s") == 3
+
+
+async def test_a_registry_that_is_also_its_own_mirror_is_asked_once(tmp_path: Path) -> None:
+    """With the mirror's terms: many write them there, and the certificate would not do without."""
+    certificate = Authority(tmp_path).issue("r")
+    async with AsyncExitStack() as stack:
+        registry = await stack.enter_async_context(site(saying(500), certificate.server()))
+        said = f'server = "{registry.url}"\n[host."{registry.url}"]\nskip_verify = true'
+        opened = await stack.enter_async_context(registries(certs_d(tmp_path, "r.example", said)))
+        with pytest.raises(RegistryUnavailable) as caught:
+            await opened.repository(parse("r.example/app:v1"), Keys()).resolve()
+    assert str(caught.value) == f"{registry.host} answers 500 Internal Server Error"
 
 
 async def test_a_mirror_that_can_t_resume(tmp_path: Path) -> None:
