@@ -226,7 +226,7 @@ async def test_name_and_password(storage: Path, built: Built) -> None:
                 await repo.manifest(built.root)
             assert str(caught.value) == (
                 f"{asking.host} does not give {reference} (UNAUTHORIZED: authentication required):"
-                " the login 'me' was used, check it and what it may pull"
+                " the login 'me' was used, check it, what it may pull, and the name"
             )
 
 

@@ -158,5 +158,5 @@ class Caller:
 
     def _used(self, proof: _Proof | None) -> str:
         if proof and self._login:
-            return f"{words_for(self._login)} was used, check it and what it may pull"
+            return f"{words_for(self._login)} was used, check it, what it may pull, and the name"
         return f"no login was used; if the name is right, {cure(self.host)}"

@@ -57,7 +57,7 @@ async def test_a_login_that_is_refused_is_not_tried_again() -> None:
             await repository.manifest(MANIFEST_OF_BODY)
     assert str(caught.value) == (
         f"{registry.host} does not give {registry.host}/team/app:v1 (U: ...: Basic ...):"
-        " the login 'me' was used, check it and what it may pull"
+        " the login 'me' was used, check it, what it may pull, and the name"
     )
     assert len(registry.asked) == 2
 
