@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
 import secrets
 import subprocess
 import threading
@@ -444,6 +445,19 @@ async def test_bytes_that_do_not_have_the_digest_are_refused(
     forged = layer(file("f", b"evil"), compression="").blob().data
     said = await refused(puller, of(imagelab.swapped(good, digest, forged)), good)
     assert said == f"what the registry sent for {digest} does not have the digest"
+    assert await everything(client) == []
+
+
+async def test_an_honest_digest_that_containerd_does_not_take_is_no_lie(
+    client: Containerd, puller: Puller
+) -> None:
+    """containerd keeps content by sha256 alone, whatever it is asked for (seen with 1.6)."""
+    built = imagelab.image(busybox(), *layers(1))
+    data = built.blobs[built.layers[1].digest]
+    digest = f"sha512:{hashlib.sha512(data).hexdigest()}"
+    built = imagelab.changed(built, lambda found: found["layers"][1].update(digest=digest))
+    said = await refused(puller, of(replace(built, blobs={**built.blobs, digest: data})), built)
+    assert said.endswith("or this containerd keeps nothing by such a digest")
     assert await everything(client) == []
 
 

@@ -134,9 +134,10 @@ class Transfers:
             try:
                 await client.content.resume(arrival.ref, source, size=blob.size, digest=blob.digest)
             except FailedPrecondition as error:
-                raise RegistryError(
-                    f"what the registry sent for {blob.digest} does not have the digest"
-                ) from error
+                text = f"what the registry sent for {blob.digest} does not have the digest"
+                if not blob.digest.startswith("sha256:"):
+                    text = f"{text}, or this containerd keeps nothing by such a digest"
+                raise RegistryError(text) from error
 
     async def _arriving(
         self, repository: Repository, blob: Descriptor, arrival: Arrival, offset: int
