@@ -39,7 +39,7 @@ def content(agent: Agent) -> list[str]:
     """All that containerd keeps of images: blobs, half ones too, snapshots and leases."""
     return [
         *ctr(agent, "content", "ls", "--quiet"),
-        *ctr(agent, "content", "active")[1:],
+        *(line.split()[0] for line in ctr(agent, "content", "active")[1:]),  # not its age
         *ctr(agent, "snapshots", "ls")[1:],
         *ctr(agent, "leases", "ls", "--quiet"),
     ]
