@@ -47,11 +47,11 @@ from agent.host.checks import Doctor
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.credentials import TaskCredentials
 from agent.host.host import RealHost
-from agent.host.images import usage
-from agent.host.images.cleaning import Cleaner
 from agent.host.images.opening import Imagery, open_images
 from agent.host.images.policy import POLICIES
-from agent.host.images.retention import Needed
+from agent.host.images.stock import usage
+from agent.host.images.stock.cleaning import Cleaner
+from agent.host.images.stock.retention import Needed
 from agent.host.keyring import Keyrings
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import HOST_OWNER, MetadataFront, Place, taken_up

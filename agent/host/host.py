@@ -19,10 +19,10 @@ from agent.host import metadata_files, probes, volumes
 from agent.host.cgroups import CgroupError, Cgroups
 from agent.host.containers import Containers
 from agent.host.credentials import TaskCredentials
-from agent.host.images import usage
 from agent.host.images.fetching import PullFailed
 from agent.host.images.local import ImageMissing
 from agent.host.images.obtaining import ContainerImages
+from agent.host.images.stock import usage
 from agent.host.interfaces.desk import Interfaces
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.logrouter import LogRouterError

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from signal import SIGTERM
 
 from agent.containerd.types import GC_ROOT_LABEL, ContainerRecord
-from agent.host.images.claims import Claims
 from agent.host.images.obtaining import Images
+from agent.host.images.stock.claims import Claims
 from agent.registry import hello
 from agent.settings import Settings
 from bench.accounts import Account

@@ -23,11 +23,11 @@ from agent.host.cgroups import Cgroups
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.credentials import TaskCredentials
 from agent.host.host import RealHost
-from agent.host.images.claims import Claims
 from agent.host.images.fetching import Fetcher
 from agent.host.images.obtaining import ContainerImages, Images
 from agent.host.images.policy import POLICIES
 from agent.host.images.pulls import Pulls
+from agent.host.images.stock.claims import Claims
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import MetadataFront
 from agent.host.networking import Networking, open_networking

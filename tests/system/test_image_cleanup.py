@@ -20,11 +20,11 @@ from agent.cli import tasks
 from agent.cli.client import Client
 from agent.containerd.client import Containerd
 from agent.containerd.types import Image as Record
-from agent.host.images.claims import Claims
-from agent.host.images.cleaning import Cleaner
 from agent.host.images.loading import Loader
 from agent.host.images.records import PULLED_AT
-from agent.host.images.retention import Disk, Needed, Rules
+from agent.host.images.stock.claims import Claims
+from agent.host.images.stock.cleaning import Cleaner
+from agent.host.images.stock.retention import Disk, Needed, Rules
 from agent.task.model import TaskId
 from tests.system.agent import Agent, running_agent
 from tests.system.containerd_daemon import DaemonPaths

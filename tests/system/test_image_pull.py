@@ -22,12 +22,12 @@ from agent.containerd.embedded import EmbeddedContainerd
 from agent.containerd.errors import ContainerdError, Unavailable
 from agent.containerd.types import Descriptor as Target
 from agent.containerd.types import Image, SnapshotKind
+from agent.host.images.arriving.keeping import Keeper, config_labels, manifest_labels
+from agent.host.images.arriving.pulling import Puller
+from agent.host.images.arriving.scratch import Misfit
 from agent.host.images.chains import chain_ids
-from agent.host.images.keeping import Keeper, config_labels, manifest_labels
-from agent.host.images.pulling import Puller
 from agent.host.images.pulls import LayerProgress, LayerState, Pull
 from agent.host.images.records import PULLED_AT, USED_AT
-from agent.host.images.scratch import Misfit
 from agent.registry import reference
 from agent.registry.descriptor import MANIFEST, Descriptor
 from agent.registry.errors import RegistryError, RegistryUnavailable
@@ -603,7 +603,7 @@ async def test_what_another_namespace_has_is_checked_all_the_same(
 async def test_a_registry_that_is_away_for_long_is_unavailable(
     client: Containerd, puller: Puller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.host.images.transfer.DELAYS_S", (0.0, 0.0))
+    monkeypatch.setattr("agent.host.images.arriving.transfer.DELAYS_S", (0.0, 0.0))
     built = imagelab.image(busybox(), *layers(1))
     repository = of(built)
     repository.cuts[built.layers[1].digest] = [0, 0, 0, 0]
@@ -736,7 +736,7 @@ async def test_where_layers_cannot_be_put_in_their_place_they_are_unpacked_there
         tried.append(filled)
         raise Misfit("no")
 
-    monkeypatch.setattr("agent.host.images.scratch._replace", misfit)
+    monkeypatch.setattr("agent.host.images.arriving.scratch._replace", misfit)
     built = imagelab.image(*RICH[:3], *layers(6))
     await pulled(puller, of(built), built)
     assert tried

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from agent.containerd.client import Containerd
-from agent.host.images.pulling import Puller
+from agent.host.images.arriving.pulling import Puller
 from agent.host.images.pulls import LayerState, Pull
 from agent.registry import reference
 from agent.registry.errors import RegistryError

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agent.containerd.client import Containerd
-from agent.host.images.pulling import Puller
+from agent.host.images.arriving.pulling import Puller
 from agent.host.images.pulls import Pulls
 from agent.registry import reference as references
 from agent.registry.logins.login import Login

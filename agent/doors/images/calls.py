@@ -9,10 +9,10 @@ from agent.doors import requests
 from agent.doors.errors import ResourceInUse, ServerFailure
 from agent.doors.images.room import ImageRoom, Json, picked
 from agent.doors.requests import read
-from agent.host.images import retention
-from agent.host.images.claims import Claimed
 from agent.host.images.local import ImageMissing
-from agent.host.images.retention import Needed, Stored
+from agent.host.images.stock import retention
+from agent.host.images.stock.claims import Claimed
+from agent.host.images.stock.retention import Needed, Stored
 from agent.oci.image import ImageConfig
 from agent.registry import reference
 from agent.task.model import TaskId

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agent.doors.errors import InvalidParameter
-from agent.host.images.cleaning import Facts
-from agent.host.images.inventory import Contents, pick
 from agent.host.images.local import ImageMissing
 from agent.host.images.pulls import Pulls
-from agent.host.images.retention import Decision, Disk, Needed, Stored
+from agent.host.images.stock.cleaning import Facts
+from agent.host.images.stock.inventory import Contents, pick
+from agent.host.images.stock.retention import Decision, Disk, Needed, Stored
 from agent.registry import reference
 from agent.task.model import Image
 

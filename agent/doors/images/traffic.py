@@ -13,12 +13,12 @@ from agent.containerd.errors import ContainerdError
 from agent.doors.errors import ApiError, InvalidParameter, ServerFailure
 from agent.doors.images.room import Fetches, ImageRoom, Json, canonical, picked
 from agent.doors.pulls import shown
+from agent.host.images.arriving.together import together
 from agent.host.images.fetching import PullFailed
 from agent.host.images.loading import LoadError
 from agent.host.images.local import ImageMissing
 from agent.host.images.pulls import Pull, Pulls
-from agent.host.images.retention import Stored
-from agent.host.images.together import together
+from agent.host.images.stock.retention import Stored
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from agent.containerd.errors import ContainerdError, Unavailable
-from agent.host.images import transfer
+from agent.host.images.arriving import transfer
 from agent.host.images.pulls import LayerState, Pull, Pulls
 from agent.host.images.retries import PULLING, RESOLVING, Patience
 from agent.printable import printable

@@ -16,9 +16,9 @@ from typing import BinaryIO
 from agent.containerd.client import Containerd
 from agent.containerd.types import Descriptor
 from agent.containerd.types import Image as Record
+from agent.host.images.arriving.keeping import Keeper, config_labels, manifest_labels
+from agent.host.images.arriving.unpacking import Unpacker, processors
 from agent.host.images.chains import chain_id
-from agent.host.images.keeping import Keeper, config_labels, manifest_labels
-from agent.host.images.unpacking import Unpacker
 from agent.oci.errors import SpecError
 from agent.oci.image import parse_image_config
 from agent.printable import printable
@@ -52,7 +52,7 @@ class Loader:
         self._spool = spool
         self._layer_limit = layer_limit
         self._importing = asyncio.Lock()
-        self._unpacker = Unpacker()
+        self._unpacker = Unpacker(processors())
 
     async def load(self, chunks: AsyncIterator[bytes]) -> tuple[str, ...]:
         """Imports every image of an archive for this architecture; gives their names.

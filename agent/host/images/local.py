@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from agent.containerd.client import Containerd
 from agent.containerd.types import Descriptor as Target
 from agent.containerd.types import Image as Record
-from agent.host.images import documents
+from agent.host.images.arriving import documents
 from agent.host.images.chains import chain_id
 from agent.oci.errors import SpecError
 from agent.oci.image import ImageConfig, parse_image_config

@@ -17,12 +17,12 @@ from agent.containerd.client import Containerd
 from agent.containerd.errors import NotFound
 from agent.containerd.types import Descriptor as Target
 from agent.containerd.types import Image as Record
-from agent.host.images.claims import Claims
 from agent.host.images.fetching import Fetcher, PullFailed
 from agent.host.images.loading import Loader
 from agent.host.images.local import ImageMissing, LocalImages, Unpacked
 from agent.host.images.policy import Policy
 from agent.host.images.records import PULLED_AT
+from agent.host.images.stock.claims import Claims
 from agent.registry import hello, reference
 from agent.registry.descriptor import Descriptor
 from agent.registry.logins.login import Keyring

@@ -8,18 +8,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from agent.containerd.client import Containerd
-from agent.host.images import retention
+from agent.host.images.arriving.pulling import Puller
 from agent.host.images.byhand import HandPuller
-from agent.host.images.claims import Claims
-from agent.host.images.cleaning import Cleaner
 from agent.host.images.fetching import Fetcher, Limits
-from agent.host.images.inventory import Inventory
 from agent.host.images.obtaining import ContainerImages, Images
 from agent.host.images.policy import POLICIES
-from agent.host.images.pulling import Puller
 from agent.host.images.pulls import Pulls
-from agent.host.images.retention import Needed
 from agent.host.images.saving import Saver
+from agent.host.images.stock import retention
+from agent.host.images.stock.claims import Claims
+from agent.host.images.stock.cleaning import Cleaner
+from agent.host.images.stock.inventory import Inventory
+from agent.host.images.stock.retention import Needed
 from agent.host.keyring import Keyrings
 from agent.registry.remote.registries import Registries, RemoteSettings
 from agent.settings import Settings

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import NotFound
-from agent.host.images.claims import Claims
-from agent.host.images.inventory import Inventory
 from agent.host.images.local import ImageMissing
-from agent.host.images.retention import Stored
+from agent.host.images.stock.claims import Claims
+from agent.host.images.stock.inventory import Inventory
+from agent.host.images.stock.retention import Stored
 from agent.registry import reference
 from agent.registry.archives import writing
 from agent.registry.descriptor import Descriptor, Image

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 from agent.containerd.errors import NotFound, Unavailable
 from agent.doors.images.room import ImageRoom
-from agent.host.images import retention
-from agent.host.images.claims import Claimed
-from agent.host.images.cleaning import Facts
 from agent.host.images.fetching import PullFailed
-from agent.host.images.inventory import Contents
 from agent.host.images.loading import LoadError
 from agent.host.images.local import ImageMissing
 from agent.host.images.pulls import LayerProgress, LayerState, Pulls
-from agent.host.images.retention import Decision, Disk, Needed, Rules, Stored
+from agent.host.images.stock import retention
+from agent.host.images.stock.claims import Claimed
+from agent.host.images.stock.cleaning import Facts
+from agent.host.images.stock.inventory import Contents
+from agent.host.images.stock.retention import Decision, Disk, Needed, Rules, Stored
 from agent.oci.image import ImageConfig
 from agent.registry.descriptor import LAYER_GZIP, Descriptor
 from agent.registry.descriptor import Image as Parts

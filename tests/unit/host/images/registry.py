@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 from agent.containerd.types import Descriptor as Target
 from agent.containerd.types import Image as Record
-from agent.host.images import transfer
-from agent.host.images.claims import Claims
+from agent.host.images.arriving import transfer
 from agent.host.images.fetching import Fetcher, Limits, Repository
 from agent.host.images.local import ImageMissing
 from agent.host.images.obtaining import ContainerImages, Images
 from agent.host.images.policy import POLICIES
 from agent.host.images.pulls import LayerProgress, LayerState, Pull, Pulls
 from agent.host.images.records import PULLED_AT
+from agent.host.images.stock.claims import Claims
 from agent.registry import descriptor, hello, reference
 from agent.registry.descriptor import Descriptor
 from agent.registry.errors import RegistryError

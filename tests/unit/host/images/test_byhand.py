@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from agent.host.images.byhand import HandPuller
-from agent.host.images.claims import Claimed
 from agent.host.images.fetching import PullFailed
 from agent.host.images.local import ImageMissing
+from agent.host.images.stock.claims import Claimed
 from agent.registry import hello
 from agent.task.model import Image
 from tests import worlds

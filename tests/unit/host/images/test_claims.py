@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agent.host.images.claims import Claimed, Claims
+from agent.host.images.stock.claims import Claimed, Claims
 
 DEADLINE_S = 5.0
 

@@ -14,9 +14,9 @@ import pytest
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import NotFound, Unavailable
-from agent.host.images.claims import Claimed, Claims
-from agent.host.images.cleaning import Cleaner
-from agent.host.images.retention import Decision, Disk, Rules
+from agent.host.images.stock.claims import Claimed, Claims
+from agent.host.images.stock.cleaning import Cleaner
+from agent.host.images.stock.retention import Decision, Disk, Rules
 from agent.task.model import TaskId
 from agent.task.units import size
 from tests.fakes.containerd import serving

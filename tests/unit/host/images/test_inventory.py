@@ -7,10 +7,10 @@ import json
 import pytest
 
 from agent.containerd.client import Containerd
-from agent.host.images.claims import snapshot
-from agent.host.images.inventory import Inventory, pick
 from agent.host.images.local import ImageMissing
-from agent.host.images.retention import Stored
+from agent.host.images.stock.claims import snapshot
+from agent.host.images.stock.inventory import Inventory, pick
+from agent.host.images.stock.retention import Stored
 from agent.registry import descriptor
 from tests.unit.host.images.shelf import Shelf
 

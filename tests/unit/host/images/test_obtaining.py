@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from agent.containerd.errors import ContainerdError
-from agent.host.images.claims import Claimed
 from agent.host.images.fetching import PullFailed
 from agent.host.images.local import ImageMissing
+from agent.host.images.stock.claims import Claimed
 from agent.registry import descriptor, hello
 from agent.registry.errors import RegistryError, RegistryUnavailable
 from agent.task.images import Layer, Obtained

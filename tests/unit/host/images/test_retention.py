@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.host.images import retention
-from agent.host.images.retention import Decision, Disk, Needed, Rules, Stored
+from agent.host.images.stock import retention
+from agent.host.images.stock.retention import Decision, Disk, Needed, Rules, Stored
 from agent.registry import hello
 from agent.settings import Settings
 from agent.task.model import TaskId

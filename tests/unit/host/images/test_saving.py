@@ -11,11 +11,11 @@ import pytest
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import NotFound
-from agent.host.images.claims import Claimed, Claims
-from agent.host.images.inventory import Inventory, pick
 from agent.host.images.local import ImageMissing
-from agent.host.images.retention import Stored
 from agent.host.images.saving import Saver
+from agent.host.images.stock.claims import Claimed, Claims
+from agent.host.images.stock.inventory import Inventory, pick
+from agent.host.images.stock.retention import Stored
 from agent.registry import descriptor
 from agent.registry.archives.archive import Archive
 from agent.registry.platform import host_platform

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.containerd.client import Containerd
-from agent.host.images import usage
 from agent.host.images.records import USED_AT
+from agent.host.images.stock import usage
 from agent.task.model import Image, TaskId, first_progress
 from agent.task.records import Pin
 from tests import worlds

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError, NotFound
-from agent.host.images import retention
-from agent.host.images.claims import Claimed, Claims
-from agent.host.images.inventory import Inventory
-from agent.host.images.retention import Decision, Disk, Needed, Rules, Stored, in_use
+from agent.host.images.stock import retention
+from agent.host.images.stock.claims import Claimed, Claims
+from agent.host.images.stock.inventory import Inventory
+from agent.host.images.stock.retention import Decision, Disk, Needed, Rules, Stored, in_use
 from agent.task.units import size
 
 log = logging.getLogger(__name__)

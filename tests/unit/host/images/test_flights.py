@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.host.images.flights import Flights
+from agent.host.images.arriving.flights import Flights
 
 KEY = "image"
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from agent.host.images.together import together
-from agent.host.images.turns import Turns
+from agent.host.images.arriving.together import together
+from agent.host.images.arriving.turns import Turns
 
 
 async def test_a_key_has_one_holder_and_other_keys_do_not_wait() -> None:

@@ -12,12 +12,12 @@ from itertools import groupby
 from agent.containerd.client import Containerd
 from agent.containerd.errors import InvalidArgument, NotFound, OutOfRange
 from agent.containerd.types import Image as Record
-from agent.host.images import documents
+from agent.host.images.arriving import documents
 from agent.host.images.chains import chain_ids
-from agent.host.images.claims import snapshot
 from agent.host.images.local import ImageMissing
 from agent.host.images.records import PULLED_AT, USED_AT
-from agent.host.images.retention import Stored
+from agent.host.images.stock.claims import snapshot
+from agent.host.images.stock.retention import Stored
 from agent.oci.errors import SpecError
 from agent.oci.image import ImageConfig, parse_image_config
 from agent.registry import descriptor, reference

@@ -17,10 +17,10 @@ from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError
 from agent.containerd.pb import content_pb2, images_pb2, types_pb2
 from agent.host.images.chains import chain_id
-from agent.host.images.claims import Claims
 from agent.host.images.loading import LoadError
 from agent.host.images.local import ImageMissing
 from agent.host.images.obtaining import Images
+from agent.host.images.stock.claims import Claims
 from agent.registry import descriptor
 from agent.task.model import Image
 from tests.fakes.containerd import FakeContainerd, serving

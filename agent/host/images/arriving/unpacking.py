@@ -23,10 +23,10 @@ from agent.containerd.errors import (
     Unavailable,
 )
 from agent.containerd.types import Descriptor, Mount
+from agent.host.images.arriving.scratch import TIDY_S, Misfit, Scratch, as_upper, scratch
+from agent.host.images.arriving.turns import Turns
 from agent.host.images.chains import chain_ids
 from agent.host.images.pulls import LayerProgress, LayerState
-from agent.host.images.scratch import Misfit, Scratch, as_upper, scratch
-from agent.host.images.turns import Turns
 from agent.registry import descriptor
 from agent.registry.errors import RegistryError
 from agent.registry.layers.check import LayerFacts
@@ -53,6 +53,11 @@ def stacked(blobs: Sequence[descriptor.Descriptor], diff_ids: Sequence[str]) -> 
     )
 
 
+def processors() -> asyncio.Semaphore:
+    """As many as this machine has."""
+    return asyncio.Semaphore(os.cpu_count() or 1)
+
+
 @dataclass(slots=True)
 class Stack:
     """The layers of one image that is being unpacked, and which of them are."""
@@ -65,12 +70,9 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class Unpacker:
-    """Unpacks for the whole agent: no more layers at once than there are processors, and none
-    twice."""
+    """Unpacks no more layers at once than there are ``processors``, and none twice."""
 
-    _processors: asyncio.Semaphore = field(
-        default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1)
-    )
+    processors: asyncio.Semaphore
     _turns: Turns = field(default_factory=Turns)
 
     async def one_by_one(
@@ -149,7 +151,7 @@ class Unpacker:
 
     async def _apply(self, client: Containerd, layer: Layer, mounts: tuple[Mount, ...]) -> None:
         blob = Descriptor(layer.blob.media_type, layer.blob.digest, layer.blob.size)
-        async with self._processors:
+        async with self.processors:
             applied = await client.diff.apply(blob, mounts)
         if applied.digest != layer.diff_id:
             raise RegistryError(
@@ -170,7 +172,7 @@ async def _prepared(client: Containerd, layer: Layer) -> AsyncIterator[tuple[Mou
             await _held(client, layer.chain)
     finally:
         with suppress(ContainerdError):  # what stays goes with the lease
-            await client.snapshots.remove(key)
+            await client.snapshots.remove(key, timeout=TIDY_S)
 
 
 async def _deepest(client: Containerd, layers: tuple[Layer, ...]) -> int:

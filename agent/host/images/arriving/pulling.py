@@ -6,32 +6,32 @@ has its records; if it fails, or all who wait are cancelled, nothing of it stays
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import NotFound
 from agent.containerd.types import Descriptor as Target
 from agent.containerd.types import Image as Record
-from agent.host.images import documents
-from agent.host.images.chains import chain_id
-from agent.host.images.documents import Document, Documents
-from agent.host.images.flights import Flights
-from agent.host.images.keeping import (
+from agent.host.images.arriving import documents
+from agent.host.images.arriving.documents import Document, Documents
+from agent.host.images.arriving.flights import Flights
+from agent.host.images.arriving.keeping import (
     Held,
     Keeper,
     config_labels,
     index_labels,
     manifest_labels,
 )
+from agent.host.images.arriving.lanes import Lane, Lanes
+from agent.host.images.arriving.together import together
+from agent.host.images.arriving.transfer import Arrival, Repository
+from agent.host.images.arriving.unpacking import Layer, Stack, stacked
+from agent.host.images.chains import chain_id
 from agent.host.images.pulls import LayerProgress, LayerState, Pull
 from agent.host.images.records import PULLED_AT
-from agent.host.images.together import together
-from agent.host.images.transfer import Arrival, Repository, Transfers
-from agent.host.images.unpacking import Layer, Stack, Unpacker, stacked
 from agent.oci.errors import SpecError
 from agent.oci.image import ImageConfig, parse_image_config
 from agent.registry.descriptor import Descriptor
@@ -50,6 +50,7 @@ class _Journey:
     """What those who pull an image one after the other hand on."""
 
     held: Held
+    lane: Lane
     arrivals: dict[Descriptor, Arrival] = field(default_factory=dict)
 
 
@@ -64,14 +65,13 @@ class Puller:
         timeout_s: float = 2 * 3600.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``parallel``: layers transferred at once; ``layer_limit``: bytes of one when unpacked;
-        ``timeout_s``: no pull takes longer."""
+        """``parallel``: blobs transferred at once from a registry; ``layer_limit``: bytes of a
+        layer when unpacked; ``timeout_s``: no pull takes longer."""
         self._client = client
         self._keeper = Keeper(client, "pull")
         self._lease_s = timeout_s + SPARE_S
         self._clock = clock
-        self._transfers = Transfers(layer_limit, clock, asyncio.Semaphore(parallel))
-        self._unpacker = Unpacker()
+        self._lanes = Lanes(parallel, layer_limit, clock)
         self._platform = host_platform()
         self._flights: Flights[_Journey, _Journey] = Flights()
         self._shown: dict[Key, list[Pull]] = {}
@@ -90,12 +90,15 @@ class Puller:
                 return
         key = (reference.name, target.digest)
 
+        def begin() -> AbstractAsyncContextManager[_Journey]:
+            return self._journey(reference.registry)
+
         async def work(journey: _Journey) -> _Journey:
             await self._bring(journey, repository, target, pull)
             return journey
 
         with self._showing(key, pull):
-            async with self._flights.join(key, self._journey, work) as journey:
+            async with self._flights.join(key, begin, work) as journey:
                 await self._record(reference, target)
                 journey.held.referred = True
 
@@ -144,9 +147,9 @@ class Puller:
         return True
 
     @asynccontextmanager
-    async def _journey(self) -> AsyncIterator[_Journey]:
+    async def _journey(self, registry: str) -> AsyncIterator[_Journey]:
         async with self._keeper.leased(self._lease_s) as held:
-            journey = _Journey(held)
+            journey = _Journey(held, self._lanes.of(registry))
             try:
                 yield journey
             finally:
@@ -159,11 +162,11 @@ class Puller:
         """All of the image is here, held by the lease."""
         client = journey.held.client
         found = await documents.find(target, self._platform, repository.manifest)
-        config = await self._config(client, repository, found.manifest.config)
+        config = await self._config(journey, repository, found.manifest.config)
         layers = _checked(target, found, config, self._platform)
         if not pull.layers:
             pull.layers.extend(LayerProgress(each.blob.digest, each.blob.size) for each in layers)
-        async with self._unpacker.stack(client, layers) as stack:
+        async with journey.lane.unpacker.stack(client, layers) as stack:
             await together(
                 self._layer(journey, repository, stack, *each)
                 for each in zip(layers, pull.layers, strict=True)
@@ -173,9 +176,10 @@ class Puller:
         await _write(client, found)
 
     async def _config(
-        self, client: Containerd, repository: Repository, config: Descriptor
+        self, journey: _Journey, repository: Repository, config: Descriptor
     ) -> ImageConfig:
-        await self._transfers.blob(
+        client = journey.held.client
+        await journey.lane.transfers.blob(
             client, repository, config, Arrival(f"{client.lease}-{config.digest}")
         )
         try:
@@ -192,13 +196,13 @@ class Puller:
         progress: LayerProgress,
     ) -> None:
         """The layer is here and unpacked."""
-        client, blob = journey.held.client, layer.blob
+        client, lane, blob = journey.held.client, journey.lane, layer.blob
         if blob not in journey.arrivals:
-            journey.arrivals[blob] = self._transfers.arrival(client.lease, blob)
+            journey.arrivals[blob] = lane.transfers.arrival(client.lease, blob)
         arrival = journey.arrivals[blob]
-        facts = await self._transfers.layer(client, repository, blob, arrival, progress)
+        facts = await lane.transfers.layer(client, repository, blob, arrival, progress)
         here = progress.began_at is None and stack.ready[layer.chain].is_set()
-        await self._unpacker.unpack(stack, layer, facts, progress)
+        await lane.unpacker.unpack(stack, layer, facts, progress)
         progress.state = LayerState.HERE if here else LayerState.DONE
 
     async def _record(self, reference: Reference, target: Descriptor) -> None:

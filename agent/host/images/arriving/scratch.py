@@ -21,6 +21,9 @@ from agent.containerd.client import OVERLAYFS, Containerd
 from agent.containerd.errors import ContainerdError
 from agent.containerd.types import Mount
 
+TIDY_S = 10.0
+"""For taking a snapshot away again: a containerd that hangs must not hold up our own end."""
+
 _FOLDER = "fs"
 _REMAPPED = ("uidmap=", "gidmap=", "userxattr")
 """Options of mounts whose files are not what they seem."""
@@ -67,7 +70,7 @@ async def scratch(client: Containerd) -> AsyncIterator[Scratch | None]:
         yield Scratch(root) if root is not None else None
     finally:
         with suppress(ContainerdError):  # what stays goes with the lease
-            await client.snapshots.remove(key)
+            await client.snapshots.remove(key, timeout=TIDY_S)
 
 
 def _bound(mounts: tuple[Mount, ...]) -> Path | None:

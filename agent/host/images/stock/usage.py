@@ -8,7 +8,7 @@ from contextlib import suppress
 from agent.containerd.client import Containerd
 from agent.containerd.errors import NotFound
 from agent.host.images.records import USED_AT
-from agent.host.images.retention import Needed
+from agent.host.images.stock.retention import Needed
 from agent.registry import reference
 from agent.task.model import Progress, Task, TaskId
 

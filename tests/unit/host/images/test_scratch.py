@@ -14,7 +14,7 @@ import pytest
 from agent.containerd.client import Containerd
 from agent.containerd.errors import NotFound
 from agent.containerd.types import Mount
-from agent.host.images.scratch import Misfit, Scratch, as_upper, scratch
+from agent.host.images.arriving.scratch import Misfit, Scratch, as_upper, scratch
 
 CHAIN = "sha256:1234"
 
@@ -30,7 +30,7 @@ class Snapshots:
         self.keys.append(key)
         return self.mounts
 
-    async def remove(self, key: str) -> None:
+    async def remove(self, key: str, *, timeout: float) -> None:
         if key not in self.keys:
             raise NotFound(key)
         self.keys.remove(key)

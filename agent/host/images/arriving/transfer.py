@@ -19,9 +19,9 @@ from typing import Protocol, TypeVar, TypeVarTuple
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import FailedPrecondition
+from agent.host.images.arriving.turns import Turns
 from agent.host.images.pulls import LayerProgress, LayerState
 from agent.host.images.records import LAYER_FACTS
-from agent.host.images.turns import Turns
 from agent.registry.descriptor import Descriptor
 from agent.registry.errors import RegistryError, RegistryUnavailable
 from agent.registry.layers.check import LayerCheck, LayerError, LayerFacts, is_plain
@@ -64,7 +64,7 @@ class Arrival:
     facts: LayerFacts | None = None
 
 
-class _Checking:
+class Checking:
     """Threads for checks alone: layers made to be slow to check must not keep the rest of the
     agent from its own."""
 
@@ -78,13 +78,13 @@ class _Checking:
 
 @dataclass(frozen=True, slots=True)
 class Transfers:
-    """All transfers of the agent: ``parallel`` connections at once, layers of ``limit`` bytes at
-    most when they are unpacked."""
+    """All transfers from one registry: as many at once as there are ``slots``, layers of ``limit``
+    bytes at most when they are unpacked."""
 
     limit: int
     clock: Callable[[], float]
     slots: asyncio.Semaphore
-    _checking: _Checking = field(default_factory=_Checking)
+    checking: Checking = field(default_factory=Checking)
     _turns: Turns = field(default_factory=Turns)
     _watched: dict[str, list[LayerProgress]] = field(default_factory=dict)
 
@@ -153,7 +153,7 @@ class Transfers:
                 async with self.slots, aclosing(_gathered(repository, blob, offset)) as chunks:
                     async for chunk in chunks:
                         arrival.seen += len(chunk)
-                        await self._checking.run(_feed, arrival, chunk)
+                        await self.checking.run(_feed, arrival, chunk)
                         offset += len(chunk)
                         self._show(blob.digest, offset)
                         yield chunk
@@ -167,7 +167,7 @@ class Transfers:
                 delay_s = _delay(delay_s, error)
                 log.info("%s: %s; next try in %.1f s", blob.digest, error, delay_s)
                 await asyncio.sleep(delay_s)
-        await self._checking.run(_finish, arrival)
+        await self.checking.run(_finish, arrival)
 
     async def _facts(self, client: Containerd, layer: Descriptor, arrival: Arrival) -> LayerFacts:
         if arrival.facts is None:
@@ -184,8 +184,8 @@ class Transfers:
         check = LayerCheck(layer.media_type, self.limit)
         async with aclosing(client.content.read_stream(layer.digest)) as chunks:
             async for chunk in chunks:
-                await self._checking.run(check.feed, chunk)
-        return await self._checking.run(check.finish)
+                await self.checking.run(check.feed, chunk)
+        return await self.checking.run(check.finish)
 
     @contextmanager
     def _watching(self, digest: str, progress: LayerProgress) -> Iterator[None]:
