@@ -28,6 +28,7 @@ from agent.host.images.arriving.scratch import Misfit
 from agent.host.images.chains import chain_ids
 from agent.host.images.pulls import LayerProgress, LayerState, Pull
 from agent.host.images.records import PULLED_AT, USED_AT
+from agent.host.images.retries import Backoff
 from agent.registry import reference
 from agent.registry.descriptor import MANIFEST, Descriptor
 from agent.registry.errors import RegistryError, RegistryUnavailable
@@ -603,7 +604,7 @@ async def test_what_another_namespace_has_is_checked_all_the_same(
 async def test_a_registry_that_is_away_for_long_is_unavailable(
     client: Containerd, puller: Puller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.host.images.arriving.transfer.DELAYS_S", (0.0, 0.0))
+    monkeypatch.setattr("agent.host.images.arriving.transfer.PULLING", Backoff(3, 0.0, 0.0, 1.0))
     built = imagelab.image(busybox(), *layers(1))
     repository = of(built)
     repository.cuts[built.layers[1].digest] = [0, 0, 0, 0]

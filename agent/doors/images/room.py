@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 class Shelves(Protocol):
-    """Who knows what images there are (``host.images.inventory.Inventory``)."""
+    """Who knows what images there are (``host.images.stock.inventory.Inventory``)."""
 
     async def images(self) -> tuple[Stored, ...]:
         """All images. Raises ContainerdError."""
@@ -29,7 +29,7 @@ class Shelves(Protocol):
 
 
 class Cleans(Protocol):
-    """Who removes images (``host.images.cleaning.Cleaner``). All raise ContainerdError."""
+    """Who removes images (``host.images.stock.cleaning.Cleaner``). All raise ContainerdError."""
 
     @property
     def needed(self) -> Callable[[], Needed]:

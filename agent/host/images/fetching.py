@@ -50,7 +50,7 @@ class Registries(Protocol):
 
 
 class Puller(Protocol):
-    """Who transfers images (``host.images.pulling``)."""
+    """Who transfers images (``host.images.arriving.pulling``)."""
 
     async def pull(
         self, repository: transfer.Repository, reference: Reference, target: Descriptor, pull: Pull

@@ -32,10 +32,10 @@ class Backoff:
     factor: float
 
     def delays(self) -> Iterator[float]:
-        """The delays between the tries, one fewer than these."""
+        """The delays between the tries, one fewer than these; see ``pause_s``."""
         delay_s = self.first_s
         for _ in range(self.tries - 1):
-            yield min(delay_s, self.longest_s) * (1 + JITTER * random.random())  # noqa: S311
+            yield min(delay_s, self.longest_s)
             delay_s *= self.factor
 
 
@@ -43,7 +43,13 @@ RESOLVING = Backoff(tries=9, first_s=0.01, longest_s=5.0, factor=3.0)
 """For the digest of a tag, as Amazon's agent has it."""
 
 PULLING = Backoff(tries=5, first_s=1.1, longest_s=5.0, factor=2.0)
-"""For the image, as Amazon's agent has it."""
+"""For the image and each blob of it, as Amazon's agent has it."""
+
+
+def pause_s(delay_s: float, error: RegistryUnavailable) -> float:
+    """How long to wait after ``error``: as the registry says, but ``delay_s`` at least."""
+    told_s = min(error.retry_after_s or 0.0, LONGEST_TOLD_S)
+    return max(told_s, delay_s) * (1 + JITTER * random.random())  # noqa: S311 - no secret
 
 
 @dataclass(slots=True)
@@ -68,7 +74,7 @@ class Patience:
                 self.last = error
                 if not self.worthwhile():
                     raise
-                wait_s = max(delay_s, min(error.retry_after_s or 0.0, LONGEST_TOLD_S))
+                wait_s = pause_s(delay_s, error)
                 log.info("image %s: %s; next try in %.1f s", self.what, error, wait_s)
             await asyncio.sleep(wait_s)
         return await attempt()

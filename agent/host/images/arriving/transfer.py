@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import os
-import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, contextmanager
@@ -22,6 +21,7 @@ from agent.containerd.errors import FailedPrecondition
 from agent.host.images.arriving.turns import Turns
 from agent.host.images.pulls import LayerProgress, LayerState
 from agent.host.images.records import LAYER_FACTS
+from agent.host.images.retries import PULLING, pause_s
 from agent.registry.descriptor import Descriptor
 from agent.registry.errors import RegistryError, RegistryUnavailable
 from agent.registry.layers.check import LayerCheck, LayerError, LayerFacts, is_plain
@@ -31,14 +31,6 @@ log = logging.getLogger(__name__)
 CHUNK_BYTES = 256 * 1024
 """Checked and written at once: large enough that going to a thread for it costs little, small
 enough that many transfers at once take little memory."""
-
-DELAYS_S = (1.1, 2.2, 4.4, 5.0)
-"""Before the second and each further try without a new byte, as Amazon's agent waits."""
-JITTER = 0.2
-"""A delay is longer by up to this part of it, so that many who failed together part."""
-LONGEST_DELAY_S = 60.0
-"""However long a registry says to wait."""
-
 
 T = TypeVar("T")
 Given = TypeVarTuple("Given")
@@ -146,7 +138,7 @@ class Transfers:
         if offset != arrival.seen:
             # The store has other bytes than were seen: see ``_facts``.
             arrival.check = arrival.facts = None
-        delays = iter(DELAYS_S)
+        delays = PULLING.delays()
         while offset < blob.size:
             began_at = offset
             try:
@@ -160,11 +152,11 @@ class Transfers:
                 break
             except RegistryUnavailable as error:
                 if offset > began_at:
-                    delays = iter(DELAYS_S)
+                    delays = PULLING.delays()
                 delay_s = next(delays, None)
                 if delay_s is None:
                     raise
-                delay_s = _delay(delay_s, error)
+                delay_s = pause_s(delay_s, error)
                 log.info("%s: %s; next try in %.1f s", blob.digest, error, delay_s)
                 await asyncio.sleep(delay_s)
         await self.checking.run(_finish, arrival)
@@ -236,11 +228,6 @@ async def _gathered(repository: Repository, blob: Descriptor, offset: int) -> As
         raise
     if gathered:
         yield bytes(gathered)
-
-
-def _delay(delay_s: float, error: RegistryUnavailable) -> float:
-    told_s = min(error.retry_after_s or 0.0, LONGEST_DELAY_S)
-    return max(told_s, delay_s) * (1 + JITTER * random.random())  # noqa: S311 - no secret
 
 
 def _noted(layer: Descriptor, labels: Mapping[str, str]) -> LayerFacts | None:
