@@ -17,6 +17,7 @@ from agent.containerd.client import Containerd
 from agent.containerd.types import Descriptor
 from agent.containerd.types import Image as Record
 from agent.host.images.arriving.keeping import Keeper, config_labels, manifest_labels
+from agent.host.images.arriving.transfer import Checking
 from agent.host.images.arriving.unpacking import Unpacker, processors
 from agent.host.images.chains import chain_id
 from agent.oci.errors import SpecError
@@ -51,6 +52,7 @@ class Loader:
         self._keeper = Keeper(client, "load")
         self._spool = spool
         self._layer_limit = layer_limit
+        self._checking = Checking()
         self._importing = asyncio.Lock()
         self._unpacker = Unpacker(processors())
 
@@ -108,9 +110,7 @@ class Loader:
         """The look through a layer that those from registries get, too. Raises LayerError."""
         check = LayerCheck(layer.media_type, self._layer_limit)
         try:
-            async for chunk in _in_thread(opened.blob(layer)):
-                await asyncio.to_thread(check.feed, chunk)
-            await asyncio.to_thread(check.finish)
+            await self._checking.facts(check, _in_thread(opened.blob(layer)))
         except LayerError as error:
             raise LayerError(f"layer {layer.digest}: {error}") from error
 

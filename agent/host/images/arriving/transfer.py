@@ -67,6 +67,12 @@ class Checking:
         """What ``work`` gives for these, or raises."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
 
+    async def facts(self, check: LayerCheck, chunks: AsyncIterator[bytes]) -> LayerFacts:
+        """What comes of all these bytes of a layer. Raises LayerError, and what ``chunks`` do."""
+        async for chunk in chunks:
+            await self.run(check.feed, chunk)
+        return await self.run(check.finish)
+
 
 @dataclass(frozen=True, slots=True)
 class Transfers:
@@ -175,9 +181,7 @@ class Transfers:
     async def _read_back(self, client: Containerd, layer: Descriptor) -> LayerFacts:
         check = LayerCheck(layer.media_type, self.limit)
         async with aclosing(client.content.read_stream(layer.digest)) as chunks:
-            async for chunk in chunks:
-                await self.checking.run(check.feed, chunk)
-        return await self.checking.run(check.finish)
+            return await self.checking.facts(check, chunks)
 
     @contextmanager
     def _watching(self, digest: str, progress: LayerProgress) -> Iterator[None]:
