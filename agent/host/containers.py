@@ -41,9 +41,10 @@ from agent.host.logrouter import LogRouter
 from agent.host.metadata_files import MetadataFiles
 from agent.host.recipes import Recipes
 from agent.logs.protocol import Stream
+from agent.oci.errors import SpecError
 from agent.oci.spec import build_spec
 from agent.task import names
-from agent.task.model import Attachment, Image, Progress, Task, TaskId
+from agent.task.model import Image, Progress, Task, TaskId
 from agent.task.names import Names
 from agent.task.view import Absent, ContainerSeen, Look, Running, Seen, Unknown
 
@@ -127,12 +128,15 @@ class Containers:
             return Seen(ContainerSeen(Running.STOPPED, 0, process.exit.status, process.exit.at))
         return Seen(ContainerSeen(_RUNNING[process.status], process.pid))
 
-    async def create(self, task: Task, name: str, image: Image, network: Attachment) -> None:
-        """The container's process waits to be started.
+    async def create(self, task: Task, name: str, progress: Progress) -> None:
+        """The container's process waits to be started. It has its image and its network.
 
         Raises SpecError, VolumeError, OSError, LogRouterError for what can't be prepared, and
         ContainerdError (of Tasks.Create: what the runtime refused).
         """
+        image = progress.containers[name].image
+        if image is None:
+            raise SpecError("it has no image yet")
         key = names.container_id(task.id, name)
         self._absent.discard(key)
         directory = self._names.container_dir(task.id, name)
@@ -141,12 +145,12 @@ class Containers:
         directory.mkdir(parents=True, exist_ok=True, mode=0o711)
         unpacked = await self._images.unpacked(image.id)
         mounts, rootfs_mounts, stdio = await _all_of(
-            asyncio.to_thread(self._recipes.host_files, task, name, network),
+            asyncio.to_thread(self._recipes.host_files, task, name, progress),
             self._prepare_snapshot(key, unpacked),
             self._open_logs(task, name),
         )
         inputs = await self._recipes.inputs(
-            task, name, network, unpacked=unpacked, root=rootfs_mounts, mounts=mounts
+            task, name, progress, unpacked=unpacked, root=rootfs_mounts, mounts=mounts
         )
         await self._ensure_record(task, name, image, build_spec(inputs))
         try:

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, Unavailable
@@ -26,10 +27,11 @@ from agent.host.images.stock import usage
 from agent.host.interfaces.desk import Interfaces
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.logrouter import LogRouterError
+from agent.host.provisions import Provider, ProvisionError, ProvisionUnavailable
 from agent.host.sandbox import Sandboxes
 from agent.host.securitygroups import SecurityGroupError
-from agent.host.volumes import VolumeError
 from agent.oci.errors import SpecError
+from agent.task import provisions
 from agent.task.actions import (
     AcquireInterface,
     Action,
@@ -44,16 +46,19 @@ from agent.task.actions import (
     ObtainCredentials,
     ObtainImage,
     Probe,
+    Provide,
     ReleaseInterface,
     ReleaseTask,
     Result,
     ServeMetadata,
     Signal,
     StartContainer,
+    TakeBack,
     WithdrawCredentials,
 )
 from agent.task.model import Progress, Task
 from agent.task.names import Names
+from agent.task.records import Provision
 from agent.task.view import Absent, ContainerSeen, Look, Seen, Unknown, View
 from cni.errors import CNIError, PortTaken
 from metadata.credentials.keys import CredentialsError, CredentialsUnavailable
@@ -62,6 +67,8 @@ log = logging.getLogger(__name__)
 
 _PASSES = (Unavailable, LogRouterError)
 """Failures of a helper process that may be back in a moment."""
+
+_OfTask = ReleaseTask | ForgetTask | ObtainCredentials | WithdrawCredentials | Provide | TakeBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,7 @@ class RealHost:
     cgroups: Cgroups
     names: Names
     credentials: TaskCredentials
+    providers: Mapping[Provision, Provider] = field(default_factory=dict)
 
     async def look(self, task: Task, progress: Progress) -> View:
         """One look at every piece of the task; those that can't be looked at are Unknown."""
@@ -88,6 +96,9 @@ class RealHost:
             containers=dict(zip(every, looks, strict=True)),
             interface=self.interfaces.look(task, progress),
             credentials=self.credentials.look(task),
+            provisions={
+                kind: await self.providers[kind].look(task) for kind in provisions.needed(task)
+            },
         )
 
     async def act(self, task: Task, progress: Progress, action: Action) -> Result:
@@ -96,14 +107,14 @@ class RealHost:
             return await self._act(task, progress, action)
         except (*_PASSES, DeadlineExceeded, ContainerdError, CNIError, OSError) as error:
             return _classified(action, error)
-        except (InterfacesExhausted, CredentialsUnavailable) as error:
+        except (InterfacesExhausted, CredentialsUnavailable, ProvisionUnavailable) as error:
             return Again(str(error))
+        except ProvisionError as error:
+            return Never(error.name, str(error))
         except (InterfaceError, SecurityGroupError, CredentialsError) as error:
             return Never("ResourceInitializationError", str(error))
         except SpecError as error:
             return Never("CannotCreateContainerError", str(error))
-        except VolumeError as error:
-            return Never("VolumeError", str(error))
         except CgroupError as error:
             return Never("CgroupError", str(error))
         except ImageMissing as error:
@@ -120,8 +131,6 @@ class RealHost:
 
     async def _act(self, task: Task, progress: Progress, action: Action) -> Result:
         match action:
-            case ReleaseTask() | ForgetTask() | ObtainCredentials() | WithdrawCredentials():
-                await self._act_on_task(task, progress, action)
             case ObtainImage(name):
                 return Done(await self.images.obtain(task, name, progress))
             case AcquireInterface():
@@ -136,17 +145,23 @@ class RealHost:
                 await self.sandboxes.detach(task, sandbox)
             case Probe(name):
                 return await self._probe(task, name)
-            case _:
+            case CreateContainer() | StartContainer() | Signal() | DeleteContainer():
                 await self._act_on_container(task, progress, action)
+            case _:
+                await self._act_on_task(task, progress, action)
         return Done()
 
     async def _act_on_task(
         self,
         task: Task,
         progress: Progress,
-        action: ReleaseTask | ForgetTask | ObtainCredentials | WithdrawCredentials,
+        action: _OfTask,
     ) -> None:
         match action:
+            case Provide(kind):
+                await self.providers[kind].provide(task)
+            case TakeBack(kind):
+                await self.providers[kind].take_back(task)
             case ReleaseTask():
                 await self.containers.release(task)
                 await asyncio.to_thread(self._release, task)
@@ -167,12 +182,8 @@ class RealHost:
     ) -> None:
         match action:
             case CreateContainer(name):
-                image = progress.containers[name].image
-                network = progress.networks[task.sandbox(name)].attachment
-                if image is None or network is None:
-                    raise SpecError("it has no image or no network yet")
                 await asyncio.to_thread(self._ensure_task, task)
-                await self.containers.create(task, name, image, network)
+                await self.containers.create(task, name, progress)
             case StartContainer(name):
                 await self.containers.start(task, name)
             case Signal(name, number):

@@ -12,10 +12,11 @@ from agent.containerd.types import GROUP_ANNOTATION, Mount
 from agent.host import facts, files, metadata_files, rootfs, variables, volumes
 from agent.host.images.local import Unpacked
 from agent.host.metadata_files import MetadataFiles
+from agent.oci.errors import SpecError
 from agent.oci.inputs import BindMount, HostFacts, SpecInputs
 from agent.oci.user import User, resolve_user
 from agent.task.definition import ContainerDefinition
-from agent.task.model import Attachment, Task
+from agent.task.model import Attachment, Progress, Task
 from agent.task.names import Names
 
 _PASSWD, _GROUP = "etc/passwd", "etc/group"
@@ -37,11 +38,12 @@ class Recipes:
         self._metadata = metadata
         self._accounts: dict[str, dict[str, str]] = {}
 
-    def host_files(self, task: Task, name: str, network: Attachment) -> tuple[BindMount, ...]:
+    def host_files(self, task: Task, name: str, progress: Progress) -> tuple[BindMount, ...]:
         """What the host puts into the container: files of /etc, its volumes, its metadata file.
 
-        Blocking. Raises OSError, VolumeError.
+        Blocking. Raises OSError, VolumeError, SpecError.
         """
+        network = _network(task, name, progress)
         directory = self._names.files_dir(task.id, task.sandbox(name))
         written = files.write(task, name, network, directory)
         asked = volumes.mounts(task, task.container(name), self._names)
@@ -52,7 +54,7 @@ class Recipes:
         self,
         task: Task,
         name: str,
-        network: Attachment,
+        progress: Progress,
         *,
         unpacked: Unpacked,
         root: tuple[Mount, ...],
@@ -63,6 +65,7 @@ class Recipes:
         Raises SpecError for an unknown user, OSError for a missing device.
         """
         definition, whole = task.container(name), task.definition
+        network = _network(task, name, progress)
         netns = self._names.netns(task.id, task.sandbox(name))
         return SpecInputs(
             container=definition,
@@ -100,6 +103,13 @@ class Recipes:
             accounts = await asyncio.to_thread(rootfs.read_files, root, paths, scratch)
             self._accounts[unpacked.chain_id] = accounts
         return resolve_user(wanted, accounts[_PASSWD], accounts[_GROUP])
+
+
+def _network(task: Task, name: str, progress: Progress) -> Attachment:
+    network = progress.networks[task.sandbox(name)].attachment
+    if network is None:
+        raise SpecError("it has no network yet")
+    return network
 
 
 def _others_controls(task: Task, name: str) -> frozenset[str]:

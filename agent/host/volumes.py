@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from agent.host.provisions import ProvisionError
 from agent.oci.inputs import BindMount
 from agent.task.definition import ContainerDefinition
 from agent.task.model import Task
 from agent.task.names import Names
 
 
-class VolumeError(Exception):
+class VolumeError(ProvisionError):
     """A volume can't be made; the text says which and why."""
+
+    name = "VolumeError"
 
 
 def mounts(task: Task, container: ContainerDefinition, names: Names) -> tuple[BindMount, ...]:

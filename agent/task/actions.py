@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from agent.task.images import Obtained
 from agent.task.model import Attachment, NetworkInterface, Progress
-from agent.task.records import Pin
+from agent.task.records import Pin, Provision
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,25 @@ class WithdrawCredentials:
     @property
     def key(self) -> str:
         return "withdrawal"
+
+
+@dataclass(frozen=True, slots=True)
+class _OfProvision:
+    kind: Provision
+
+    @property
+    def key(self) -> str:
+        return f"provision/{self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Provide(_OfProvision):
+    """The provision is there for the task's containers."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack(_OfProvision):
+    """Nothing of the provision is left. Only when no container of the task is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +180,8 @@ Action = (
     | ReleaseInterface
     | ObtainCredentials
     | WithdrawCredentials
+    | Provide
+    | TakeBack
     | AttachNetwork
     | ServeMetadata
     | DetachNetwork

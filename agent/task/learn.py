@@ -27,6 +27,7 @@ from agent.task.actions import (
     ObtainImage,
     Probe,
     Probed,
+    Provide,
     ReleaseInterface,
     ServeMetadata,
     Signal,
@@ -50,6 +51,9 @@ from agent.task.view import Absent, ContainerSeen, Running, Seen, View
 _FIRST_HOLD_S = 0.5
 LONGEST_HOLD_S = 30.0
 """Between two tries of an action that fails."""
+
+OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
+"""What ECS says of a container of which the kernel killed a process for want of memory."""
 
 
 def learn(
@@ -122,7 +126,7 @@ def _failed(intent: Intent, progress: Progress, news: News, reason: str, rules: 
             return give_up(progress, name, reason, news.at)
         case AttachNetwork(sandbox):
             return give_up_all(progress, intent.task.members(sandbox), reason, news.at)
-        case AcquireInterface():
+        case AcquireInterface() | Provide():
             return give_up_all(progress, progress.containers, reason, news.at)
         case ObtainCredentials():
             progress = give_up_all(progress, progress.containers, reason, news.at)
@@ -174,6 +178,8 @@ def _took_effect_on_task(progress: Progress, news: News, gave: Gift) -> Progress
             return progress.noting(_step(news, "released"))
         case ObtainCredentials(), _:
             return progress.noting(_step(news, "credentials"))
+        case Provide(kind), _:
+            return progress.noting(_step(news, kind.value))
         case AttachNetwork(sandbox), Attachment():
             step = _step(news, "network", _shown(gave))
             return progress.having_network(sandbox, attachment=gave, detached=False).noting(step)
@@ -214,15 +220,18 @@ def _saw(progress: Progress, name: str, seen: ContainerSeen, now: float) -> Prog
             return _missed(progress, name, now)
         case Running.STOPPED if seen.exit_code is not None:
             at = now if seen.exited_at is None else seen.exited_at
-            return _exited(progress, name, seen.exit_code, at)
+            return _exited(progress, name, seen, at)
         case _:
             return progress
 
 
-def _exited(progress: Progress, name: str, exit_code: int, at: float) -> Progress:
+def _exited(progress: Progress, name: str, seen: ContainerSeen, at: float) -> Progress:
     progress = _started(progress, name, at)
-    progress = progress.having(name, ended=True, exit_code=exit_code, finished_at=at)
-    return progress.noting(Step(at=at, what="exited", container=name, detail=str(exit_code)))
+    reason = OUT_OF_MEMORY if seen.out_of_memory else progress.containers[name].reason
+    progress = progress.having(
+        name, ended=True, exit_code=seen.exit_code, finished_at=at, reason=reason
+    )
+    return progress.noting(Step(at=at, what="exited", container=name, detail=str(seen.exit_code)))
 
 
 def _missed(progress: Progress, name: str, now: float) -> Progress:
@@ -247,7 +256,7 @@ def why_stop(intent: Intent, progress: Progress, now: float) -> Progress:
     if progress.stop is not None:
         return progress
     if intent.stop is not None:
-        stop = Stop(StopCode.USER, intent.stop.reason, intent.stop.at)
+        stop = Stop(intent.stop.code, intent.stop.reason, intent.stop.at)
     elif any(each.started_at is not None for each in ended):
         stop = Stop(StopCode.ESSENTIAL_EXITED, "Essential container in task exited", now)
     elif ended:

@@ -120,6 +120,8 @@ class StopCode(StrEnum):
     FAILED_TO_START = "TaskFailedToStart"
     ESSENTIAL_EXITED = "EssentialContainerExited"
     USER = "UserInitiated"
+    SPOT = "SpotInterruption"
+    TERMINATION = "TerminationNotice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ class StopRequest:
     at: float
     reason: str
     force: bool = False
+    code: StopCode = StopCode.USER
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Who may start and who may be stopped: ``dependsOn``, read in both directions.
+"""Who may start and who may be stopped: dependencies (``needs``), read in both directions.
 
 A dependency answers in three ways: ready, not yet, or never. All rules are ECS's, as its agent
 applies them (amazon-ecs-agent, dependency graph): see the table in ``_satisfied``.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.task.definition import ContainerDefinition, Dependency
+from agent.task.definition import ContainerDefinition, Need, needs
 from agent.task.model import ContainerProgress, Progress, Task
 from agent.task.records import Health
 
@@ -42,8 +42,8 @@ def may_start(task: Task, progress: Progress, name: str, now: float) -> Verdict:
     Every dependency is looked at, so that a hopeless one is found behind one that is not ready yet.
     """
     verdicts = [
-        _verdict(task.container(each.container_name), each, progress, name, now)
-        for each in task.container(name).depends_on
+        _verdict(task.container(each.target), each, progress, name, now)
+        for each in needs(task.container(name))
     ]
     hopeless = [each for each in verdicts if isinstance(each, Hopeless)]
     waiting = [each for each in verdicts if isinstance(each, NotYet)]
@@ -60,42 +60,44 @@ def may_stop(task: Task, progress: Progress, name: str) -> bool:
     return all(
         progress.containers[each.name].ended
         for each in task.definition.container_definitions
-        if any(needs.container_name == name for needs in each.depends_on)
+        if any(need.target == name for need in needs(each))
     )
 
 
 def _verdict(
-    target: ContainerDefinition, needs: Dependency, progress: Progress, waiting: str, now: float
+    target: ContainerDefinition, need: Need, progress: Progress, waiting: str, now: float
 ) -> Verdict:
     facts = progress.containers[target.name]
-    limit = _start_limit(target, needs, facts)
+    limit = _start_limit(target, need, facts)
     created = progress.containers[waiting].created_at is not None
     if limit is not None and not created and now > limit:
         return Hopeless(
-            f"container {target.name} did not reach {needs.condition} within its startTimeout of "
+            f"container {target.name} did not reach {need.condition} within its startTimeout of "
             f"{target.start_timeout}s"
         )
-    if _satisfied(needs, facts):
+    if _satisfied(need, facts):
         return Ready()
     if facts.ended:
-        return Hopeless(f"container {target.name} {_end(facts)}, so it can't be {needs.condition}")
-    return NotYet(f"waiting for {target.name} to be {needs.condition}", until=limit)
+        return Hopeless(f"container {target.name} {_end(facts)}, so it can't be {need.condition}")
+    return NotYet(f"waiting for {target.name} to be {need.condition}", until=limit)
 
 
-def _start_limit(
-    target: ContainerDefinition, needs: Dependency, facts: ContainerProgress
-) -> float | None:
+def _start_limit(target: ContainerDefinition, need: Need, facts: ContainerProgress) -> float | None:
     """When ``startTimeout`` of the dependency runs out: it counts from the dependency's own start,
     never for START, and no longer once the dependency has ended."""
     if not target.start_timeout or facts.started_at is None or facts.ended:
         return None
-    return None if needs.condition == "START" else facts.started_at + target.start_timeout
+    if need.condition in ("CREATE", "START"):
+        return None
+    return facts.started_at + target.start_timeout
 
 
-def _satisfied(needs: Dependency, facts: ContainerProgress) -> bool:
+def _satisfied(need: Need, facts: ContainerProgress) -> bool:
     """A container that ended because of its own dependencies has an exit code: it has exited."""
     exited = facts.ended and facts.exit_code is not None
-    match needs.condition:
+    match need.condition:
+        case "CREATE":
+            return facts.created_at is not None or exited
         case "START":
             return facts.started_at is not None or exited
         case "COMPLETE":

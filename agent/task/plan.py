@@ -5,7 +5,8 @@ there is no other code for starting, for stopping, or for taking up work after a
 
     learn      facts from news and looks, and whether there is a cause to stop   (learn.py)
     run        every container one step up, if its dependencies allow
-                                            (order.py, connecting.py, credentials.py, health.py)
+                                            (order.py, connecting.py, credentials.py,
+                                             provisions.py, health.py)
     wind_down  every container one step down, dependents first                   (stopping.py)
     tidy       what is left of ended containers, and of an ended task, goes
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from agent.task import connecting, credentials, health, order, stopping
+from agent.task import connecting, credentials, health, order, provisions, stopping
 from agent.task.actions import (
     Action,
     CreateContainer,
@@ -29,11 +30,12 @@ from agent.task.actions import (
     ReleaseTask,
     ServeMetadata,
     StartContainer,
+    TakeBack,
     WithdrawCredentials,
 )
 from agent.task.learn import LONGEST_HOLD_S, give_up, give_up_all, learn, why_stop
 from agent.task.model import Intent, Progress, Task
-from agent.task.records import Held, Step
+from agent.task.records import Held, Provision, Step
 from agent.task.stopping import Rules
 from agent.task.view import Absent, ContainerSeen, Running, Seen, View
 
@@ -95,6 +97,7 @@ def _pass(intent: Intent, progress: Progress, view: View, now: float, rules: Rul
 
 def _run(intent: Intent, turn: Turn, view: View, now: float, rules: Rules) -> Turn:
     turn = _entitle(intent.task, turn, view, now, rules)
+    turn = turn.wanting(*provisions.lacking(intent.task, turn.progress, view))
     for definition in intent.task.definition.container_definitions:
         name = definition.name
         if turn.progress.containers[name].ended:
@@ -144,7 +147,7 @@ def _raise(task: Task, turn: Turn, view: View, name: str, now: float, rules: Rul
         case connecting.Failed(reason):
             progress = give_up_all(turn.progress, task.members(sandbox), reason, now)
             return replace(turn, progress=progress)
-        case connecting.Connected() if not lacks_image:
+        case connecting.Connected() if not lacks_image and provisions.ready(task, view):
             return _build(task, turn, view, name)
         case connecting.Connected():
             return turn
@@ -224,9 +227,12 @@ def _empty(progress: Progress, view: View, containers: Iterable[str]) -> bool:
 
 def _close(turn: Turn, view: View, now: float) -> Turn:
     """What a task still has that has neither containers nor sandboxes, one after the other."""
+    last = next((kind for kind in reversed(Provision) if _left(view, kind)), None)
     match view.credentials, view.interface, view.task:
         case Seen(), _, _:
             return turn.wanting(WithdrawCredentials())
+        case Absent(), _, _ if last is not None:
+            return turn.wanting(*_taken_back(view, last))
         case Absent(), Seen(), _:
             return turn.wanting(ReleaseInterface())
         case Absent(), Absent(), Seen():
@@ -236,6 +242,15 @@ def _close(turn: Turn, view: View, now: float) -> Turn:
             return replace(turn, progress=progress)
         case _:
             return turn
+
+
+def _taken_back(view: View, kind: Provision) -> tuple[TakeBack, ...]:
+    return (TakeBack(kind),) if isinstance(view.provisions[kind], Seen) else ()
+
+
+def _left(view: View, kind: Provision) -> bool:
+    """Whether something of the provision may be left."""
+    return not isinstance(view.provisions.get(kind, Absent()), Absent)
 
 
 def _mark(turn: Turn, now: float) -> Turn:

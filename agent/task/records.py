@@ -1,4 +1,7 @@
-"""What Progress keeps besides facts: health so far, pins, failed actions that wait, timeline."""
+"""What Progress keeps besides facts: health so far, pins, failed actions that wait, timeline.
+
+And words that actions and looks share.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,14 @@ class Health(StrEnum):
     UNKNOWN = "UNKNOWN"
     HEALTHY = "HEALTHY"
     UNHEALTHY = "UNHEALTHY"
+
+
+class Provision(StrEnum):
+    """What a task may need as a whole, in the order in which it is provided."""
+
+    VOLUMES = "volumes"
+    NAMESPACES = "namespaces"
+    SECRETS = "secrets"
 
 
 @dataclass(frozen=True, slots=True)

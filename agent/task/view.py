@@ -7,11 +7,14 @@ never starts, deletes or closes anything on it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from agent.task.records import Provision
+
 T = TypeVar("T")
+K = TypeVar("K", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,16 @@ class Running(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ContainerSeen:
-    """A container as the runtime shows it. Exit code and time are set when STOPPED."""
+    """A container as the runtime shows it. Exit code and time are set when STOPPED.
+
+    ``out_of_memory``: the kernel killed a process of it, as a limit on memory was reached.
+    """
 
     running: Running
     pid: int = 0
     exit_code: int | None = None
     exited_at: float | None = None
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,8 @@ class View:
     """One look at everything on the host that belongs to a task; ``networks`` are by sandbox.
 
     ``interface`` is Absent where the task holds none, as in all modes but awsvpc. ``credentials``
-    are those of its roles, which nobody but the agent keeps.
+    are those of its roles, which nobody but the agent keeps. ``provisions`` has every kind that the
+    task needs.
     """
 
     task: Look[None]
@@ -86,19 +94,21 @@ class View:
     containers: Mapping[str, Look[ContainerSeen]]
     interface: Look[InterfaceSeen] = Absent()
     credentials: Look[None] = Absent()
+    provisions: Mapping[Provision, Look[None]] = field(default_factory=dict)
 
     @property
     def unknown(self) -> bool:
         """Whether any piece is Unknown."""
         whole = (self.task, self.interface, self.credentials)
-        pieces = (*whole, *self.networks.values(), *self.containers.values())
+        many = (self.networks, self.containers, self.provisions)
+        pieces = (*whole, *(look for each in many for look in each.values()))
         return any(isinstance(each, Unknown) for each in pieces)
 
     def hiding(self, busy: frozenset[str]) -> View:
         """The same with every piece whose key is in ``busy`` unknown: it is being changed."""
         changing = Unknown("being changed")
 
-        def hide(kind: str, looks: Mapping[str, Look[T]]) -> dict[str, Look[T]]:
+        def hide(kind: str, looks: Mapping[K, Look[T]]) -> dict[K, Look[T]]:
             return {
                 name: changing if f"{kind}/{name}" in busy else look for name, look in looks.items()
             }
@@ -109,4 +119,5 @@ class View:
             containers=hide("container", self.containers),
             interface=changing if "interface" in busy else self.interface,
             credentials=changing if "credentials" in busy else self.credentials,
+            provisions=hide("provision", self.provisions),
         )

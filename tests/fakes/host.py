@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from agent.task import actions, images
+from agent.task import actions, images, provisions
 from agent.task.images import Obtained
 from agent.task.model import Image, Progress, Task, TaskId
-from agent.task.records import Pin
+from agent.task.records import Pin, Provision
 from agent.task.view import (
     Absent,
     ContainerSeen,
@@ -92,6 +92,7 @@ class FakeHost:
     version: int = 2
     pulling: int = 0
     lent: bool = False
+    provisions: set[Provision] = field(default_factory=set)
     acquired_at: float | None = None
     prepared: bool = False
     networks: set[str] = field(default_factory=set)
@@ -125,6 +126,10 @@ class FakeHost:
             },
             interface=self._maybe(held) if task.awsvpc else Absent(),
             credentials=self._maybe(Seen(None) if self.lent else Absent()),
+            provisions={
+                kind: self._maybe(Seen(None) if kind in self.provisions else Absent())
+                for kind in provisions.needed(task)
+            },
         )
 
     @property
@@ -152,13 +157,15 @@ class FakeHost:
 
     def gone(self) -> bool:
         held = self.acquired_at is not None
-        return not (self.prepared or self.networks or self.containers or held or self.lent)
+        lists = self.networks or self.containers or self.provisions
+        return not (self.prepared or lists or held or self.lent)
 
     def reboot(self) -> None:
         """Nothing outlives it."""
         self.prepared, self.acquired_at, self.lent = False, None, False
         self.networks.clear()
         self.containers.clear()
+        self.provisions.clear()
 
     def _do(self, task: Task, action: actions.Action) -> actions.Result:
         match action:
@@ -172,8 +179,11 @@ class FakeHost:
                 return self._attach(task, sandbox)
             case actions.Probe(name):
                 return actions.Done(actions.Probed(0 if self._behaviour(name).healthy else 1, ""))
+            case actions.Provide(kind):
+                self.provisions.add(kind)
             case actions.CreateContainer(name):
                 self.prepared = True
+                assert self.provisions >= set(provisions.needed(task)), "made without provisions"
                 assert task.sandbox(name) in self.networks
                 self.containers.setdefault(name, ContainerSeen(Running.CREATED))
             case actions.StartContainer(name):
@@ -250,6 +260,9 @@ class FakeHost:
                 under = set(task.members(sandbox)) & self.containers.keys()
                 assert not under, "detached under a container"
                 self.networks.discard(sandbox)
+            case actions.TakeBack(kind):
+                assert not self.containers, "taken back from a container"
+                self.provisions.discard(kind)
             case actions.WithdrawCredentials():
                 assert not self.containers, "withdrawn from a container"
                 self.lent = False
@@ -259,6 +272,7 @@ class FakeHost:
             case actions.ReleaseTask():
                 assert self.acquired_at is None
                 assert not self.lent
+                assert not self.provisions
                 assert not self.networks
                 assert not self.containers
                 self.prepared = False

@@ -2,8 +2,8 @@
 
 ``reading`` turns ECS JSON into frozen values and back. The structures themselves are in
 ``container`` and ``task`` (over ``shape``), the limits in ``container_rules``, ``linux_rules``,
-``task_rules`` and ``order_rules``; what this agent can't do yet is in ``support``, RunTask
-overrides in ``overrides``.
+``task_rules`` and ``order_rules`` (over ``dependencies``); what this agent can't do yet is in
+``support``, RunTask overrides in ``overrides``.
 """
 
 from agent.task.definition.container import (
@@ -32,6 +32,7 @@ from agent.task.definition.container import (
     VolumeFrom,
 )
 from agent.task.definition.container_rules import port_range
+from agent.task.definition.dependencies import Need, needs
 from agent.task.definition.overrides import apply_overrides
 from agent.task.definition.problems import DefinitionError, Problem
 from agent.task.definition.reading import Reading, read_task_definition, to_api
@@ -54,6 +55,7 @@ __all__ = [
     "LinuxParameters",
     "LogConfiguration",
     "MountPoint",
+    "Need",
     "NetworkMode",
     "PortMapping",
     "Problem",
@@ -71,6 +73,7 @@ __all__ = [
     "Volume",
     "VolumeFrom",
     "apply_overrides",
+    "needs",
     "port_range",
     "read_task_definition",
     "to_api",

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 
 from agent.task.definition.container import ContainerDefinition, Dependency
+from agent.task.definition.dependencies import needs
 from agent.task.definition.problems import Problem
 from agent.task.definition.task import TaskDefinition
 
@@ -69,10 +70,7 @@ def _condition(dependency: Dependency, target: ContainerDefinition | None) -> It
 def _circle(task: TaskDefinition) -> Iterator[Problem]:
     graph: dict[str, set[str]] = {}
     for container in task.container_definitions:
-        needs = {each.container_name for each in container.depends_on}
-        needs |= {link.split(":")[0] for link in container.links}
-        needs |= {each.source_container for each in container.volumes_from}
-        graph.setdefault(container.name, set()).update(needs)
+        graph.setdefault(container.name, set()).update(each.target for each in needs(container))
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -235,3 +235,10 @@ def test_the_timeline_shows_addresses_and_ports() -> None:
         "172.30.0.2 8080->80/tcp 7000->6000/udp (3 ports)",
         "fd00::7",
     ]
+
+
+def test_a_container_killed_for_want_of_memory_says_so() -> None:
+    killed = replace(exited(137, at=7.0), out_of_memory=True)
+    facts = seen(running(INTENT), web=killed, side=UP).containers["web"]
+    assert facts.exit_code == 137
+    assert facts.reason == "OutOfMemoryError: Container killed due to memory usage"

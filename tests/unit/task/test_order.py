@@ -144,3 +144,10 @@ def test_a_container_is_stopped_after_everything_that_depends_on_it() -> None:
     assert not may_stop(made, progress, "db")
     assert may_stop(made, progress, "web")
     assert may_stop(made, progress.having("web", ended=True), "db")
+
+
+def test_volumes_are_taken_over_from_a_container_that_exists() -> None:
+    one = task(container("data"), container("web", volumesFrom=[{"sourceContainer": "data"}]))
+    first = first_progress(one)
+    assert isinstance(may_start(one, first, "web", 0.0), NotYet)
+    assert may_start(one, first.having("data", created_at=0.0), "web", 0.0) == Ready()
