@@ -1,7 +1,65 @@
-"""What all tests rely on."""
+"""What all tests rely on, and how they are shared out among several processes (``pytest -n``).
+
+Each of these workers has a network namespace of its own, so that what tests do to the host's
+network (addresses, bridges, firewall tables) never meets.
+"""
+
+from __future__ import annotations
 
 import asyncio
+import ctypes
+import os
+import subprocess
+
+import pytest
+
+from tests.system import inventory
 
 # pytest-asyncio 1.x asks for the current loop before each test to put it back afterwards; where
 # none was ever set Python 3.11 makes one, which nobody closes. May go with Python 3.14.
 asyncio.set_event_loop(None)
+
+_CLONE_NEWNET = 0x40000000
+
+_BEFORE = pytest.StashKey[inventory.Inventory]()
+_LEFT = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A worker enters a network namespace of its own; all that it starts is in there too."""
+    if not hasattr(config, "workerinput") or os.geteuid() != 0:
+        return
+    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "make a network namespace")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Who has workers notes what is on the host, besides what each of them looks after."""
+    if _has_workers(session.config):
+        session.config.stash[_BEFORE] = inventory.take(inventory.SHARED)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The tests fail if they have left something on the host."""
+    if _BEFORE not in session.config.stash:
+        return
+    left = inventory.added_since(session.config.stash[_BEFORE])
+    session.config.stash[_LEFT] = left
+    if left and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Says what was left."""
+    left = config.stash.get(_LEFT, [])
+    if left:
+        terminalreporter.section("the tests left on the host", red=True)
+        terminalreporter.write_line("\n".join(left))
+
+
+def _has_workers(config: pytest.Config) -> bool:
+    return bool(getattr(config.option, "numprocesses", None))

@@ -9,7 +9,7 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import psutil
@@ -19,25 +19,25 @@ SETTLED_S = 10.0
 
 _PROGRAMS = ("containerd", "containerd-shim", "runc", "catatonit", "docker-registry")
 
+NETWORK = ("link", "table")
+"""Kinds of which each network namespace has its own."""
+
+SHARED = ("mount", "cgroup", "process")
+ALL = (*NETWORK, *SHARED)
+
 Inventory = Mapping[str, frozenset[str]]
 
 
-def take() -> Inventory:
-    """The names of links, nftables tables, mounts, cgroups and processes."""
-    return {
-        "link": frozenset(name for _, name in socket.if_nameindex()),
-        "table": frozenset(map(" ".join, tables())),
-        "mount": frozenset(_mounts()),
-        "cgroup": frozenset(str(each) for each in Path("/sys/fs/cgroup").glob("*/*/")),
-        "process": frozenset(_processes()),
-    }
+def take(kinds: Collection[str] = ALL) -> Inventory:
+    """The names of everything of these kinds."""
+    return {kind: frozenset(_LISTS[kind]()) for kind in kinds}
 
 
 def added_since(before: Inventory) -> list[str]:
     """What is there now and was not, as soon as that is nothing, or when it has had time to go."""
     deadline = time.monotonic() + SETTLED_S
     while True:
-        now = take()
+        now = take(before.keys())
         added = [f"{kind} {name}" for kind in now for name in sorted(now[kind] - before[kind])]
         if not added or time.monotonic() > deadline:
             return added
@@ -64,3 +64,20 @@ def _processes() -> list[str]:
         if (each.info["name"] or "").startswith(_PROGRAMS) or words[1:2] == ["-m"]:
             found.append(f"{each.pid} {' '.join(words)}")
     return found
+
+
+def _links() -> Iterable[str]:
+    return (name for _, name in socket.if_nameindex())
+
+
+def _cgroups() -> Iterable[str]:
+    return map(str, Path("/sys/fs/cgroup").glob("*/*/"))
+
+
+_LISTS: Mapping[str, Callable[[], Iterable[str]]] = {
+    "link": _links,
+    "table": lambda: map(" ".join, tables()),
+    "mount": _mounts,
+    "cgroup": _cgroups,
+    "process": _processes,
+}
