@@ -98,7 +98,9 @@ def test_a_script_that_names_its_interpreter_is_started_by_its_name(
 
 
 @pytest.mark.parametrize(
-    ("pid", "count"), [("", "2"), ("1", "2"), (str(os.getpid()), ""), (str(os.getpid()), "-1")]
+    ("pid", "count"),
+    [("", "2"), ("1", "2"), (str(os.getpid()), ""), (str(os.getpid()), "-1")],
+    ids=["of nobody", "another's", "not counted", "counted wrong"],
 )
 def test_what_was_passed_to_another_process_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, pid: str, count: str, listening: list[socket.socket]
