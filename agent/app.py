@@ -56,6 +56,7 @@ from agent.host.keyring import Keyrings
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import HOST_OWNER, MetadataFront, Place, taken_up
 from agent.host.networking import Networking, open_networking
+from agent.host.runtimes import Runtimes, load_runtimes
 from agent.host.secrets import Secrets, folders
 from agent.host.socketstore import SocketStore
 from agent.notify import notify
@@ -123,6 +124,7 @@ async def _assembled(
     settings: Settings, kept: SocketStore, stopping: Stopping, stack: AsyncExitStack
 ) -> Parts:
     """All parts, ready to run. What has an end ends with ``stack``, in the reverse order."""
+    runtimes = await asyncio.to_thread(load_runtimes, settings)
     store, feed = Store(settings.state_dir / "state.db"), Feed()
     await store.open()
     stack.push_async_callback(store.close)
@@ -150,7 +152,7 @@ async def _assembled(
     images = await stack.enter_async_context(
         open_images(settings, client, keyrings, lambda: _needed(store))
     )
-    host = _host(settings, client, images, router, networking, telling)
+    host = _host(settings, client, images, router, networking, telling, runtimes)
     fleet = Fleet(host, store, feed, time.time, _plan_rules(settings))
     telling.open_agent_api(fleet, networking)
     desk = Desk(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking))
@@ -311,10 +313,11 @@ def _host(
     router: LogRouter,
     networking: Networking,
     telling: Telling,
+    runtimes: Runtimes,
 ) -> RealHost:
     cgroups = Cgroups()
     runtime = RuntimeSettings(
-        runtime=settings.runtime,
+        runtimes=runtimes,
         create_timeout_s=settings.create_timeout_s,
         start_timeout_s=settings.start_timeout_s,
         region=aws_region(settings),

@@ -258,6 +258,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ECS_EXCLUDE_UNTRACKED_IMAGE": ("kept_images", values.texts),
     "HOSTLER_IMAGE_DISK_HIGH": ("image_disk_high", values.percent),
     "HOSTLER_IMAGE_DISK_LOW": ("image_disk_low", values.percent),
+    "HOSTLER_RUNTIMES": ("runtimes", values.absolute),
 }
 
 assert {known_as for known_as, _ in _SETTINGS.values()} == {each.name for each in fields(Settings)}

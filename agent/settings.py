@@ -12,6 +12,8 @@ from agent.values import Address, Network, Range
 
 _SUBNET = IPv4Network("10.213.0.0/16")
 
+RUNTIMES_FILE = Path("/etc/hostler/runtimes.json")
+
 LOCAL_REGION = "local"
 """The region of a host that is in none of AWS's."""
 
@@ -96,6 +98,7 @@ class Settings:
     kept_images: frozenset[str] = frozenset()
     image_disk_high: int = 85
     image_disk_low: int = 75
+    runtimes: Path = RUNTIMES_FILE
 
     @property
     def names(self) -> Names:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from enum import StrEnum
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.empty_pb2 import Empty
 
 from agent.containerd.pb import containers_pb2 as pb
-from agent.containerd.pb import runc_pb2
+from agent.containerd.pb import runc_pb2, runtimeoptions_pb2
 from agent.containerd.rpc import METADATA_S, Rpc
-from agent.containerd.types import ContainerRecord, RuncOptions
+from agent.containerd.types import ConfigOptions, ContainerRecord, RuncOptions
 
 _CONTAINERS = "/containerd.services.containers.v1.Containers/"
 
 # containerd names types without the usual "type.googleapis.com/" in front.
 _SPEC_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
-_RUNC_OPTIONS_TYPE = "containerd.runc.v1.Options"
+
+
+class _Types(StrEnum):
+    RUNC = "containerd.runc.v1.Options"
+    CONFIG = "runtimeoptions.v1.Options"
 
 
 class Containers:
@@ -70,10 +75,16 @@ class Containers:
 
 def _record_to(record: ContainerRecord) -> pb.Container:
     runtime = pb.Container.Runtime(name=record.runtime)
-    if record.options is not None:
-        options = runc_pb2.Options(**asdict(record.options))
-        runtime.options.type_url = _RUNC_OPTIONS_TYPE
-        runtime.options.value = options.SerializeToString()
+    match record.options:
+        case RuncOptions() as options:
+            runtime.options.type_url = _Types.RUNC
+            runtime.options.value = runc_pb2.Options(**asdict(options)).SerializeToString()
+        case ConfigOptions() as options:
+            packed = runtimeoptions_pb2.Options(**asdict(options))
+            runtime.options.type_url = _Types.CONFIG
+            runtime.options.value = packed.SerializeToString()
+        case None:
+            pass
     return pb.Container(
         id=record.id,
         labels=dict(record.labels),
@@ -98,9 +109,18 @@ def _record_of(container: pb.Container) -> ContainerRecord:
     )
 
 
-def _options_of(packed: Any) -> RuncOptions | None:
-    if packed.type_url.rpartition("/")[2] != _RUNC_OPTIONS_TYPE:
-        return None
+def _options_of(packed: Any) -> RuncOptions | ConfigOptions | None:
+    match packed.type_url.rpartition("/")[2]:
+        case _Types.RUNC:
+            return _runc_options_of(packed)
+        case _Types.CONFIG:
+            config = runtimeoptions_pb2.Options.FromString(packed.value)
+            return ConfigOptions(config.config_path, config.type_url)
+        case _:
+            return None
+
+
+def _runc_options_of(packed: Any) -> RuncOptions:
     options = runc_pb2.Options.FromString(packed.value)
     return RuncOptions(
         binary_name=options.binary_name,

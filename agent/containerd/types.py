@@ -103,17 +103,28 @@ class RuncOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigOptions:
+    """Options of shims that take a file of settings (``runtimeoptions.v1.Options``).
+
+    ``type_url`` says what is in the file, for shims that want to know.
+    """
+
+    config_path: str
+    type_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerRecord:
     """containerd's record of a container. ``spec`` is the OCI runtime spec as JSON.
 
-    ``options`` read back is None too when the record holds options of another runtime.
+    ``options`` read back is None too when the record holds options of neither kind.
     """
 
     id: str
     spec: bytes
     image: str = ""
     runtime: str = RUNC_SHIM
-    options: RuncOptions | None = None
+    options: RuncOptions | ConfigOptions | None = None
     snapshotter: str = ""
     snapshot_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)

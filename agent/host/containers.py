@@ -7,11 +7,10 @@ is there, something of it may be. All containers of a task share one shim (GROUP
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import shutil
 from collections import defaultdict
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
 from signal import SIGKILL
@@ -28,9 +27,7 @@ from agent.containerd.errors import (
 )
 from agent.containerd.types import (
     GC_ROOT_LABEL,
-    ContainerRecord,
     Mount,
-    RuncOptions,
     Status,
 )
 from agent.host import facts, shims
@@ -40,11 +37,13 @@ from agent.host.images.obtaining import Images
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_files import MetadataFiles
 from agent.host.recipes import Recipes
+from agent.host.records import Records
+from agent.host.runtimes import Runtimes
 from agent.logs.protocol import Stream
 from agent.oci.errors import SpecError
 from agent.oci.spec import build_spec
 from agent.task import names
-from agent.task.model import Image, Progress, Task, TaskId
+from agent.task.model import Progress, Task, TaskId
 from agent.task.names import Names
 from agent.task.view import Absent, ContainerSeen, Look, Running, Seen, Unknown
 
@@ -73,12 +72,12 @@ _RUNNING = {
 
 @dataclass(frozen=True, slots=True)
 class RuntimeSettings:
-    """How containers are run. ``runtime`` is ``runc`` or the path of another OCI runtime.
+    """How containers are run.
 
     ``region`` is AWS's region that containers are told; "" if the host is in none.
     """
 
-    runtime: str
+    runtimes: Runtimes
     create_timeout_s: float
     start_timeout_s: float
     region: str = ""
@@ -103,6 +102,7 @@ class Containers:
         self._names = of
         self._cgroups = cgroups
         self._recipes = Recipes(of, facts.gather(cgroups), settings.region, metadata)
+        self._records = Records(client, settings.runtimes)
         self._settings = settings
         self._clean: dict[str, bool] = {}
         self._turns: defaultdict[TaskId, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -149,10 +149,17 @@ class Containers:
             self._prepare_snapshot(key, unpacked),
             self._open_logs(task, name),
         )
+        runtime = self._records.runtime(task, name)
         inputs = await self._recipes.inputs(
-            task, name, progress, unpacked=unpacked, root=rootfs_mounts, mounts=mounts
+            task,
+            name,
+            progress,
+            runtime=runtime,
+            unpacked=unpacked,
+            root=rootfs_mounts,
+            mounts=mounts,
         )
-        await self._ensure_record(task, name, image, build_spec(inputs))
+        await self._records.ensure(task, name, image, build_spec(inputs), runtime)
         try:
             async with self._turns[task.id]:  # two at once would race for the shim
                 await self._create_process(
@@ -281,24 +288,6 @@ class Containers:
             )
         )
         return stdout, "" if definition.pseudo_terminal else stderr
-
-    async def _ensure_record(
-        self, task: Task, name: str, image: Image, spec: Mapping[str, object]
-    ) -> None:
-        runtime, key = self._settings.runtime, names.container_id(task.id, name)
-        options = RuncOptions(binary_name="" if runtime == "runc" else runtime)
-        with suppress(AlreadyExists):
-            await self._client.containers.create(
-                ContainerRecord(
-                    id=key,
-                    spec=json.dumps(spec).encode(),
-                    image=image.name,
-                    options=options,
-                    snapshotter=self._client.snapshotter,
-                    snapshot_key=key,
-                    labels=names.labels(task, name),
-                )
-            )
 
 
 async def _all_of(one: Awaitable[A], two: Awaitable[B], three: Awaitable[C]) -> tuple[A, B, C]:

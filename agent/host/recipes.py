@@ -12,6 +12,7 @@ from agent.containerd.types import GROUP_ANNOTATION, Mount
 from agent.host import facts, files, metadata_files, rootfs, variables, volumes
 from agent.host.images.local import Unpacked
 from agent.host.metadata_files import MetadataFiles
+from agent.host.runtimes import Runtime
 from agent.oci.errors import SpecError
 from agent.oci.inputs import BindMount, HostFacts, SpecInputs
 from agent.oci.user import User, resolve_user
@@ -56,6 +57,7 @@ class Recipes:
         name: str,
         progress: Progress,
         *,
+        runtime: Runtime,
         unpacked: Unpacked,
         root: tuple[Mount, ...],
         mounts: tuple[BindMount, ...],
@@ -88,7 +90,8 @@ class Recipes:
                 facts.device(Path(each.host_path)) for each in definition.linux_parameters.devices
             ),
             init_path=facts.init_program(),
-            annotations={GROUP_ANNOTATION: task.id},
+            # A shim that is not runc's groups containers by rules of its own, if at all.
+            annotations={} if runtime.isolated else {GROUP_ANNOTATION: task.id},
         )
 
     async def _user(

@@ -45,6 +45,9 @@ class Task:
     credentials ids, random and secret, those of the task's role and of its execution role are asked
     for; "" is for a role that it doesn't have or that this host has no credentials for. In host
     mode the token must be shown as well.
+
+    ``runtimes`` has the named runtime of each container, ``cgroup`` the path of the task's cgroup
+    below the mount; both are empty for tasks of agents that knew neither.
     """
 
     id: TaskId
@@ -65,6 +68,8 @@ class Task:
     credentials_id: str = field(default="", repr=False)
     execution_credentials_id: str = field(default="", repr=False)
     credentials_token: str = field(default="", repr=False)
+    runtimes: Mapping[str, str] = field(default_factory=dict)
+    cgroup: str = ""
 
     @property
     def entitled(self) -> bool:

@@ -12,6 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+RUNTIME_LABEL = "hostler.runtime"
+"""Label of a container: the name of its runtime."""
+
 if TYPE_CHECKING:  # the settings need names, and the command line needs those at once
     from agent.task.model import Task, TaskId
 
@@ -69,8 +72,10 @@ def definition_arn(region: str, account: str, family: str, revision: int) -> str
 
 
 def labels(task: Task, name: str) -> dict[str, str]:
-    """The labels that ECS puts on every container."""
+    """The labels that ECS puts on every container, and the named runtime that it has."""
+    runtime = task.runtimes.get(name)
     return {
+        **({RUNTIME_LABEL: runtime} if runtime else {}),
         "com.amazonaws.ecs.cluster": task.cluster_arn.rpartition("/")[2],
         "com.amazonaws.ecs.container-name": name,
         "com.amazonaws.ecs.task-arn": task.arn,

@@ -31,6 +31,7 @@ from agent.host.images.stock.claims import Claims
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import MetadataFront
 from agent.host.networking import Networking, open_networking
+from agent.host.runtimes import Runtimes
 from agent.host.socketstore import SocketStore
 from agent.logs.protocol import SOCKET_NAME
 from agent.settings import Settings
@@ -142,7 +143,7 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
         networking = await stack.enter_async_context(_networking(settings))
         stack.callback(cgroups.remove_if_empty, settings.cgroup_parent)
         images = Images(client, settings.state_dir / "spool", Claims(), settings.layer_limit)
-        runtime = RuntimeSettings("runc", create_timeout_s=10, start_timeout_s=10)
+        runtime = RuntimeSettings(Runtimes(), create_timeout_s=10, start_timeout_s=10)
         containers = Containers(client, images, router, names, cgroups, runtime)
         sandboxes, interfaces = networking.sandboxes, networking.interfaces
         lent = TaskCredentials(Vault(_keys, time.time))
