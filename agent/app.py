@@ -35,6 +35,7 @@ from agent.doors.cni import PluginServer
 from agent.doors.extensions import Office
 from agent.doors.images.room import ImageRoom
 from agent.doors.operations import Desk
+from agent.doors.placing import Placing
 from agent.doors.tcp import TcpDoor
 from agent.doors.unix import UnixDoor
 from agent.ending import Ending, Stopping
@@ -59,6 +60,7 @@ from agent.host.networking import Networking, open_networking
 from agent.host.runtimes import Runtimes, load_runtimes
 from agent.host.secrets import Secrets, folders
 from agent.host.socketstore import SocketStore
+from agent.host.taskcgroups import TaskCgroups, open_cgroups
 from agent.notify import notify
 from agent.registry.logins import engine_auth
 from agent.registry.logins.docker_config import DockerConfig
@@ -125,6 +127,7 @@ async def _assembled(
 ) -> Parts:
     """All parts, ready to run. What has an end ends with ``stack``, in the reverse order."""
     runtimes = await asyncio.to_thread(load_runtimes, settings)
+    cgroups = await asyncio.to_thread(open_cgroups, settings, Cgroups())
     store, feed = Store(settings.state_dir / "state.db"), Feed()
     await store.open()
     stack.push_async_callback(store.close)
@@ -147,16 +150,21 @@ async def _assembled(
     await router.ensure_running()
     stack.push_async_callback(router.stop_if_idle)
     links = Bell()
-    networking = await stack.enter_async_context(_networking(settings, store, front, links.ring))
+    networking = await stack.enter_async_context(
+        _networking(settings, store, front, links.ring, cgroups)
+    )
     keyrings = _keyrings(settings, telling, stack)
     images = await stack.enter_async_context(
         open_images(settings, client, keyrings, lambda: _needed(store))
     )
-    host = _host(settings, client, images, router, networking, telling, runtimes)
+    host = _host(settings, client, images, router, networking, telling, runtimes, cgroups)
     fleet = Fleet(host, store, feed, time.time, _plan_rules(settings))
     telling.open_agent_api(fleet, networking)
-    desk = Desk(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking))
-    doctor = Doctor(networking)
+    desk = Desk(
+        *(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking)),
+        placing=Placing(runtimes, cgroups.root),
+    )
+    doctor = Doctor(networking, runtimes, cgroups)
     office = Office(settings.names, _room(images), networking.networks, doctor)
     api = Api(desk, office)
     doors = (UnixDoor(settings.api_socket), *remote)
@@ -270,7 +278,11 @@ def _host_socket(settings: Settings) -> Path:
 
 @asynccontextmanager
 async def _networking(
-    settings: Settings, store: Store, front: MetadataFront, ring: Callable[[], None]
+    settings: Settings,
+    store: Store,
+    front: MetadataFront,
+    ring: Callable[[], None],
+    cgroups: TaskCgroups,
 ) -> AsyncIterator[Networking]:
     async with open_networking(settings, front, ring) as networking:
         for orphan in await networking.remove_orphans(list(_alive(store)), store.open_tasks):
@@ -281,7 +293,7 @@ async def _networking(
         finally:
             if not any(_alive(store)):
                 await networking.remove()
-                Cgroups().remove_if_empty(settings.cgroup_parent)
+                cgroups.remove_root()
 
 
 def _places(of: Names, store: Store) -> Iterator[Place]:
@@ -314,8 +326,8 @@ def _host(
     networking: Networking,
     telling: Telling,
     runtimes: Runtimes,
+    cgroups: TaskCgroups,
 ) -> RealHost:
-    cgroups = Cgroups()
     runtime = RuntimeSettings(
         runtimes=runtimes,
         create_timeout_s=settings.create_timeout_s,

@@ -86,6 +86,7 @@ def _refuse_contradictions(given: Settings) -> None:
         )
     if given.eni_provider == "none" and given.eni_subnets:
         raise ConfigError("HOSTLER_ENI_SUBNET is of no use without HOSTLER_ENI_PARENT")
+    _refuse_wrong_parent(given)
     if given.image_disk_low > given.image_disk_high:
         raise ConfigError("HOSTLER_IMAGE_DISK_LOW is more than HOSTLER_IMAGE_DISK_HIGH")
     try:
@@ -97,6 +98,17 @@ def _refuse_contradictions(given: Settings) -> None:
     for ends in given.eni_ranges:
         for end in ends:
             _refuse_outside("HOSTLER_ENI_RANGE", end, given.eni_subnets)
+
+
+def _refuse_wrong_parent(given: Settings) -> None:
+    """The form of HOSTLER_CGROUP_PARENT is the driver's."""
+    forms = {"systemd": "a slice such as hostler.slice", "cgroupfs": "a path such as /hostler"}
+    driver = "cgroupfs" if given.cgroup_parent.startswith("/") else "systemd"
+    if given.cgroup_parent and given.cgroup_driver not in ("auto", driver):
+        raise ConfigError(
+            f"HOSTLER_CGROUP_PARENT={given.cgroup_parent} must be {forms[given.cgroup_driver]} "
+            f"with HOSTLER_CGROUP_DRIVER={given.cgroup_driver}"
+        )
 
 
 def _refuse_outside(name: str, address: Address, subnets: tuple[Network, ...]) -> None:
@@ -166,7 +178,10 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     ),
     "HOSTLER_CGROUP_PARENT": (
         "cgroup_parent",
-        values.matching(r"(/[A-Za-z0-9_.-]+)+", "a path below the cgroup mount such as /hostler"),
+        values.matching(
+            r"(/[A-Za-z0-9_.-]+)+|[A-Za-z0-9_.:]+(-[A-Za-z0-9_.:]+)*\.slice",
+            "a path below the cgroup mount such as /hostler, or a slice such as hostler.slice",
+        ),
     ),
     "HOSTLER_VETH_PREFIX": (
         "veth_prefix",
@@ -259,6 +274,14 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "HOSTLER_IMAGE_DISK_HIGH": ("image_disk_high", values.percent),
     "HOSTLER_IMAGE_DISK_LOW": ("image_disk_low", values.percent),
     "HOSTLER_RUNTIMES": ("runtimes", values.absolute),
+    "HOSTLER_CGROUP_DRIVER": (
+        "cgroup_driver",
+        values.matching(r"auto|cgroupfs|systemd", "auto, cgroupfs or systemd"),
+    ),
+    "ECS_ENABLE_TASK_CPU_MEM_LIMIT": ("task_limits", values.boolean),
+    "ECS_CGROUP_CPU_PERIOD": ("cpu_period_s", values.within(0.008, 0.1, otherwise=0.1)),
+    "ECS_TASK_PIDS_LIMIT": ("pids_limit", values.count_within(1, 4194304)),
+    "ECS_PROPAGATE_TASK_MEMORY_LIMIT_CGROUPV2": ("limits_shown", values.boolean),
 }
 
 assert {known_as for known_as, _ in _SETTINGS.values()} == {each.name for each in fields(Settings)}

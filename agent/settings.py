@@ -35,7 +35,7 @@ class Settings:
     bridge: str = "hostler0"
     bridge_subnet: IPv4Network = _SUBNET
     nft_table: str = "hostler"
-    cgroup_parent: str = "/hostler"
+    cgroup_parent: str = ""
     veth_prefix: str = "hv"
     stop_timeout_s: float = 30.0
     create_timeout_s: float = 240.0
@@ -99,6 +99,11 @@ class Settings:
     image_disk_high: int = 85
     image_disk_low: int = 75
     runtimes: Path = RUNTIMES_FILE
+    cgroup_driver: str = "auto"
+    task_limits: bool | None = None
+    cpu_period_s: float = 0.1
+    pids_limit: int | None = None
+    limits_shown: bool = True
 
     @property
     def names(self) -> Names:
@@ -106,7 +111,7 @@ class Settings:
         return Names(
             run_dir=self.run_dir,
             state_dir=self.state_dir,
-            cgroup_parent=self.cgroup_parent,
+            cgroup_parent=self.cgroup_parent if self.cgroup_parent.startswith("/") else "/hostler",
             veth_prefix=self.veth_prefix,
         )
 

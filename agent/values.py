@@ -100,6 +100,16 @@ def between(lowest: float, highest: float, *, unset: float) -> Callable[[str], f
     return parse
 
 
+def within(lowest: float, highest: float, *, otherwise: float) -> Callable[[str], float]:
+    """A duration with the ECS agent's bounds: beyond one of them it is ``otherwise``."""
+
+    def parse(text: str) -> float:
+        seconds = duration(text)
+        return seconds if lowest <= seconds <= highest else otherwise
+
+    return parse
+
+
 def rate(per_second: float, burst: int) -> Callable[[str], tuple[float, int]]:
     """``RATE,BURST``, both whole numbers; these defaults where one of them is not positive."""
 
@@ -179,6 +189,17 @@ def count_or(otherwise: int) -> Callable[[str], int]:
         if re.fullmatch("-?[0-9]{1,9}", text.strip()) is None:
             raise ValueError("must be a whole number")
         return int(text) if int(text) >= 1 else otherwise
+
+    return parse
+
+
+def count_within(lowest: int, highest: int) -> Callable[[str], int | None]:
+    """A whole number with the ECS agent's bounds: beyond one of them it is as if not set."""
+
+    def parse(text: str) -> int | None:
+        if re.fullmatch("-?[0-9]{1,18}", text.strip()) is None:
+            raise ValueError("must be a whole number")
+        return int(text) if lowest <= int(text) <= highest else None
 
     return parse
 

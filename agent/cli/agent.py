@@ -85,6 +85,7 @@ def _serve(flags: dict[str, str]) -> None:
     from agent.doors.keys import KeysError
     from agent.ending import Ending
     from agent.engine.store import StoreError
+    from agent.host.cgroups import CgroupError
     from agent.host.interfaces.provider import InterfacesExhausted
     from agent.host.logrouter import LogRouterError
     from agent.host.securitygroups import SecurityGroupError
@@ -94,7 +95,7 @@ def _serve(flags: dict[str, str]) -> None:
     expected = (
         *(config.ConfigError, StoreError, EmbeddedError, ContainerdError),
         *(KeysError, LogRouterError, CNIError, OSError),
-        *(InterfacesExhausted, SecurityGroupError),
+        *(InterfacesExhausted, SecurityGroupError, CgroupError),
     )
     try:
         kept = SocketStore(handover.inherited(os.environ))

@@ -29,5 +29,7 @@ def inspect(
             "taskDefinition": client.call("DescribeTaskDefinition", asked)["taskDefinition"],
             "timeline": watched["steps"],
             "closed": watched["closed"],
+            "runtimes": watched["runtimes"],
+            "cgroup": watched["cgroup"],
         }
     )

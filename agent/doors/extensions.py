@@ -75,6 +75,8 @@ async def watch_task(desk: Desk, office: Office, body: Body) -> Body:
         "task": shapes.task(picture, tags=True),
         "steps": [asdict(each) for each in picture.progress.timeline[asked.since :]],
         "closed": picture.progress.closed,
+        "runtimes": dict(task.runtimes),
+        "cgroup": office.names.task_cgroup(task).path,
         "pulls": pulls.shown(office.images.pulls.of(*pulls.awaited(task, picture.progress))),
     }
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from agent.doors import admission, requests, shapes
 from agent.doors.admission import Capacity, NetworkRules
 from agent.doors.errors import ApiError, ClusterNotFound, InvalidParameter
+from agent.doors.placing import Placing
 from agent.doors.requests import Request, read
 from agent.engine.feed import Feed, Picture
 from agent.engine.fleet import Fleet
@@ -43,6 +44,7 @@ class Desk:
     capacity: Capacity
     networks: NetworkRules = field(default_factory=NetworkRules)
     admitting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    placing: Placing = field(default_factory=Placing)
 
     @property
     def cluster_arn(self) -> str:
@@ -215,7 +217,7 @@ def _admitted(desk: Desk, asked: requests.RunTask) -> tuple[list[Task], list[Bod
     failures: list[Body] = []
     taken = admission.taken(desk.feed)
     for _ in range(asked.count):
-        made = _new_task(desk, asked, registered, definition)
+        made = desk.placing.placed(_new_task(desk, asked, registered, definition))
         admission.check_network(asked, made, desk.networks)
         short = admission.lacking(definition, desk.capacity, taken)
         if short:

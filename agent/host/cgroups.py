@@ -1,4 +1,4 @@
-"""The task's cgroup: parent of its containers' cgroups, with the task's CPU and memory limits.
+"""The kernel's files of cgroups: limits of a task's cgroup, its removal, and who was killed there.
 
 Works on cgroup v1 (one tree per controller) and v2 (one tree). The containers' own cgroups below
 are the runtime's work. Blocking, but only on the kernel's own file systems.
@@ -12,14 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.task.definition import TaskDefinition
+from agent.task.limits import MAX_SHARES, MIN_SHARES, TaskLimits
 
 MOUNT = Path("/sys/fs/cgroup")
 
-CPU_PERIOD_US = 100_000
-_UNITS_PER_CPU = 1024
-_MIB = 1024 * 1024
-_V2_CONTROLLERS = "+cpu +cpuset +memory +pids +io"
+_HANDED_DOWN = ("+cpu", "+cpuset", "+memory", "+pids", "+io")
+_NEEDED = ("cpu", "memory", "pids")
+"""Controllers that hold a task's limits."""
 
 
 class CgroupError(Exception):
@@ -48,16 +47,24 @@ class Cgroups:
                 seen.add(tree.resolve())
                 yield tree.resolve()
 
-    def ensure(self, path: str, definition: TaskDefinition) -> None:
-        """The cgroup exists and holds the task's ``cpu`` and ``memory``. Raises CgroupError."""
-        cpu = definition.cpu
-        quota_us = cpu * CPU_PERIOD_US // _UNITS_PER_CPU if cpu else None
-        memory = definition.memory * _MIB if definition.memory else None
+    def prepare(self, path: str) -> None:
+        """The cgroup exists, and below it limits can be set. Raises CgroupError if they can't."""
+        try:
+            missing = self._prepare_v2(path) if self.version == 2 else self._prepare_v1(path)
+        except OSError as error:
+            raise CgroupError(f"can't make the cgroup {path}: {error}") from error
+        if missing:
+            raise CgroupError(
+                f"the kernel has no controller {' nor '.join(missing)} for the cgroup {path}"
+            )
+
+    def ensure(self, path: str, limits: TaskLimits) -> None:
+        """The cgroup exists and has these limits. Raises CgroupError."""
         try:
             if self.version == 2:
-                self._ensure_v2(path, quota_us, memory)
+                self._ensure_v2(path, limits)
             else:
-                self._ensure_v1(path, quota_us, memory)
+                self._ensure_v1(path, limits)
         except OSError as error:
             raise CgroupError(f"can't limit the task's cgroup {path}: {error}") from error
 
@@ -71,6 +78,23 @@ class Cgroups:
         for tree in self.trees():
             with suppress(OSError):
                 (tree / path.lstrip("/")).rmdir()
+
+    def memory_kills(self, path: str) -> int | None:
+        """How many of its processes the kernel has killed for want of memory; None if it is gone.
+
+        A limit of a cgroup above, or the whole host's, counts as well. With v2 processes of cgroups
+        below count too, those that are gone by now among them.
+        """
+        below = path.lstrip("/")
+        if self.version == 2:
+            file = self.mount / below / "memory.events"
+        else:
+            file = self.mount / "memory" / below / "memory.oom_control"
+        try:
+            lines = file.read_text().splitlines()
+        except OSError:
+            return None
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
     def rouse(self) -> None:
         """Takes the kernel's lock for moving processes between cgroups, and lets it go again.
@@ -89,28 +113,74 @@ class Cgroups:
         name = "" if self.version == 2 else next(each for each in of_tree if each)
         return self.mount / name.removeprefix("name=") / of_tree[name].lstrip("/")
 
-    def _ensure_v1(self, path: str, quota_us: int | None, memory: int | None) -> None:
-        if quota_us is not None:
-            cgroup = self.mount / "cpu" / path.lstrip("/")
-            cgroup.mkdir(parents=True, exist_ok=True)
-            (cgroup / "cpu.cfs_period_us").write_text(str(CPU_PERIOD_US))
-            (cgroup / "cpu.cfs_quota_us").write_text(str(quota_us))
-        if memory is not None:
-            cgroup = self.mount / "memory" / path.lstrip("/")
-            cgroup.mkdir(parents=True, exist_ok=True)
-            (cgroup / "memory.limit_in_bytes").write_text(str(memory))
+    def _prepare_v1(self, path: str) -> list[str]:
+        trees = [self.mount / each for each in _NEEDED]
+        missing = [each.name for each in trees if not each.is_dir()]
+        for each in trees if not missing else ():
+            (each / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        return missing
 
-    def _ensure_v2(self, path: str, quota_us: int | None, memory: int | None) -> None:
+    def _prepare_v2(self, path: str) -> list[str]:
+        cgroup = self._made_v2(path)
+        have = (cgroup / "cgroup.controllers").read_text().split()
+        return [each for each in _NEEDED if each not in have]
+
+    def _ensure_v1(self, path: str, limits: TaskLimits) -> None:
+        below = path.lstrip("/")
+        files: list[tuple[str, str, object]] = []
+        if limits.quota_us is not None:
+            files.append(("cpu", "cpu.cfs_period_us", limits.period_us))
+            files.append(("cpu", "cpu.cfs_quota_us", limits.quota_us))
+        if limits.shares is not None:
+            files.append(("cpu", "cpu.shares", limits.shares))
+        if limits.memory is not None:
+            files.append(("memory", "memory.limit_in_bytes", limits.memory))
+        if limits.pids is not None:
+            files.append(("pids", "pids.max", limits.pids))
+        for tree, name, value in files:
+            cgroup = self.mount / tree / below
+            cgroup.mkdir(parents=True, exist_ok=True)
+            (cgroup / name).write_text(str(value))
+
+    def _ensure_v2(self, path: str, limits: TaskLimits) -> None:
+        cgroup = self._made_v2(path)
+        files: dict[str, object] = {}
+        if limits.quota_us is not None:
+            files["cpu.max"] = f"{limits.quota_us} {limits.period_us}"
+        if limits.shares is not None:
+            files["cpu.weight"] = weight(limits.shares)
+        if limits.memory is not None:
+            files["memory.max"] = limits.memory
+        if limits.pids is not None:
+            files["pids.max"] = limits.pids
+        for name, value in files.items():
+            (cgroup / name).write_text(str(value))
+
+    def _made_v2(self, path: str) -> Path:
+        """The cgroup, to which all controllers are handed down that are there."""
         cgroup = self.mount
         for part in path.strip("/").split("/"):
-            with suppress(OSError):  # a controller that is not there can't be handed down
-                (cgroup / "cgroup.subtree_control").write_text(_V2_CONTROLLERS)
+            _hand_down(cgroup / "cgroup.subtree_control")
             cgroup /= part
             cgroup.mkdir(exist_ok=True)
-        if quota_us is not None:
-            (cgroup / "cpu.max").write_text(f"{quota_us} {CPU_PERIOD_US}")
-        if memory is not None:
-            (cgroup / "memory.max").write_text(str(memory))
+        return cgroup
+
+
+def weight(shares: int) -> int:
+    """The weight in cgroup v2, 1 to 10000, for shares of v1."""
+    span = MAX_SHARES - MIN_SHARES
+    return 1 + (shares - MIN_SHARES) * 9999 // span
+
+
+def _hand_down(control: Path) -> None:
+    """All controllers that are there; all at once fails if one is not."""
+    for each in (" ".join(_HANDED_DOWN), *_HANDED_DOWN):
+        try:
+            control.write_text(each)
+        except OSError:
+            continue
+        if each not in _HANDED_DOWN:
+            return
 
 
 def _remove(cgroup: Path) -> None:

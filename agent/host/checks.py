@@ -7,11 +7,13 @@ the firewall in order; everything else is for the operator, who is told how.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from agent.host.networking import Networking
+from agent.host.runtimes import Runtimes
+from agent.host.taskcgroups import TaskCgroups
 from agent.task.model import TaskId
 from cni.errors import CNIError
 from cni.faults import blackhole
@@ -41,9 +43,11 @@ Check = Callable[[Networking, Alive], AsyncIterator[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """Looks at this host: its network, and what leads to credentials."""
+    """Looks at this host: its network, what leads to credentials, and what containers run in."""
 
     networking: Networking
+    runtimes: Runtimes
+    cgroups: TaskCgroups
 
     async def find(self, alive: Alive) -> list[Finding]:
         """Everything that any check finds, in their order; changes nothing.
@@ -53,7 +57,7 @@ class Doctor:
         found: list[Finding] = []
         for check in CHECKS:
             found += [each async for each in check(self.networking, alive)]
-        return found
+        return [*found, *_runtimes(self.runtimes), *_limits(self.cgroups)]
 
     async def mend(self, alive: Alive) -> list[str]:
         """What can be mended is; tells what was done.
@@ -117,6 +121,19 @@ async def _roles(networking: Networking, alive: Alive) -> AsyncIterator[Finding]
     path = networking.settings.task_roles
     for each in await asyncio.to_thread(lambda: list(roles.problems(path))):
         yield Finding("roles", each, "mend it: tasks of such roles don't start")
+
+
+def _runtimes(runtimes: Runtimes) -> Iterator[Finding]:
+    for runtime in runtimes.named.values():
+        for missing in runtime.missing():
+            what = f"runtime {runtime.name} needs {missing}, which this host does not have"
+            yield Finding("runtimes", what, "install it, or correct HOSTLER_RUNTIMES")
+
+
+def _limits(cgroups: TaskCgroups) -> Iterator[Finding]:
+    if cgroups.unlimited_because:
+        what = f"tasks have no limits of CPU and memory: {cgroups.unlimited_because}"
+        yield Finding("limits", what, "mend it and start the agent again")
 
 
 CHECKS: Final[tuple[Check, ...]] = (

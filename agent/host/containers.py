@@ -31,7 +31,6 @@ from agent.containerd.types import (
     Status,
 )
 from agent.host import facts, shims
-from agent.host.cgroups import Cgroups
 from agent.host.images.local import Unpacked
 from agent.host.images.obtaining import Images
 from agent.host.logrouter import LogRouter
@@ -39,6 +38,7 @@ from agent.host.metadata_files import MetadataFiles
 from agent.host.recipes import Recipes
 from agent.host.records import Records
 from agent.host.runtimes import Runtimes
+from agent.host.taskcgroups import TaskCgroups
 from agent.logs.protocol import Stream
 from agent.oci.errors import SpecError
 from agent.oci.spec import build_spec
@@ -92,7 +92,7 @@ class Containers:
         images: Images,
         router: LogRouter,
         of: Names,
-        cgroups: Cgroups,
+        cgroups: TaskCgroups,
         settings: RuntimeSettings,
         metadata: MetadataFiles | None = None,
     ) -> None:
@@ -101,8 +101,10 @@ class Containers:
         self._router = router
         self._names = of
         self._cgroups = cgroups
-        self._recipes = Recipes(of, facts.gather(cgroups), settings.region, metadata)
-        self._records = Records(client, settings.runtimes)
+        self._recipes = Recipes(
+            of, facts.gather(cgroups.kernel), cgroups, settings.region, metadata
+        )
+        self._records = Records(client, of, settings.runtimes)
         self._settings = settings
         self._clean: dict[str, bool] = {}
         self._turns: defaultdict[TaskId, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -125,7 +127,10 @@ class Containers:
         if process.status is Status.UNKNOWN:
             return Unknown("its shim does not answer")
         if process.exit is not None:
-            return Seen(ContainerSeen(Running.STOPPED, 0, process.exit.status, process.exit.at))
+            killed = progress.containers[name].kill_sent_at is not None
+            status, at = process.exit.status, process.exit.at
+            starved = self._cgroups.out_of_memory(task, name, status, killed=killed)
+            return Seen(ContainerSeen(Running.STOPPED, 0, status, at, starved))
         return Seen(ContainerSeen(_RUNNING[process.status], process.pid))
 
     async def create(self, task: Task, name: str, progress: Progress) -> None:
@@ -252,7 +257,9 @@ class Containers:
         """Tasks.Create, with the cgroups' lock roused meanwhile if no other creation does that."""
         self._creating += 1
         loop = asyncio.get_running_loop()
-        rousing = loop.run_in_executor(None, self._cgroups.rouse) if self._creating == 1 else None
+        rousing = (
+            loop.run_in_executor(None, self._cgroups.kernel.rouse) if self._creating == 1 else None
+        )
         try:
             await self._client.tasks.create(
                 key, root, timeout=self._settings.create_timeout_s, **stdio

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, Unavailable
 from agent.host import metadata_files, probes, volumes
-from agent.host.cgroups import CgroupError, Cgroups
+from agent.host.cgroups import CgroupError
 from agent.host.containers import Containers
 from agent.host.credentials import TaskCredentials
 from agent.host.images.fetching import PullFailed
@@ -30,6 +30,7 @@ from agent.host.logrouter import LogRouterError
 from agent.host.provisions import Provider, ProvisionError, ProvisionUnavailable
 from agent.host.sandbox import Sandboxes
 from agent.host.securitygroups import SecurityGroupError
+from agent.host.taskcgroups import TaskCgroups
 from agent.oci.errors import SpecError
 from agent.task import provisions
 from agent.task.actions import (
@@ -80,7 +81,7 @@ class RealHost:
     images: ContainerImages
     sandboxes: Sandboxes
     interfaces: Interfaces
-    cgroups: Cgroups
+    cgroups: TaskCgroups
     names: Names
     credentials: TaskCredentials
     providers: Mapping[Provision, Provider] = field(default_factory=dict)
@@ -200,10 +201,10 @@ class RealHost:
     def _ensure_task(self, task: Task) -> None:
         """The task's directory, which stands for all that is the task's own, and its cgroup."""
         self.names.task_dir(task.id).mkdir(parents=True, exist_ok=True, mode=0o711)
-        self.cgroups.ensure(self.names.task_cgroup(task.id), task.definition)
+        self.cgroups.ensure(task)
 
     def _release(self, task: Task) -> None:
-        self.cgroups.remove(self.names.task_cgroup(task.id))
+        self.cgroups.remove(task)
         with suppress(FileNotFoundError):
             shutil.rmtree(self.names.task_dir(task.id))
 

@@ -13,9 +13,11 @@ from agent.host import facts, files, metadata_files, rootfs, variables, volumes
 from agent.host.images.local import Unpacked
 from agent.host.metadata_files import MetadataFiles
 from agent.host.runtimes import Runtime
+from agent.host.taskcgroups import TaskCgroups
 from agent.oci.errors import SpecError
 from agent.oci.inputs import BindMount, HostFacts, SpecInputs
 from agent.oci.user import User, resolve_user
+from agent.task import names
 from agent.task.definition import ContainerDefinition
 from agent.task.model import Attachment, Progress, Task
 from agent.task.names import Names
@@ -31,10 +33,16 @@ class Recipes:
     """
 
     def __init__(
-        self, of: Names, host: HostFacts, region: str, metadata: MetadataFiles | None = None
+        self,
+        of: Names,
+        host: HostFacts,
+        cgroups: TaskCgroups,
+        region: str,
+        metadata: MetadataFiles | None = None,
     ) -> None:
         self._names = of
         self._host = host
+        self._cgroups = cgroups
         self._region = region
         self._metadata = metadata
         self._accounts: dict[str, dict[str, str]] = {}
@@ -69,6 +77,7 @@ class Recipes:
         definition, whole = task.container(name), task.definition
         network = _network(task, name, progress)
         netns = self._names.netns(task.id, task.sandbox(name))
+        cgroup, key = self._names.task_cgroup(task), names.container_id(task.id, name)
         return SpecInputs(
             container=definition,
             image=unpacked.config,
@@ -78,7 +87,9 @@ class Recipes:
             hostname=files.hostname(task, name, network),
             netns=None if whole.network_mode == "host" else str(netns),
             others_controls=_others_controls(task, name),
-            cgroup_path=self._names.container_cgroup(task.id, name),
+            # Other shims than runc's are not known to understand systemd's form.
+            cgroup_path=cgroup.container(key) if runtime.isolated else cgroup.for_runtime(key),
+            task_limits=self._cgroups.shown(task),
             pid_mode="host" if whole.pid_mode == "host" else None,
             ipc_mode=whole.ipc_mode if whole.ipc_mode != "task" else None,
             injected={

@@ -14,6 +14,7 @@ from agent.host.runtimes import Runtime, Runtimes
 from agent.oci.errors import SpecError
 from agent.task import names
 from agent.task.model import Image, Task
+from agent.task.names import Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Records:
     """Makes records, each once: what is in one stays, whatever is configured later."""
 
     client: Containerd
+    of: Names
     runtimes: Runtimes
 
     def runtime(self, task: Task, name: str) -> Runtime:
@@ -40,6 +42,7 @@ class Records:
     ) -> None:
         """The container has its record. Raises ContainerdError."""
         key = names.container_id(task.id, name)
+        systemd = bool(self.of.task_cgroup(task).slice)
         with suppress(AlreadyExists):
             await self.client.containers.create(
                 ContainerRecord(
@@ -47,7 +50,7 @@ class Records:
                     spec=json.dumps(spec).encode(),
                     image=image.name,
                     runtime=runtime.shim,
-                    options=runtime.options(systemd=False),
+                    options=runtime.options(systemd=systemd),
                     snapshotter=self.client.snapshotter,
                     snapshot_key=key,
                     labels=names.labels(task, name),

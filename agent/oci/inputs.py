@@ -11,6 +11,7 @@ from typing import Literal
 from agent.oci.image import ImageConfig
 from agent.oci.user import User
 from agent.task.definition import ContainerDefinition
+from agent.task.limits import TaskLimits
 
 DEFAULT_NOFILE = (1024, 524288)
 
@@ -63,7 +64,8 @@ class SpecInputs:
     system controls that other containers of that namespace ask for. ``mounts`` are its volumes
     and the files from ``files``. ``devices`` are the nodes behind linuxParameters.devices.
     ``injected`` are the agent's own environment variables, which win. ``init_path`` is the static
-    init of the host, needed for initProcessEnabled.
+    init of the host, needed for initProcessEnabled. ``task_limits`` are given to the container
+    where it has no such limits of its own.
     """
 
     container: ContainerDefinition
@@ -82,3 +84,4 @@ class SpecInputs:
     devices: tuple[DeviceNode, ...] = ()
     init_path: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
+    task_limits: TaskLimits = field(default_factory=TaskLimits)

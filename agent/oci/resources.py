@@ -1,6 +1,8 @@
 """The ``linux.resources`` section: CPU weight, memory, and which devices may be opened.
 
-The task's own limits (its CPU quota and memory) are on the cgroup above and not in here.
+The task's own limits (its CPU quota and memory) are on the cgroup above. A container without limits
+of its own is given the same: that changes nothing but what its programs see, as they look at their
+own cgroup only and would take the whole host for theirs.
 """
 
 from typing import Any
@@ -8,10 +10,10 @@ from typing import Any
 from agent.oci.errors import SpecError
 from agent.oci.inputs import DeviceNode, SpecInputs
 from agent.task.definition import Device
+from agent.task.limits import shares
 
 _MIB = 1024 * 1024
 _MIN_MEMORY_MIB = 4
-_MIN_SHARES, _MAX_SHARES = 2, 262144
 
 # type, major, minor (None: any), access. mknod(2) alone opens nothing, so it is free for all.
 _DEFAULT_DEVICES: tuple[tuple[str, int | None, int | None, str], ...] = (
@@ -33,7 +35,7 @@ def resources(inputs: SpecInputs) -> dict[str, Any]:
     """Limits of the container's cgroup. Shares are cgroup v1's; the runtime converts for v2."""
     section: dict[str, Any] = {
         "devices": _device_rules(inputs),
-        "cpu": {"shares": min(max(inputs.container.cpu, _MIN_SHARES), _MAX_SHARES)},
+        "cpu": _cpu(inputs),
     }
     memory = _memory(inputs)
     if memory:
@@ -51,6 +53,13 @@ def devices(inputs: SpecInputs) -> list[dict[str, Any]]:
     ]
 
 
+def _cpu(inputs: SpecInputs) -> dict[str, int]:
+    cpu, whole = {"shares": shares(inputs.container.cpu)}, inputs.task_limits
+    if whole.quota_us is not None:
+        cpu |= {"quota": whole.quota_us, "period": whole.period_us}
+    return cpu
+
+
 def _memory(inputs: SpecInputs) -> dict[str, int]:
     container, parameters = inputs.container, inputs.container.linux_parameters
     limits: dict[str, int] = {}
@@ -59,6 +68,8 @@ def _memory(inputs: SpecInputs) -> dict[str, int]:
         if parameters.max_swap is not None:
             # Memory and swap together, as in cgroup v1: with no swap it equals the limit.
             limits["swap"] = limits["limit"] + parameters.max_swap * _MIB
+    elif inputs.task_limits.memory is not None:
+        limits["limit"] = inputs.task_limits.memory
     if container.memory_reservation:
         limits["reservation"] = container.memory_reservation * _MIB
     if "swap" in limits and parameters.swappiness is not None and inputs.host.cgroup_version == 1:

@@ -12,6 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.task.cgroup import TaskCgroup
+
 RUNTIME_LABEL = "hostler.runtime"
 """Label of a container: the name of its runtime."""
 
@@ -94,7 +96,8 @@ def _uuid(text: str) -> str:
 class Names:
     """Names on this host. ``run_dir`` is lost at a reboot, ``state_dir`` is not.
 
-    ``cgroup_parent`` begins with a slash; ``veth_prefix`` has at most 4 characters.
+    ``cgroup_parent`` begins with a slash; it is where those tasks' cgroups are that don't say it
+    themselves. ``veth_prefix`` has at most 4 characters.
     """
 
     run_dir: Path
@@ -127,13 +130,13 @@ class Names:
         """The same by the sandbox's id (``container_id``)."""
         return self.netns_dir / sandbox_id[:32]
 
-    def task_cgroup(self, task_id: TaskId) -> str:
-        """Cgroup of a task, as a path below the cgroup mount."""
-        return f"{self.cgroup_parent}/{task_id}"
+    def task_cgroup(self, task: Task) -> TaskCgroup:
+        """Cgroup of a task: the one that it was accepted with."""
+        return TaskCgroup(task.cgroup or f"{self.cgroup_parent}/{task.id}")
 
-    def container_cgroup(self, task_id: TaskId, name: str) -> str:
+    def container_cgroup(self, task: Task, name: str) -> str:
         """Cgroup of a container, as a path below the cgroup mount."""
-        return f"{self.task_cgroup(task_id)}/{container_id(task_id, name)}"
+        return self.task_cgroup(task).container(container_id(task.id, name))
 
     def log(self, task_id: TaskId, name: str) -> Path:
         """Newest file of a container's json-file log."""

@@ -158,7 +158,7 @@ class FeedSource:
         if not self.measured:
             return None
         task, facts = picture.intent.task, picture.progress.containers[name]
-        path = self.of.container_cgroup(task.id, name)
+        path = self.of.container_cgroup(task, name)
         if picture.view is None:
             runs = status.container_known(facts) == "RUNNING"
             return CgroupFacts(path=path) if runs else None

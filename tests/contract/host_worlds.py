@@ -33,6 +33,7 @@ from agent.host.metadata_sockets import MetadataFront
 from agent.host.networking import Networking, open_networking
 from agent.host.runtimes import Runtimes
 from agent.host.socketstore import SocketStore
+from agent.host.taskcgroups import open_cgroups
 from agent.logs.protocol import SOCKET_NAME
 from agent.settings import Settings
 from agent.task.actions import Action, AttachNetwork, Done, ObtainImage, Result
@@ -132,7 +133,8 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
     # A short path: a unix socket's has at most 107 bytes.
     root = Path(tempfile.mkdtemp(prefix="hostler-h-"))
     settings = config.load(private_settings(root), {}, ())
-    names, cgroups = settings.names, Cgroups()
+    names = settings.names
+    cgroups = open_cgroups(settings, Cgroups())
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, root)
         client = await stack.enter_async_context(
@@ -141,7 +143,7 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
         await client.namespaces.ensure(settings.containerd_namespace)
         router = await stack.enter_async_context(_router(settings))
         networking = await stack.enter_async_context(_networking(settings))
-        stack.callback(cgroups.remove_if_empty, settings.cgroup_parent)
+        stack.callback(cgroups.remove_root)
         images = Images(client, settings.state_dir / "spool", Claims(), settings.layer_limit)
         runtime = RuntimeSettings(Runtimes(), create_timeout_s=10, start_timeout_s=10)
         containers = Containers(client, images, router, names, cgroups, runtime)

@@ -204,7 +204,7 @@ class Task:
             for line in lines
             if any(each in line for each in (*keys, self.id))
         ]
-        cgroups = [tree / of.task_cgroup(self.id).lstrip("/") for tree in Cgroups().trees()]
+        cgroups = [tree / of.cgroup_parent[1:] / self.id for tree in Cgroups().trees()]
         links = [f"link {name}" for name in lasting_links(*veths)]
         return [*listed, *links, *(str(each) for each in (*cgroups, *files) if each.exists())]
 

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent.cli.client import Client as Api
 from agent.task.model import TaskId
 from agent.task.names import Names
 from tests.system import nspawn
-from tests.system.agent import ROOT
 from tests.system.manager import clients
 from tests.system.nspawn import Machine
-from tests.system.tasks import SERVES, Json, eventually, shell
+from tests.system.servicelab import SERVICE, UNITS, call, here, run, serving, until
+from tests.system.tasks import SERVES, eventually, shell
 
 pytestmark = nspawn.needed
 
-UNITS = ROOT / "systemd"
-SERVICE = "hostler.service"
 RESTARTS, RELOADS, KILLS = 3, 3, 2
 NAMES = Names(Path("/run/hostler"), Path("/var/lib/hostler"), "/hostler", "hv")
-
-_HERE = f"WorkingDirectory={ROOT}\nProtectHome=no\n"  # the interpreter may be in somebody's home
-
-
-def here(unit: str) -> str:
-    """The shipped unit, with this checkout and its interpreter in place of what is installed."""
-    text = (UNITS / unit).read_text().replace("/opt/hostler/bin/python", sys.executable)
-    text = text.replace("/opt/hostler/bin/hostler", f"{sys.executable} -m agent")
-    return re.sub("(?m)^ProtectHome=.*\n", "", text).replace("[Service]\n", f"[Service]\n{_HERE}")
 
 
 @pytest.mark.parametrize("unit", sorted(each.name for each in UNITS.iterdir()))
@@ -47,31 +33,8 @@ def test_systemd_has_nothing_to_say_of_a_unit(unit: str, tmp_path: Path) -> None
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    units = {each.name: here(each.name) for each in UNITS.iterdir()}
-    settings = "Environment=HOSTLER_API_LISTEN=off HOSTLER_INTROSPECTION_LISTEN=off"
-    limit = "Environment=ECS_TASK_METADATA_RPS_LIMIT=1000000,1000000"
-    units[f"{SERVICE}.d/test.conf"] = f"[Service]\n{settings}\n{limit}\n"
-    with nspawn.machine(units, SERVICE) as machine:
+    with serving(ECS_TASK_METADATA_RPS_LIMIT="1000000,1000000") as machine:
         yield machine
-
-
-def call(machine: Machine, name: str, **body: object) -> Json:
-    return Api(machine.root / "run/hostler/api.sock").call(name, body)
-
-
-def run(machine: Machine) -> Json:
-    """A task that runs."""
-    definition = {"family": "test", "containerDefinitions": [shell("app", SERVES)]}
-    registered = call(machine, "RegisterTaskDefinition", **definition)["taskDefinition"]
-    answer = call(machine, "RunTask", taskDefinition=registered["taskDefinitionArn"])
-    task: Json = answer["tasks"][0]
-    eventually(lambda: shown(machine, task)["lastStatus"] == "RUNNING", "a running task")
-    return task
-
-
-def shown(machine: Machine, task: Json) -> Json:
-    found: Json = call(machine, "DescribeTasks", tasks=[task["taskArn"]])["tasks"][0]
-    return found
 
 
 def kept(machine: Machine) -> int:
@@ -85,7 +48,7 @@ def test_systemd_never_gives_the_agent_up(machine: Machine) -> None:
 
 @pytest.mark.timeout(240)
 def test_no_request_is_refused_while_systemd_restarts_the_agent(machine: Machine) -> None:
-    task = run(machine)
+    task = until(machine, run(machine, shell("app", SERVES)), "RUNNING")
     inside = NAMES.netns(TaskId(task["taskArn"].rpartition("/")[2]), "app")
     namespace = machine.root / inside.relative_to("/")
     assert kept(machine) == 1

@@ -150,11 +150,10 @@ async def test_networks_are_cleaned_at_the_start_and_go_with_the_last_task(
     made, host = task(container("web")), Host()
     store = MemoryStore(made)
     emptied: list[str] = []
-    cgroups = SimpleNamespace(remove_if_empty=emptied.append)
+    cgroups: Any = SimpleNamespace(remove_root=lambda: emptied.append("root"))
     monkeypatch.setattr(app, "open_networking", lambda *_: host)
-    monkeypatch.setattr(app, "Cgroups", lambda: cgroups)
     unused: Any = None
-    async with app._networking(Settings(), store, unused, unused):
+    async with app._networking(Settings(), store, unused, unused, cgroups):
         assert host.told == [
             ("remove orphans of", [names.container_id(made.id, "web")], [made.id]),
             ("open firewall",),
@@ -163,7 +162,7 @@ async def test_networks_are_cleaned_at_the_start_and_go_with_the_last_task(
         if over:
             await store.save(made.id, replace(store.progress(made.id), closed_at=1.0))
     assert host.told[2:] == [("remove",)] * over + [("closed",)]
-    assert emptied == ["/hostler"] * over
+    assert emptied == ["root"] * over
 
 
 async def test_logins_are_where_the_settings_say(tmp_path: Path) -> None:

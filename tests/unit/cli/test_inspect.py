@@ -22,5 +22,7 @@ def test_it_shows_task_definition_and_timeline(
         "taskDefinition": {"family": "hello"},
         "timeline": [step(0, "accepted")],
         "closed": False,
+        "runtimes": {"web": "runc"},
+        "cgroup": "/hostler/one",
     }
     assert api.asked("DescribeTaskDefinition")[0]["taskDefinition"] == DEFINITION

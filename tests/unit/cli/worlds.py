@@ -85,6 +85,7 @@ def happen(
         if body["task"] != shown["taskArn"]:
             raise Refused("InvalidParameterException", "The referenced task was not found.")
         new = list(steps[body.get("since", 0) :])
-        return {"task": shown, "steps": new, "closed": closed, "pulls": list(pulls)}
+        placed = {"runtimes": {"web": "runc"}, "cgroup": "/hostler/one"}
+        return {"task": shown, "steps": new, "closed": closed, "pulls": list(pulls), **placed}
 
     api.answers["Hostler.WatchTask"] = watch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,8 +12,11 @@ import pytest
 
 from agent.host.checks import Alive, Doctor
 from agent.host.orphans import Orphan
+from agent.host.runtimes import Runtime, Runtimes
+from agent.host.taskcgroups import TaskCgroups
 from agent.settings import Settings
 from agent.task.model import TaskId
+from agent.task.names import Names
 from cni.errors import CNIError, Code
 from cni.faults import blackhole
 from cni.firewall import coexistence, ruleset
@@ -35,6 +39,8 @@ class Sick:
         self.held_by: set[str] = set()
         self.holes: list[str] = []
         self.told: list[tuple[Any, ...]] = []
+        self.runtimes = Runtimes("sound", {"sound": Runtime("sound", shim="/bin/sh")})
+        self.cgroups = TaskCgroups(Names(Path("/run"), Path("/state"), "/test", "tv"))
 
     @property
     def thread(self) -> Any:
@@ -97,8 +103,12 @@ def sick(monkeypatch: pytest.MonkeyPatch) -> Sick:
     return made
 
 
+def doctor_of(sick: Sick) -> Doctor:
+    return Doctor(cast(Any, sick), sick.runtimes, sick.cgroups)
+
+
 async def found(sick: Sick) -> list[tuple[str, str]]:
-    findings = await Doctor(cast(Any, sick)).find(ALIVE)
+    findings = await doctor_of(sick).find(ALIVE)
     assert all(each.cure for each in findings)
     assert sick.told == [], "looking changes nothing"
     return [(each.check, each.what) for each in findings]
@@ -115,6 +125,9 @@ async def test_everything_is_found_at_once_in_order(sick: Sick) -> None:
     sick.unwell = CNIError(Code.PLUGIN_NOT_AVAILABLE, "no address is left")
     sick.limit, sick.held_by = 1, {"task-one"}
     sick.holes = ["egress-tcp-443"]
+    broken = Runtime("vm", shim="io.containerd.nosuch.v2", config="/nowhere/vm.toml")
+    sick.runtimes = Runtimes("vm", {"vm": broken})
+    sick.cgroups = replace(sick.cgroups, unlimited_because="there is no controller memory")
     assert await found(sick) == [
         ("orphans", "interface hv1 belongs to no task"),
         ("orphans", "lease 10.213.0.9 of hostler0 belongs to no task"),
@@ -126,6 +139,12 @@ async def test_everything_is_found_at_once_in_order(sick: Sick) -> None:
             "faults",
             "a task in host mode asked for the blackhole egress-tcp-443, which is the whole host's",
         ),
+        (
+            "runtimes",
+            "runtime vm needs containerd-shim-nosuch-v2, which this host does not have",
+        ),
+        ("runtimes", "runtime vm needs /nowhere/vm.toml, which this host does not have"),
+        ("limits", "tasks have no limits of CPU and memory: there is no controller memory"),
     ]
 
 
@@ -149,7 +168,7 @@ async def test_interfaces_are_short_when_tasks_that_live_hold_all(
 async def test_mending_removes_orphans_and_opens_the_firewall(sick: Sick) -> None:
     sick.orphans = [Orphan("interface", "hv1")]
     sick.table, sick.blocked = False, ("iptables",)
-    doctor = Doctor(cast(Any, sick))
+    doctor = doctor_of(sick)
     assert await doctor.mend(ALIVE) == ["removed interface hv1", "opened iptables"]
     assert sick.told == [("remove", ["s1", "s2"], ["task-one", "task-two"]), ("open firewall",)]
     assert await doctor.find(ALIVE) == []

@@ -92,7 +92,7 @@ def test_a_running_container_in_bridge_mode() -> None:
     assert (web.created_at, web.started_at) == (Instant(2_000_000_000), Instant(2_000_000_000))
     assert web.labels["com.amazonaws.ecs.task-arn"] == WEB.arn
     assert web.cgroup is not None
-    assert web.cgroup.path == OF.container_cgroup(WEB.id, "web")
+    assert web.cgroup.path == OF.container_cgroup(WEB, "web")
     assert web.cgroup.network_pid == UP.pid
 
 
@@ -114,7 +114,7 @@ def test_without_metrics_no_container_is_measured() -> None:
 
 def test_until_the_first_look_a_container_is_measured_that_ran_when_last_seen() -> None:
     _, web = facts(picture())
-    assert web.cgroup == CgroupFacts(path=OF.container_cgroup(WEB.id, "web"))
+    assert web.cgroup == CgroupFacts(path=OF.container_cgroup(WEB, "web"))
     ended = running(Intent(WEB), at=2.0).having("web", ended=True)
     _, web = facts(picture(progress=ended))
     assert web.cgroup is None

@@ -1,0 +1,62 @@
+"""The agent as the service that is shipped, under a real systemd, and its API from this host."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agent.cli.client import Client as Api
+from tests.system import nspawn
+from tests.system.agent import ROOT
+from tests.system.nspawn import Machine
+from tests.system.tasks import Json, eventually
+
+UNITS = ROOT / "systemd"
+SERVICE = "hostler.service"
+_HERE = f"WorkingDirectory={ROOT}\nProtectHome=no\n"  # the interpreter may be in somebody's home
+
+
+def here(unit: str) -> str:
+    """The shipped unit, with this checkout and its interpreter in place of what is installed."""
+    text = (UNITS / unit).read_text().replace("/opt/hostler/bin/python", sys.executable)
+    text = text.replace("/opt/hostler/bin/hostler", f"{sys.executable} -m agent")
+    return re.sub("(?m)^ProtectHome=.*\n", "", text).replace("[Service]\n", f"[Service]\n{_HERE}")
+
+
+@contextmanager
+def serving(**settings: str) -> Iterator[Machine]:
+    """A machine in which the agent serves with these settings."""
+    units = {each.name: here(each.name) for each in UNITS.iterdir()}
+    off = {"HOSTLER_API_LISTEN": "off", "HOSTLER_INTROSPECTION_LISTEN": "off"}
+    lines = [f"Environment={name}={value}\n" for name, value in {**off, **settings}.items()]
+    units[f"{SERVICE}.d/test.conf"] = "[Service]\n" + "".join(lines)
+    with nspawn.machine(units, SERVICE) as machine:
+        yield machine
+
+
+def call(machine: Machine, name: str, **body: object) -> Json:
+    """Answer of an API call."""
+    return Api(machine.root / "run/hostler/api.sock").call(name, body)
+
+
+def run(machine: Machine, *containers: Json, **fields: object) -> Json:
+    """A task that was just accepted."""
+    definition = {"family": "test", "containerDefinitions": containers, **fields}
+    registered = call(machine, "RegisterTaskDefinition", **definition)["taskDefinition"]
+    answer = call(machine, "RunTask", taskDefinition=registered["taskDefinitionArn"])
+    task: Json = answer["tasks"][0]
+    return task
+
+
+def until(machine: Machine, task: Json, status: str) -> Json:
+    """The task once it has this status."""
+    eventually(lambda: bool(shown(machine, task)["lastStatus"] == status), f"a task {status}")
+    return shown(machine, task)
+
+
+def shown(machine: Machine, task: Json) -> Json:
+    """The task as DescribeTasks shows it."""
+    found: Json = call(machine, "DescribeTasks", tasks=[task["taskArn"]])["tasks"][0]
+    return found
