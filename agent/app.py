@@ -162,7 +162,7 @@ async def _assembled(
     telling.open_agent_api(fleet, networking)
     desk = Desk(
         *(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking)),
-        placing=Placing(runtimes, cgroups.root),
+        placing=Placing(runtimes, cgroups.root, cgroups.kernel.version),
     )
     doctor = Doctor(networking, runtimes, cgroups)
     office = Office(settings.names, _room(images), networking.networks, doctor)

@@ -74,7 +74,10 @@ async def register_task_definition(desk: Desk, body: Body) -> Body:
     return {
         "taskDefinition": shapes.definition(registered, desk.definition_arn(registered)),
         "tags": _definition_tags(registered),
-        "warnings": [str(each) for each in reading.warnings],
+        "warnings": [
+            *(str(each) for each in reading.warnings),
+            *desk.placing.warnings(reading.definition),
+        ],
     }
 
 

@@ -12,6 +12,7 @@ from agent.doors.errors import InvalidParameter
 from agent.host.runtimes import Runtimes
 from agent.task import runtimes
 from agent.task.cgroup import CgroupRoot
+from agent.task.definition import TaskDefinition
 from agent.task.model import Task
 from agent.task.names import RUNTIME_LABEL
 
@@ -22,6 +23,14 @@ class Placing:
 
     runtimes: Runtimes = field(default_factory=Runtimes)
     root: CgroupRoot = field(default_factory=lambda: CgroupRoot("/hostler"))
+    cgroup_version: int = 1
+
+    def warnings(self, definition: TaskDefinition) -> Iterator[str]:
+        """What of the definition has no effect on this host."""
+        for index, each in enumerate(definition.container_definitions):
+            if self.cgroup_version == 2 and each.linux_parameters.swappiness is not None:
+                path = f"containerDefinitions[{index}].linuxParameters.swappiness"
+                yield f"{path}: has no effect on this host, whose cgroups are of version 2"
 
     def placed(self, task: Task) -> Task:
         """The task with its runtimes and its cgroup.

@@ -32,6 +32,7 @@ from agent.task.definition.problems import json_path
 _NAME = values.matching(
     r"[a-z0-9][a-z0-9_.-]{0,62}", "a name of small letters, digits, and _ . - inside"
 )
+RUNC_PROGRAM = "runc"
 _SHIM = re.compile(r"/\S+|[a-z0-9_-]+(\.[a-z0-9_-]+)+\.v[0-9]+")
 
 
@@ -58,6 +59,11 @@ class Runtime:
         """
         return self.shim != RUNC_SHIM
 
+    @property
+    def program(self) -> str:
+        """What the runc shim runs: for whoever puts a program of his own before it (``binary``)."""
+        return self.binary or RUNC_PROGRAM
+
     def options(self, *, systemd: bool) -> RuncOptions | ConfigOptions | None:
         """What containerd passes to the shim. ``systemd``: cgroups are made by systemd."""
         if not self.isolated:
@@ -69,7 +75,7 @@ class Runtime:
         shim = self.shim
         if not shim.startswith("/"):
             shim = "containerd-shim-" + "-".join(shim.split(".")[-2:])
-        for program in (shim, *([] if self.isolated else [self.binary or "runc"])):
+        for program in (shim, *([] if self.isolated else [self.program])):
             if shutil.which(program) is None:
                 yield program
         if self.config and not Path(self.config).exists():

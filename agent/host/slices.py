@@ -26,7 +26,7 @@ BOOTED = Path("/run/systemd/system")
 
 SOCKET = Path("/run/systemd/private")
 DEADLINE_S = 10.0
-_KNOCK_S = 0.01
+_KNOCK_S = 0.003
 _CHUNK = 65536
 
 _MANAGER = DBusAddress(
@@ -34,7 +34,7 @@ _MANAGER = DBusAddress(
     bus_name="org.freedesktop.systemd1",
     interface="org.freedesktop.systemd1.Manager",
 )
-_PEER = DBusAddress("/", interface="org.freedesktop.DBus.Peer")
+_PEER = DBusAddress("/", bus_name="org.freedesktop.systemd1", interface="org.freedesktop.DBus.Peer")
 _RUNTIME = True
 """Properties are forgotten with the unit, at the latest when the host starts again."""
 _EXISTS = "org.freedesktop.systemd1.UnitExists"

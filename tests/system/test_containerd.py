@@ -26,6 +26,8 @@ from agent.containerd.errors import (
 from agent.containerd.events import Event, Gap
 from agent.containerd.payloads import TaskExecStarted, TaskExit, TaskOOM
 from agent.containerd.types import (
+    RUNC_SHIM,
+    ConfigOptions,
     ContainerRecord,
     Descriptor,
     Image,
@@ -292,12 +294,23 @@ async def test_snapshots_stack_and_tell_what_they_are(client: Containerd) -> Non
         await client.snapshots.remove(chain)
 
 
-async def test_a_container_record_comes_back_as_it_was(client: Containerd) -> None:
+@pytest.mark.parametrize(
+    ("runtime", "options"),
+    [
+        (RUNC_SHIM, RuncOptions("crun", "/run/x", systemd_cgroup=True, shim_cgroup="/y", io_uid=3)),
+        ("io.containerd.runsc.v1", ConfigOptions("/etc/runsc.toml", "runsc.options")),
+        ("io.containerd.kata.v2", None),
+    ],
+)
+async def test_a_container_record_comes_back_as_it_was(
+    client: Containerd, runtime: str, options: RuncOptions | ConfigOptions | None
+) -> None:
     record = ContainerRecord(
         id="c",
         spec=json.dumps({"ociVersion": "1.0.2"}).encode(),
         image=IMAGE,
-        options=RuncOptions(binary_name="crun", root="/run/x", shim_cgroup="/y", io_uid=3),
+        runtime=runtime,
+        options=options,
         labels={"hostler/task": "t1"},
     )
     await client.containers.create(record)

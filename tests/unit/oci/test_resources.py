@@ -8,6 +8,7 @@ import pytest
 from agent.oci.errors import SpecError
 from agent.oci.inputs import DeviceNode
 from agent.oci.resources import devices, resources
+from agent.task.limits import TaskLimits
 from tests.unit.oci.worlds import inputs
 
 MIB = 1024 * 1024
@@ -42,6 +43,28 @@ def test_memory_follows_the_rules_of_ecs(
     fields: dict[str, Any], expected: dict[str, int] | None
 ) -> None:
     assert resources(inputs(fields)).get("memory") == expected
+
+
+TASKS = TaskLimits(period_us=50_000, quota_us=25_000, memory=64 * MIB)
+
+
+def test_the_tasks_quota_is_that_of_each_container() -> None:
+    found = resources(inputs({"cpu": 512}, task_limits=TASKS))["cpu"]
+    assert found == {"shares": 512, "quota": 25_000, "period": 50_000}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, {"limit": 64 * MIB}),
+        ({"memory": 32}, {"limit": 32 * MIB}),
+        ({"memoryReservation": 16}, {"limit": 64 * MIB, "reservation": 16 * MIB}),
+    ],
+)
+def test_the_tasks_memory_is_that_of_containers_without_a_limit(
+    fields: dict[str, Any], expected: dict[str, int]
+) -> None:
+    assert resources(inputs(fields, task_limits=TASKS))["memory"] == expected
 
 
 def test_swappiness_is_left_out_on_version_2() -> None:
