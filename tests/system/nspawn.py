@@ -73,11 +73,15 @@ class Machine:
 
 
 @contextmanager
-def machine(units: Mapping[str, str], wanted: str) -> Iterator[Machine]:
+def machine(
+    units: Mapping[str, str], wanted: str, *, unified: bool | None = None
+) -> Iterator[Machine]:
     """A machine in which the unit ``wanted`` is active; ``units`` are files by their names.
 
-    Nothing is left of it.
+    ``unified``: with cgroups of version 2, as far as this host's kernel has lent them to nobody;
+    by default the machine has what the host has. Nothing is left of it.
     """
+    unified = _unified() if unified is None else unified
     name = f"ht{secrets.token_hex(3)}"
     with _root(name, units, wanted) as root, _cgroups(name) as own:
         spawned = subprocess.Popen(
@@ -85,7 +89,7 @@ def machine(units: Mapping[str, str], wanted: str) -> Iterator[Machine]:
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             stderr=sys.stderr,
-            env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": str(int(_unified()))},
+            env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": str(int(unified))},
         )
         try:
             started = Machine(_leader(spawned))

@@ -26,13 +26,13 @@ def here(unit: str) -> str:
 
 
 @contextmanager
-def serving(**settings: str) -> Iterator[Machine]:
-    """A machine in which the agent serves with these settings."""
+def serving(*, unified: bool | None = None, **settings: str) -> Iterator[Machine]:
+    """A machine in which the agent serves with these settings (``unified``: see nspawn)."""
     units = {each.name: here(each.name) for each in UNITS.iterdir()}
     off = {"HOSTLER_API_LISTEN": "off", "HOSTLER_INTROSPECTION_LISTEN": "off"}
     lines = [f"Environment={name}={value}\n" for name, value in {**off, **settings}.items()]
     units[f"{SERVICE}.d/test.conf"] = "[Service]\n" + "".join(lines)
-    with nspawn.machine(units, SERVICE) as machine:
+    with nspawn.machine(units, SERVICE, unified=unified) as machine:
         yield machine
 
 

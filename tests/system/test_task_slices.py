@@ -23,8 +23,11 @@ SHOWS = 'wget -qO- "$ECS_CONTAINER_METADATA_URI_V4/stats"; echo; '
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    limits = {"ECS_ENABLE_TASK_CPU_MEM_LIMIT": "true", "ECS_TASK_PIDS_LIMIT": "77"}
-    with serving(HOSTLER_CGROUP_PARENT="lab-tasks.slice", **limits) as machine:
+    with serving(
+        HOSTLER_CGROUP_PARENT="lab-tasks.slice",
+        ECS_ENABLE_TASK_CPU_MEM_LIMIT="true",
+        ECS_TASK_PIDS_LIMIT="77",
+    ) as machine:
         yield machine
 
 
@@ -105,3 +108,22 @@ def test_tasks_keep_their_cgroups_when_the_driver_is_changed(machine: Machine) -
         closed(machine, each)
     assert machine.shown(slice_of(before), "ActiveState") == "inactive"
     assert cgroups(machine, before) == []
+
+
+def test_on_version_2_systemd_makes_cgroups_and_missing_controllers_are_told() -> None:
+    """The kernel lends each controller to one version: on a host of version 1 there are none."""
+    with serving(unified=True) as machine:
+        task = run(machine, shell("app", "true"))
+        closed(machine, task)
+        unit = f"hostler-{id_of(task)}.slice"
+        answer = call(machine, "Hostler.WatchTask", task=task["taskArn"])
+        assert answer["cgroup"] == f"/hostler.slice/{unit}"
+        journal = machine.run("journalctl", "--no-pager", "-q", f"UNIT={unit}")
+        assert f"Created slice {unit}" in journal
+        assert f"Removed slice {unit}" in journal
+        found = [each["what"] for each in call(machine, "Hostler.Diagnose")["findings"]]
+        controllers = (machine.root / "sys/fs/cgroup/cgroup.controllers").read_text().split()
+        missing = [each for each in ("cpu", "memory", "pids") if each not in controllers]
+        assert any(f"no controller {' nor '.join(missing)}" in each for each in found) is bool(
+            missing
+        )
