@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from agent.cli.trial import private_settings
 from agent.host.cgroups import Cgroups
-from tests.system.agent import Agent, running_agent
+from tests.system.agent import ROOT, Agent, running_agent
 from tests.system.tasks import SERVES, WAITS, Json, Task, run, shell
 
 MIB = 1024 * 1024
@@ -80,3 +84,19 @@ def test_a_task_may_have_so_many_processes(agent: Agent) -> None:
     task = run(agent, shell("forks", script))
     ended(task)
     assert any("fork" in line for line in task.log("forks"))
+
+
+def test_an_agent_ends_that_can_not_set_the_limits_it_is_told_to_set(tmp_path: Path) -> None:
+    """In a mount namespace of its own, where no cgroups are mounted."""
+    settings = {**private_settings(tmp_path), "ECS_ENABLE_TASK_CPU_MEM_LIMIT": "true"}
+    flags = [f"--set={name}={value}" for name, value in settings.items()]
+    hiding = 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"'
+    agent = [sys.executable, "-m", "agent", "agent", *flags]
+    command = ["unshare", "-m", "sh", "-c", hiding, "sh", *agent]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    parent = settings["HOSTLER_CGROUP_PARENT"]
+    assert ran.stderr.splitlines()[-1] == (
+        "hostler: ECS_ENABLE_TASK_CPU_MEM_LIMIT=true: "
+        f"the kernel has no controller cpu nor memory nor pids for the cgroup {parent}"
+    )
+    assert ran.returncode == 1
