@@ -47,6 +47,7 @@ from agent.host.cgroups import Cgroups
 from agent.host.checks import Doctor
 from agent.host.containers import Containers, RuntimeSettings
 from agent.host.credentials import TaskCredentials
+from agent.host.gpus.inventory import Gpus
 from agent.host.host import RealHost
 from agent.host.images.opening import Imagery, open_images
 from agent.host.images.policy import POLICIES
@@ -56,6 +57,7 @@ from agent.host.images.stock.retention import Needed
 from agent.host.keyring import Keyrings
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import HOST_OWNER, MetadataFront, Place, taken_up
+from agent.host.namespaces.provider import open_namespaces
 from agent.host.networking import Networking, open_networking
 from agent.host.runtimes import Runtimes, load_runtimes
 from agent.host.secrets import Secrets, folders
@@ -68,6 +70,7 @@ from agent.registry.logins.ecr import Ecr
 from agent.settings import Settings
 from agent.task import names
 from agent.task.names import Names
+from agent.task.records import Provision
 from agent.task.stopping import Rules
 from agent.telling.credentials import aws_region
 from agent.telling.side import Telling, open_telling
@@ -163,6 +166,7 @@ async def _assembled(
     desk = Desk(
         *(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking)),
         placing=Placing(runtimes, cgroups.root, cgroups.kernel.version),
+        gpus=Gpus(settings.gpus, settings.cdi_dirs, settings.gpu_kind),
     )
     doctor = Doctor(networking, runtimes, cgroups)
     office = Office(settings.names, _room(images), networking.networks, doctor)
@@ -333,6 +337,7 @@ def _host(
         create_timeout_s=settings.create_timeout_s,
         start_timeout_s=settings.start_timeout_s,
         region=aws_region(settings),
+        cdi_dirs=settings.cdi_dirs,
     )
     containers = Containers(
         client, images.here, router, settings.names, cgroups, runtime, telling.files
@@ -346,6 +351,9 @@ def _host(
         cgroups,
         settings.names,
         TaskCredentials(telling.credentials.vault),
+        providers={
+            Provision.NAMESPACES: open_namespaces(client, settings.names, cgroups, runtime),
+        },
     )
 
 

@@ -282,6 +282,12 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ECS_CGROUP_CPU_PERIOD": ("cpu_period_s", values.within(0.008, 0.1, otherwise=0.1)),
     "ECS_TASK_PIDS_LIMIT": ("pids_limit", values.count_within(1, 4194304)),
     "ECS_PROPAGATE_TASK_MEMORY_LIMIT_CGROUPV2": ("limits_shown", values.boolean),
+    "ECS_ENABLE_GPU_SUPPORT": ("gpus", values.boolean),
+    "HOSTLER_GPU_KIND": (
+        "gpu_kind",
+        values.matching(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+", "a CDI kind such as nvidia.com/gpu"),
+    ),
+    "HOSTLER_CDI_DIRS": ("cdi_dirs", values.search_path),
 }
 
 assert {known_as for known_as, _ in _SETTINGS.values()} == {each.name for each in fields(Settings)}

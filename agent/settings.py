@@ -104,6 +104,9 @@ class Settings:
     cpu_period_s: float = 0.1
     pids_limit: int | None = None
     limits_shown: bool = True
+    gpus: bool = False
+    gpu_kind: str = ""
+    cdi_dirs: tuple[Path, ...] = (Path("/etc/cdi"), Path("/var/run/cdi"))
 
     @property
     def names(self) -> Names:

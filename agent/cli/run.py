@@ -91,8 +91,10 @@ def start(client: Client, definition: Answer, overrides: Answer) -> Answer:
     asked = {"taskDefinition": definition["taskDefinitionArn"], "overrides": overrides}
     answer = client.call("RunTask", asked)
     if answer["failures"]:
-        reason = answer["failures"][0]["reason"]
-        raise CommandError(f"{reason}: {WHAT_LACKS.get(reason, 'it can not run here')}")
+        failure = answer["failures"][0]
+        reason = failure["reason"]
+        why = failure.get("detail") or WHAT_LACKS.get(reason, "it can not run here")
+        raise CommandError(f"{reason}: {why}")
     task: Answer = answer["tasks"][0]
     return task
 

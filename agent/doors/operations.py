@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from agent.doors import admission, requests, shapes
+from agent.doors import admission, placement, requests, shapes
 from agent.doors.admission import Capacity, NetworkRules
 from agent.doors.errors import ApiError, ClusterNotFound, InvalidParameter
+from agent.doors.placement import GpuRoom, Unfit
 from agent.doors.placing import Placing
 from agent.doors.requests import Request, read
 from agent.engine.feed import Feed, Picture
 from agent.engine.fleet import Fleet
 from agent.engine.store import Registered, Store
+from agent.host.gpus.inventory import Gpus
 from agent.settings import Settings
 from agent.task import names, status
 from agent.task.definition import (
@@ -25,6 +28,7 @@ from agent.task.definition import (
     apply_overrides,
     read_task_definition,
     unsupported,
+    without_effect,
 )
 from agent.task.model import ContainerIdentity, StopRequest, Task, TaskId
 
@@ -34,7 +38,10 @@ R = TypeVar("R", bound=Request)
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What the calls work with. ``admitting``: tasks are let in one request after the other."""
+    """What the calls work with. ``admitting``: tasks are let in one request after the other.
+
+    ``machine`` is this host's processor in the words of uname.
+    """
 
     settings: Settings
     store: Store
@@ -45,6 +52,8 @@ class Desk:
     networks: NetworkRules = field(default_factory=NetworkRules)
     admitting: asyncio.Lock = field(default_factory=asyncio.Lock)
     placing: Placing = field(default_factory=Placing)
+    gpus: Gpus = field(default_factory=Gpus)
+    machine: str = field(default_factory=lambda: os.uname().machine)
 
     @property
     def cluster_arn(self) -> str:
@@ -75,7 +84,8 @@ async def register_task_definition(desk: Desk, body: Body) -> Body:
         "taskDefinition": shapes.definition(registered, desk.definition_arn(registered)),
         "tags": _definition_tags(registered),
         "warnings": [
-            *(str(each) for each in reading.warnings),
+            *map(str, reading.warnings),
+            *map(str, without_effect(reading.definition)),
             *desk.placing.warnings(reading.definition),
         ],
     }
@@ -113,7 +123,10 @@ async def run_task(desk: Desk, body: Body) -> Body:
         made = admission.repeated(asked, desk.feed)
         if made:
             return {"tasks": [shapes.task(each, tags=True) for each in made], "failures": []}
-        tasks, failures = _admitted(desk, asked)
+        registered = _find_definition(desk, asked.task_definition)
+        definition = _overridden(registered.definition, asked)
+        room = await placement.room(definition, desk.gpus, desk.feed)
+        tasks, failures = _admitted(desk, asked, registered, definition, room)
         await desk.fleet.accept(*tasks)
     return {
         "tasks": [shapes.task(desk.feed.pictures[each.id], tags=True) for each in tasks],
@@ -209,13 +222,26 @@ def _find_definition(desk: Desk, name: str) -> Registered:
     raise ApiError("Unable to describe task definition.")
 
 
-def _admitted(desk: Desk, asked: requests.RunTask) -> tuple[list[Task], list[Body]]:
-    """The tasks that there is room for, and a failure for each of the others."""
-    registered = _find_definition(desk, asked.task_definition)
+def _overridden(definition: TaskDefinition, asked: requests.RunTask) -> TaskDefinition:
+    """With the request's overrides in effect. Raises InvalidParameter for what can't be."""
     try:
-        definition = apply_overrides(registered.definition, asked.overrides)
+        changed = apply_overrides(definition, asked.overrides)
     except DefinitionError as error:
         raise InvalidParameter(str(error)) from error
+    problems = unsupported(changed)
+    if problems:
+        raise InvalidParameter("; ".join(map(str, problems)))
+    return changed
+
+
+def _admitted(
+    desk: Desk,
+    asked: requests.RunTask,
+    registered: Registered,
+    definition: TaskDefinition,
+    room: GpuRoom,
+) -> tuple[list[Task], list[Body]]:
+    """The tasks that there is room for, and a failure for each of the others."""
     tasks: list[Task] = []
     failures: list[Body] = []
     taken = admission.taken(desk.feed)
@@ -223,11 +249,13 @@ def _admitted(desk: Desk, asked: requests.RunTask) -> tuple[list[Task], list[Bod
         made = desk.placing.placed(_new_task(desk, asked, registered, definition))
         admission.check_network(asked, made, desk.networks)
         short = admission.lacking(definition, desk.capacity, taken)
-        if short:
-            arn = names.container_instance_arn(desk.cluster_arn)
-            failures.append({"arn": arn, "reason": f"RESOURCE:{short}"})
+        place = placement.foreign(definition, desk.machine) or (
+            Unfit(f"RESOURCE:{short}", "") if short else room.choose(definition)
+        )
+        if isinstance(place, Unfit):
+            failures.append(place.failure(names.container_instance_arn(desk.cluster_arn)))
         else:
-            tasks.append(made)
+            tasks.append(replace(made, gpus=place))
             taken.add(definition)
     return tasks, failures
 

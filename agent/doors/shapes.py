@@ -10,6 +10,7 @@ from typing import Any
 
 from agent.engine.feed import Picture
 from agent.engine.store import Registered
+from agent.host.gpus import inventory
 from agent.task import names, status
 from agent.task.definition import to_api
 from agent.task.model import (
@@ -173,6 +174,7 @@ def _container(made: Task, name: str, progress: Progress) -> dict[str, Any]:
             "cpu": str(definition.cpu),
             "memory": None if definition.memory is None else str(definition.memory),
             "memoryReservation": None if reservation is None else str(reservation),
+            "gpuIds": list(inventory.shown(made.gpus.get(name, ()))) or None,
         }
     )
 

@@ -70,7 +70,7 @@ class Doctor:
 
 
 async def _orphans(networking: Networking, alive: Alive) -> AsyncIterator[Finding]:
-    for each in await networking.find_orphans(alive.sandboxes):
+    for each in await networking.find_orphans(alive.sandboxes, alive.tasks):
         yield Finding("orphans", f"{each} belongs to no task", "run 'hostler doctor --fix'")
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Awaitable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from signal import SIGKILL
 from time import monotonic
 from typing import Any, TypeVar, cast
@@ -74,13 +76,15 @@ _RUNNING = {
 class RuntimeSettings:
     """How containers are run.
 
-    ``region`` is AWS's region that containers are told; "" if the host is in none.
+    ``region`` is AWS's region that containers are told; "" if the host is in none. ``cdi_dirs``
+    have the specifications of its GPUs.
     """
 
     runtimes: Runtimes
     create_timeout_s: float
     start_timeout_s: float
     region: str = ""
+    cdi_dirs: tuple[Path, ...] = ()
 
 
 class Containers:
@@ -102,7 +106,8 @@ class Containers:
         self._names = of
         self._cgroups = cgroups
         self._recipes = Recipes(
-            of, facts.gather(cgroups.kernel), cgroups, settings.region, metadata
+            *(of, facts.gather(cgroups.kernel), cgroups),
+            *(settings.region, settings.cdi_dirs, metadata),
         )
         self._records = Records(client, of, settings.runtimes)
         self._settings = settings
@@ -164,12 +169,15 @@ class Containers:
             root=rootfs_mounts,
             mounts=mounts,
         )
-        await self._records.ensure(task, name, image, build_spec(inputs), runtime)
+        spec = build_spec(inputs)
+        root = _labelled(rootfs_mounts, spec["linux"].get("mountLabel", ""))
+        await self._records.ensure(task, name, image, spec, runtime)
         try:
             async with self._turns[task.id]:  # two at once would race for the shim
                 await self._create_process(
                     key,
-                    rootfs_mounts,
+                    root,
+                    stdin=_stdin(directory) if task.container(name).interactive else "",
                     stdout=stdio[0],
                     stderr=stdio[1],
                     terminal=task.container(name).pseudo_terminal,
@@ -295,6 +303,21 @@ class Containers:
             )
         )
         return stdout, "" if definition.pseudo_terminal else stderr
+
+
+def _stdin(directory: Path) -> str:
+    """A FIFO that nobody writes to: whoever reads from it waits, as long as it is not used."""
+    path = directory / "stdin"
+    with suppress(FileExistsError):
+        os.mkfifo(path, 0o600)
+    return str(path)
+
+
+def _labelled(root: tuple[Mount, ...], label: str) -> tuple[Mount, ...]:
+    """The root's files have the SELinux label, if there is one."""
+    if not label:
+        return root
+    return tuple(replace(each, options=(*each.options, f'context="{label}"')) for each in root)
 
 
 async def _all_of(one: Awaitable[A], two: Awaitable[B], three: Awaitable[C]) -> tuple[A, B, C]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from agent.host.cgroups import Cgroups
-from agent.oci.inputs import DEFAULT_NOFILE, DeviceNode, HostFacts
+from agent.oci.edits import DeviceNode
+from agent.oci.inputs import DEFAULT_NOFILE, HostFacts, SelinuxLabels
 
 _BY_NUMBER = """
 CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
@@ -35,6 +36,8 @@ def gather(cgroups: Cgroups) -> HostFacts:
         capabilities=capabilities,
         nofile=_open_files(capabilities),
         devices=tuple(_all_devices(Path("/dev"))),
+        apparmor=apparmor(Path("/sys")),
+        selinux=selinux(Path("/sys"), Path("/etc/selinux")),
     )
 
 
@@ -61,6 +64,33 @@ def device(path: Path) -> DeviceNode:
 def init_program() -> str | None:
     """The static init for initProcessEnabled, or None where catatonit is not installed."""
     return next((str(each) for each in _INIT_PROGRAMS if each.exists()), None)
+
+
+def apparmor(sys: Path) -> bool:
+    """Whether AppArmor is in force; ``sys`` is where sysfs is mounted."""
+    parameter = sys / "module/apparmor/parameters/enabled"
+    return parameter.exists() and parameter.read_text().startswith("Y")
+
+
+def selinux(sys: Path, etc: Path) -> SelinuxLabels | None:
+    """The labels for containers of the policy in force (selinux(8)), None without SELinux.
+
+    ``etc`` has the policies; one that says nothing of containers leaves it at what is usual.
+    """
+    if not (sys / "fs/selinux/enforce").exists():
+        return None
+    policy = _assigned(etc / "config").get("SELINUXTYPE", "targeted")
+    found = _assigned(etc / policy / "contexts/lxc_contexts")
+    usual = SelinuxLabels()
+    return SelinuxLabels(found.get("process", usual.process), found.get("file", usual.file))
+
+
+def _assigned(path: Path) -> dict[str, str]:
+    """The ``name = "value"`` lines of a file that need not be there."""
+    if not path.exists():
+        return {}
+    pairs = (line.partition("=") for line in path.read_text().splitlines())
+    return {name.strip(): value.strip().strip('"') for name, equals, value in pairs if equals}
 
 
 def _bounding() -> Iterator[str]:

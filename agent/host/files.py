@@ -7,7 +7,7 @@ writes there the others see.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,6 +21,7 @@ from agent.oci.files import (
 )
 from agent.oci.inputs import BindMount
 from agent.task import names
+from agent.task.definition import HostEntry
 from agent.task.model import TASK_SANDBOX, Attachment, Task
 
 _ID_DIGITS = 12
@@ -43,14 +44,20 @@ def hostname(task: Task, name: str, network: Attachment) -> str:
     return names.container_id(task.id, name)[:_ID_DIGITS]
 
 
-def write(task: Task, name: str, network: Attachment, directory: Path) -> tuple[BindMount, ...]:
+def write(
+    task: Task,
+    name: str,
+    network: Attachment,
+    directory: Path,
+    linked: Iterable[HostEntry] = (),
+) -> tuple[BindMount, ...]:
     """The three files are in ``directory``, which is made; gives their mounts.
 
-    Blocking. Raises OSError.
+    ``linked`` are the lines of /etc/hosts for linked containers. Blocking. Raises OSError.
     """
     directory.mkdir(exist_ok=True, mode=0o711)
     shared = task.sandbox(name) == TASK_SANDBOX
-    texts = _texts(task, name, network)
+    texts = _texts(task, name, network, linked)
     for file, text in texts.items():
         if shared:
             _write_once(directory / file, text, mark=names.container_id(task.id, name))
@@ -64,13 +71,16 @@ def write(task: Task, name: str, network: Attachment, directory: Path) -> tuple[
     )
 
 
-def _texts(task: Task, name: str, network: Attachment) -> Mapping[str, str]:
+def _texts(
+    task: Task, name: str, network: Attachment, linked: Iterable[HostEntry]
+) -> Mapping[str, str]:
     definition, host = task.container(name), hostname(task, name, network)
+    others = (*definition.extra_hosts, *linked)
     servers = definition.dns_servers or network.dns_servers
     search = definition.dns_search_domains or network.dns_search
     resolver = _resolver(network)
     return {
-        "hosts": hosts_file(host, _addresses(network), definition.extra_hosts),
+        "hosts": hosts_file(host, _addresses(network), others),
         "resolv.conf": resolv_conf(resolver, servers, search),
         "hostname": hostname_file(host),
     }

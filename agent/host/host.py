@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, Unavailable
@@ -60,7 +60,7 @@ from agent.task.actions import (
 from agent.task.model import Progress, Task
 from agent.task.names import Names
 from agent.task.records import Provision
-from agent.task.view import Absent, ContainerSeen, Look, Seen, Unknown, View
+from agent.task.view import Absent, ContainerSeen, Look, Running, Seen, Unknown, View
 from cni.errors import CNIError, PortTaken
 from metadata.credentials.keys import CredentialsError, CredentialsUnavailable
 
@@ -91,15 +91,16 @@ class RealHost:
         every = [each.name for each in task.definition.container_definitions]
         looks = await asyncio.gather(*(self._container(task, progress, each) for each in every))
         there = self.names.task_dir(task.id).exists()
+        provided = {kind: await self.providers[kind].look(task) for kind in provisions.needed(task)}
+        if task.definition.pid_mode == "task" and provided[Provision.NAMESPACES] == Absent():
+            looks = [_bereft(each) for each in looks]
         return View(
             task=Seen(None) if there else Absent(),
             networks={each: self.sandboxes.look(task, progress, each) for each in task.sandboxes},
             containers=dict(zip(every, looks, strict=True)),
             interface=self.interfaces.look(task, progress),
             credentials=self.credentials.look(task),
-            provisions={
-                kind: await self.providers[kind].look(task) for kind in provisions.needed(task)
-            },
+            provisions=provided,
         )
 
     async def act(self, task: Task, progress: Progress, action: Action) -> Result:
@@ -165,6 +166,8 @@ class RealHost:
                 await self.providers[kind].take_back(task)
             case ReleaseTask():
                 await self.containers.release(task)
+                for kind in provisions.needed(task):
+                    await self.providers[kind].take_back(task)  # what was never there whole
                 await asyncio.to_thread(self._release, task)
             case ForgetTask():
                 await usage.note_end(self.client, task, progress, time.time())
@@ -213,6 +216,15 @@ class RealHost:
         metadata_files.remove(task, self.names)
         with suppress(FileNotFoundError):
             shutil.rmtree(self.names.log(task.id, "any").parent)
+
+
+def _bereft(look: Look[ContainerSeen]) -> Look[ContainerSeen]:
+    """A container of a task whose PID namespace is gone: the kernel has killed what was in it."""
+    match look:
+        case Seen(ContainerSeen(Running.STOPPED, exit_code=137) as seen):
+            return Seen(replace(seen, namespace_lost=True))
+        case _:
+            return look
 
 
 def _classified(action: Action, error: Exception) -> Result:

@@ -43,16 +43,16 @@ class Networking:
     interfaces: Interfaces
     groups: SecurityGroups
 
-    async def find_orphans(self, alive: Collection[str]) -> list[Orphan]:
-        """What is on the host for sandboxes that are not ``alive`` (their ids)."""
+    async def find_orphans(self, alive: Collection[str], tasks: Collection[TaskId]) -> list[Orphan]:
+        """What is on the host for other sandboxes than those ``alive`` (their ids), or tasks."""
         return await self.thread.run(
-            lambda runtime: orphans.find(runtime, self.networks, self.settings, alive)
+            lambda runtime: orphans.find(runtime, self.networks, self.settings, alive, tasks)
         )
 
     async def remove_orphans(self, alive: Collection[str], tasks: Collection[TaskId]) -> list[str]:
         """None of that is left, and interfaces of other than these tasks are free; tells which."""
         told = await self.thread.run(
-            lambda runtime: orphans.remove(runtime, self.networks, self.settings, alive)
+            lambda runtime: orphans.remove(runtime, self.networks, self.settings, alive, tasks)
         )
         released = await self.interfaces.provider.release_all_but(tasks)
         return told + [f"network interface {each}" for each in released]

@@ -1,4 +1,6 @@
-"""What the agent made on the host's network for tasks that are gone: found by names, and removed.
+"""What the agent made on the host for tasks that are gone: found by names, and removed.
+
+That is most of all on the host's network; namespaces that containers shared are pinned, too.
 
 Nothing is remembered: whatever carries this agent's names and belongs to none of the sandboxes
 alive is an orphan. Finding and removing are apart, so that ``hostler doctor`` can do the one only.
@@ -11,8 +13,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.host.namespaces import orphans as shared
 from agent.host.networks import Networks
 from agent.settings import Settings
+from agent.task.model import TaskId
 from cni.awsvpc import nics
 from cni.ipam.leases import LeaseStore
 from cni.kernel import netns, rtnetlink
@@ -37,9 +41,16 @@ class Orphan:
 
 
 def find(
-    runtime: Runtime, networks: Networks, settings: Settings, alive: Collection[str]
+    runtime: Runtime,
+    networks: Networks,
+    settings: Settings,
+    alive: Collection[str],
+    tasks: Collection[TaskId],
 ) -> list[Orphan]:
-    """Everything that belongs to none of the sandboxes ``alive`` (their ids). Changes nothing."""
+    """Everything that belongs to none of the sandboxes ``alive`` (their ids), nor to ``tasks``.
+
+    Changes nothing.
+    """
     valid = {Attachment(each, IFNAME) for each in alive}
     return [
         *(Orphan("namespace", str(each)) for each in _namespaces(settings, alive)),
@@ -48,17 +59,22 @@ def find(
         *(Orphan("attachment", each) for each in _attachments(runtime, networks, valid)),
         *(Orphan("lease", each) for each in _leases(runtime, networks, valid)),
         *(Orphan("lent NIC", each) for each in _nics(runtime, networks, valid)),
+        *(Orphan("shared", str(each)) for each in shared.find_orphans(settings.names, tasks)),
     ]
 
 
 def remove(
-    runtime: Runtime, networks: Networks, settings: Settings, alive: Collection[str]
+    runtime: Runtime,
+    networks: Networks,
+    settings: Settings,
+    alive: Collection[str],
+    tasks: Collection[TaskId],
 ) -> list[str]:
     """None of it is left; tells what was there. NICs are given back before namespaces go.
 
     Raises CNIError, OSError.
     """
-    told = [str(each) for each in find(runtime, networks, settings, alive)]
+    told = [str(each) for each in find(runtime, networks, settings, alive, tasks)]
     valid = [Attachment(each, IFNAME) for each in alive]
     for network in (networks.awsvpc, networks.bridge):
         runtime.gc(network, valid)
@@ -67,6 +83,7 @@ def remove(
         netns.remove(path)
     for name in _host_ends(settings, set(valid)):
         rtnetlink.delete_link(runtime.context.links, name)
+    shared.remove_orphans(settings.names, tasks)
     return told
 
 

@@ -6,12 +6,15 @@ The spec itself is written by ``agent.oci``, which looks at nothing.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent.containerd.types import GROUP_ANNOTATION, Mount
-from agent.host import facts, files, metadata_files, rootfs, variables, volumes
+from agent.host import facts, files, links, metadata_files, rootfs, variables, volumes
+from agent.host.gpus import edits
 from agent.host.images.local import Unpacked
 from agent.host.metadata_files import MetadataFiles
+from agent.host.namespaces import places
 from agent.host.runtimes import Runtime
 from agent.host.taskcgroups import TaskCgroups
 from agent.oci.errors import SpecError
@@ -28,8 +31,8 @@ _PASSWD, _GROUP = "etc/passwd", "etc/group"
 class Recipes:
     """Gathers for one agent. The users and groups of an image are read once.
 
-    ``region`` is AWS's, "" if the host is in none. ``metadata`` is None where containers get no
-    metadata file.
+    ``region`` is AWS's, "" if the host is in none. ``cdi_dirs`` have the specifications of GPUs.
+    ``metadata`` is None where containers get no metadata file.
     """
 
     def __init__(
@@ -38,12 +41,14 @@ class Recipes:
         host: HostFacts,
         cgroups: TaskCgroups,
         region: str,
+        cdi_dirs: Sequence[Path] = (),
         metadata: MetadataFiles | None = None,
     ) -> None:
         self._names = of
         self._host = host
         self._cgroups = cgroups
         self._region = region
+        self._cdi_dirs = cdi_dirs
         self._metadata = metadata
         self._accounts: dict[str, dict[str, str]] = {}
 
@@ -54,7 +59,8 @@ class Recipes:
         """
         network = _network(task, name, progress)
         directory = self._names.files_dir(task.id, task.sandbox(name))
-        written = files.write(task, name, network, directory)
+        linked = links.entries(task, name, progress)
+        written = files.write(task, name, network, directory, linked)
         asked = volumes.mounts(task, task.container(name), self._names)
         about = self._metadata.prepare(task, name) if self._metadata else ()
         return written + asked + about
@@ -72,7 +78,7 @@ class Recipes:
     ) -> SpecInputs:
         """All that the spec needs; ``root`` are the mounts of the container's own snapshot.
 
-        Raises SpecError for an unknown user, OSError for a missing device.
+        Raises SpecError for an unknown user or GPU, OSError for a missing device.
         """
         definition, whole = task.container(name), task.definition
         network = _network(task, name, progress)
@@ -92,14 +98,17 @@ class Recipes:
             task_limits=self._cgroups.shown(task),
             pid_mode="host" if whole.pid_mode == "host" else None,
             ipc_mode=whole.ipc_mode if whole.ipc_mode != "task" else None,
+            shared=places.shared(task, self._names),
             injected={
                 **variables.injected(task, name, _given(definition, unpacked), self._region),
                 **metadata_files.path_inside(mounts, task, name),
             },
+            linked=links.variables(task, name, progress),
             mounts=mounts,
             devices=tuple(
                 facts.device(Path(each.host_path)) for each in definition.linux_parameters.devices
             ),
+            edits=await asyncio.to_thread(edits.of, task.gpus.get(name, ()), self._cdi_dirs),
             init_path=facts.init_program(),
             # A shim that is not runc's groups containers by rules of its own, if at all.
             annotations={} if runtime.isolated else {GROUP_ANNOTATION: task.id},

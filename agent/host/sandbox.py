@@ -103,7 +103,7 @@ class Sandboxes:
             await self.sockets.leave_host(key)
             return
         await self.sockets.close(key)
-        network = self._network(task)
+        network = self._network(task, sandbox)
         thread = self._thread(network)
         await thread.run(lambda runtime: _detach(runtime, network, key, path))
 
@@ -113,12 +113,12 @@ class Sandboxes:
         key, path = names.container_id(task.id, sandbox), self.names.netns(task.id, sandbox)
         rules = self.groups.rules(task)
         capabilities: Json = {} if rules is None else {"securityGroups": rules}
-        network = self._network(task)
+        network = self._network(task, sandbox)
 
         def attach(runtime: Runtime) -> Attachment:
             runtime.context.namespaces.create(path)
             if network is None:
-                return Attachment(mode=task.definition.network_mode)
+                return Attachment(mode="none")
             if interface is not None:
                 given = {**capabilities, "eni": eni(interface)}
                 result = runtime.add(network, key, path, IFNAME, given)
@@ -136,12 +136,12 @@ class Sandboxes:
 
         return await self._thread(network).run(attach)
 
-    def _network(self, task: Task) -> Network | None:
-        """What the task's sandboxes are attached to; nothing in mode none."""
+    def _network(self, task: Task, sandbox: str) -> Network | None:
+        """What the sandbox is attached to; nothing in mode none and with disableNetworking."""
         match task.definition.network_mode:
             case "awsvpc":
                 return self.networks.awsvpc
-            case "bridge":
+            case "bridge" if not task.container(sandbox).disable_networking:
                 return self.networks.bridge
             case _:
                 return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from agent.host.gpus import inventory
 from agent.host.metadata_sockets import BEHIND_PORT, LOOPBACK
 from agent.task.model import Task
 
@@ -12,7 +13,12 @@ REGION_NAMES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 def injected(task: Task, name: str, given: Collection[str], region: str) -> dict[str, str]:
     """All of them. ``given`` are the names that definition and image set, ``region`` may be ""."""
-    return {**_metadata(task, name), **_credentials(task), **_region(region, given)}
+    return {
+        **_metadata(task, name),
+        **_credentials(task),
+        **inventory.environment(task.gpus, name),
+        **_region(region, given),
+    }
 
 
 def _metadata(task: Task, name: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ Later mounts cover earlier ones, so what the task asks for comes last, parents b
 
 from typing import Any
 
+from agent.oci.edits import EditedMount
 from agent.oci.inputs import BindMount, SpecInputs
 from agent.oci.process import INIT, wants_init
 from agent.task.definition import Tmpfs
@@ -18,6 +19,7 @@ def mounts(inputs: SpecInputs) -> list[dict[str, Any]]:
     parameters = inputs.container.linux_parameters
     asked = [_bind(mount) for mount in inputs.mounts]
     asked += [_tmpfs(tmpfs) for tmpfs in parameters.tmpfs]
+    asked += [_edited(mount) for mount in inputs.edits.mounts]
     if wants_init(inputs) and inputs.init_path is not None:
         asked.append(_bind(BindMount(inputs.init_path, INIT, read_only=True)))
     asked.sort(key=lambda mount: str(mount["destination"]).rstrip("/").count("/"))
@@ -43,6 +45,8 @@ def _shared_memory(inputs: SpecInputs) -> list[dict[str, Any]]:
     queues = _mount("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev")
     if inputs.ipc_mode == "none":
         return [queues]
+    if inputs.shared.memory is not None:
+        return [queues, _bind(BindMount(inputs.shared.memory, _SHM))]
     if inputs.ipc_mode == "host":
         return [queues, _bind(BindMount(_SHM, _SHM))]
     size = inputs.container.linux_parameters.shared_memory_size or _DEFAULT_SHM_MIB
@@ -51,9 +55,25 @@ def _shared_memory(inputs: SpecInputs) -> list[dict[str, Any]]:
 
 
 def _tmpfs(tmpfs: Tmpfs) -> dict[str, Any]:
-    """Safe defaults first: an option of the definition (``exec``) comes later and wins."""
-    options = ("nosuid", "nodev", "noexec", *tmpfs.mount_options, f"size={tmpfs.size}m")
+    """Safe defaults first: an option of the definition (``exec``) comes later and wins.
+
+    The runtimes don't know ``defaults``, which stands for nothing (mount(8)).
+    """
+    asked = [each for each in tmpfs.mount_options if each != "defaults"]
+    options = ("nosuid", "nodev", "noexec", *asked, f"size={tmpfs.size}m")
     return _mount(tmpfs.container_path, "tmpfs", *options)
+
+
+def _edited(mount: EditedMount) -> dict[str, Any]:
+    options = list(mount.options)
+    if mount.type == "bind" and not {"bind", "rbind"} & set(options):
+        options.append("rbind")
+    return {
+        "destination": mount.destination,
+        "type": mount.type,
+        "source": mount.source,
+        "options": options,
+    }
 
 
 def _mount(destination: str, kind: str, *options: str) -> dict[str, Any]:

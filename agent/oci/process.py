@@ -4,7 +4,12 @@ from typing import Any
 
 from agent.oci.errors import SpecError
 from agent.oci.inputs import SpecInputs
-from agent.oci.security import apparmor_profile, capabilities, has_no_new_privileges
+from agent.oci.security import (
+    apparmor_profile,
+    capabilities,
+    has_no_new_privileges,
+    selinux_labels,
+)
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INIT = "/sbin/docker-init"
@@ -21,7 +26,7 @@ def process(inputs: SpecInputs) -> dict[str, Any]:
             "uid": user.uid,
             "gid": user.gid,
             "umask": 0o022,
-            "additionalGids": list(user.additional_gids),
+            "additionalGids": _additional_gids(inputs),
         },
         "args": [*_init(inputs), *arguments(inputs)],
         "env": [f"{name}={value}" for name, value in environment(inputs).items()],
@@ -34,6 +39,9 @@ def process(inputs: SpecInputs) -> dict[str, Any]:
     profile = apparmor_profile(inputs)
     if profile:
         section["apparmorProfile"] = profile
+    labels = selinux_labels(inputs)
+    if labels is not None:
+        section["selinuxLabel"] = labels.process
     return section
 
 
@@ -54,22 +62,35 @@ def arguments(inputs: SpecInputs) -> tuple[str, ...]:
 
 
 def environment(inputs: SpecInputs) -> dict[str, str]:
-    """Defaults, then the image's ENV, then ``environment``, then the agent's own; last one wins."""
+    """All variables by name; the last one wins.
+
+    Defaults, what links tell, the image's ENV, ``environment``, what GPUs need, the agent's own.
+    """
     variables = {"PATH": DEFAULT_PATH, "HOSTNAME": inputs.hostname}
     if inputs.container.pseudo_terminal:
         variables["TERM"] = "xterm"
     variables["HOME"] = inputs.user.home
+    variables.update(inputs.linked)
     for entry in inputs.image.env:
         name, _, value = entry.partition("=")
         variables[name] = value
     variables.update((each.name, each.value) for each in inputs.container.environment)
+    variables.update(inputs.edits.env)
     variables.update(inputs.injected)
     return variables
 
 
 def wants_init(inputs: SpecInputs) -> bool:
-    """Whether an init comes first. In the host's PID namespace there is one already."""
-    return inputs.container.linux_parameters.init_process_enabled and inputs.pid_mode != "host"
+    """Whether an init comes first. In a PID namespace that is not its own there is one already.
+
+    So has it Docker, which adds its init in private namespaces only.
+    """
+    private = inputs.pid_mode != "host" and inputs.shared.pid is None
+    return inputs.container.linux_parameters.init_process_enabled and private
+
+
+def _additional_gids(inputs: SpecInputs) -> list[int]:
+    return list(dict.fromkeys((*inputs.user.additional_gids, *inputs.edits.additional_gids)))
 
 
 def _init(inputs: SpecInputs) -> tuple[str, ...]:

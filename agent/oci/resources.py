@@ -7,8 +7,9 @@ own cgroup only and would take the whole host for theirs.
 
 from typing import Any
 
+from agent.oci.edits import DeviceNode
 from agent.oci.errors import SpecError
-from agent.oci.inputs import DeviceNode, SpecInputs
+from agent.oci.inputs import SpecInputs
 from agent.task.definition import Device
 from agent.task.limits import shares
 
@@ -45,12 +46,16 @@ def resources(inputs: SpecInputs) -> dict[str, Any]:
 
 def devices(inputs: SpecInputs) -> list[dict[str, Any]]:
     """Nodes to make in /dev, beside those that every container has."""
+    made = {each.node.path: _node(each.node, each.node.path) for each in inputs.edits.nodes}
     if inputs.container.privileged:
-        return [_node(device, device.path) for device in inputs.host.devices]
-    return [
+        every = {each.path: _node(each, each.path) for each in inputs.host.devices}
+        return list({**every, **made}.values())
+    asked = [
         _node(device, wanted.container_path or wanted.host_path)
         for wanted, device in _wanted(inputs)
     ]
+    given = {each["path"] for each in asked}
+    return asked + [node for path, node in made.items() if path not in given]
 
 
 def _cpu(inputs: SpecInputs) -> dict[str, int]:
@@ -84,6 +89,8 @@ def _device_rules(inputs: SpecInputs) -> list[dict[str, Any]]:
     rules += [_rule(kind, major, minor, access) for kind, major, minor, access in _DEFAULT_DEVICES]
     for wanted, device in _wanted(inputs):
         rules.append(_rule(device.type, device.major, device.minor, _access(wanted)))
+    for each in inputs.edits.nodes:
+        rules.append(_rule(each.node.type, each.node.major, each.node.minor, each.access))
     return rules
 
 

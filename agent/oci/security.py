@@ -4,7 +4,7 @@ The defaults are those of Docker, because images are written against them.
 """
 
 from agent.oci.errors import SpecError
-from agent.oci.inputs import SpecInputs
+from agent.oci.inputs import SelinuxLabels, SpecInputs
 from agent.task.definition import ContainerDefinition
 
 _DEFAULT_CAPABILITIES = """
@@ -12,6 +12,9 @@ AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW
 SETPCAP SETUID SYS_CHROOT
 """
 DEFAULT_CAPABILITIES = frozenset(_DEFAULT_CAPABILITIES.split())
+
+_NOT_IN_FORCE = "dockerSecurityOptions: {} needs {}, which is not in force on this host"
+_LABEL_PARTS = ("user", "role", "type", "level")
 
 MASKED_PATHS = (
     "/proc/acpi",
@@ -63,10 +66,40 @@ def has_no_new_privileges(container: ContainerDefinition) -> bool:
 
 
 def apparmor_profile(inputs: SpecInputs) -> str | None:
-    """The profile that ``dockerSecurityOptions`` names, else the host's default; None for none."""
+    """The profile that ``dockerSecurityOptions`` names, else the host's default; None for none.
+
+    Raises ``SpecError`` when one is named on a host without AppArmor: it would protect nothing.
+    """
     profile = None if inputs.container.privileged else inputs.host.apparmor_profile
     for option in inputs.container.docker_security_options:
         kind, _, value = option.partition(":")
-        if kind == "apparmor":
-            profile = value
+        if kind != "apparmor":
+            continue
+        if value != "unconfined" and not inputs.host.apparmor:
+            raise SpecError(_NOT_IN_FORCE.format(option, "AppArmor"))
+        profile = value
     return None if profile == "unconfined" else profile
+
+
+def selinux_labels(inputs: SpecInputs) -> SelinuxLabels | None:
+    """The labels that ``label:…`` options ask for; None: the policy of the host decides.
+
+    Raises ``SpecError`` when they ask for some on a host without SELinux.
+    """
+    options = [each for each in inputs.container.docker_security_options if _labels(each)]
+    if not options or "label:disable" in options:
+        return None
+    if inputs.host.selinux is None:
+        raise SpecError(_NOT_IN_FORCE.format(options[0], "SELinux"))
+    process = inputs.host.selinux.process.split(":", 3)
+    file = inputs.host.selinux.file.split(":", 3)
+    for option in options:
+        _, part, value = option.split(":", 2)
+        process[_LABEL_PARTS.index(part)] = value
+        if part == "level":
+            file[_LABEL_PARTS.index(part)] = value
+    return SelinuxLabels(":".join(process), ":".join(file))
+
+
+def _labels(option: str) -> bool:
+    return option.startswith("label:")

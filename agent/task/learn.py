@@ -56,6 +56,10 @@ OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 """What ECS says of a container of which the kernel killed a process for want of memory."""
 
 
+NAMESPACE_LOST = "PidNamespaceError: the pause process of the task's PID namespace has ended"
+"""Of a container that the kernel killed with the namespace that it shared."""
+
+
 def learn(
     intent: Intent,
     progress: Progress,
@@ -227,11 +231,18 @@ def _saw(progress: Progress, name: str, seen: ContainerSeen, now: float) -> Prog
 
 def _exited(progress: Progress, name: str, seen: ContainerSeen, at: float) -> Progress:
     progress = _started(progress, name, at)
-    reason = OUT_OF_MEMORY if seen.out_of_memory else progress.containers[name].reason
+    reason = _why_exited(seen) or progress.containers[name].reason
     progress = progress.having(
         name, ended=True, exit_code=seen.exit_code, finished_at=at, reason=reason
     )
     return progress.noting(Step(at=at, what="exited", container=name, detail=str(seen.exit_code)))
+
+
+def _why_exited(seen: ContainerSeen) -> str:
+    """What of it is not the container's own doing."""
+    if seen.out_of_memory:
+        return OUT_OF_MEMORY
+    return NAMESPACE_LOST if seen.namespace_lost else ""
 
 
 def _missed(progress: Progress, name: str, now: float) -> Progress:

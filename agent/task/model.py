@@ -44,7 +44,7 @@ class Task:
     ``subnets`` and ``security_groups`` are those of RunTask's ``awsvpcConfiguration``. Under the
     credentials ids, random and secret, those of the task's role and of its execution role are asked
     for; "" is for a role that it doesn't have or that this host has no credentials for. In host
-    mode the token must be shown as well.
+    mode the token must be shown as well. ``gpus`` are the CDI devices that each container has.
 
     ``runtimes`` has the named runtime of each container, ``cgroup`` the path of the task's cgroup
     below the mount; both are empty for tasks of agents that knew neither.
@@ -70,6 +70,7 @@ class Task:
     credentials_token: str = field(default="", repr=False)
     runtimes: Mapping[str, str] = field(default_factory=dict)
     cgroup: str = ""
+    gpus: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def entitled(self) -> bool:

@@ -21,12 +21,21 @@ if TYPE_CHECKING:  # the settings need names, and the command line needs those a
     from agent.task.model import Task, TaskId
 
 
+PAUSE = "~internal~ecs~pause~namespace"
+"""ECS's name for what keeps a task's PID namespace; no container of a definition can have it."""
+
+
 def container_id(task_id: TaskId, name: str) -> str:
     """The runtime's id of a container: 64 hexadecimal digits, as Docker's are.
 
     A sandbox has one too, which CNI plugins are told; it is that of its container if it has one.
     """
     return sha256(f"{task_id}/{name}".encode()).hexdigest()
+
+
+def pause_id(task_id: TaskId) -> str:
+    """The runtime's id of the container that keeps a task's PID namespace."""
+    return container_id(task_id, PAUSE)
 
 
 def attachment_id(task_id: TaskId) -> str:
@@ -129,6 +138,14 @@ class Names:
     def netns_of(self, sandbox_id: str) -> Path:
         """The same by the sandbox's id (``container_id``)."""
         return self.netns_dir / sandbox_id[:32]
+
+    def pinned(self, kind: str, task_id: TaskId) -> Path:
+        """What a namespace of a task (``kind`` ipc or pid) or its shared memory is mounted on."""
+        return self.pinned_dir(kind) / task_id
+
+    def pinned_dir(self, kind: str) -> Path:
+        """Directory of all that is pinned of that kind, and of nothing else."""
+        return self.run_dir / "pinned" / kind
 
     def task_cgroup(self, task: Task) -> TaskCgroup:
         """Cgroup of a task: the one that it was accepted with."""

@@ -54,6 +54,7 @@ class ContainerSeen:
     """A container as the runtime shows it. Exit code and time are set when STOPPED.
 
     ``out_of_memory``: the kernel killed a process of it, as a limit on memory was reached.
+    ``namespace_lost``: it was killed because the PID namespace that it shared came to an end.
     """
 
     running: Running
@@ -61,6 +62,7 @@ class ContainerSeen:
     exit_code: int | None = None
     exited_at: float | None = None
     out_of_memory: bool = False
+    namespace_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ from typing import Any
 
 import pytest
 
+from agent.oci.edits import DeviceNode
 from agent.oci.files import hosts_file
 from agent.oci.image import ImageConfig
-from agent.oci.inputs import BindMount, DeviceNode, HostFacts, SpecInputs
+from agent.oci.inputs import BindMount, HostFacts, SpecInputs
 from agent.oci.spec import build_spec
 from agent.oci.user import User, resolve_user
 from agent.task.definition import ContainerDefinition

@@ -192,11 +192,23 @@ def test_without_being_told_the_api_listens_on_loopback() -> None:
         ("HOSTLER_ENI_RANGE", "10.0.0.1-10.0.0.2,10.0.0.5-10.0.0.6"),
         ("HOSTLER_EC2_SUBNETS", "subnet-1"),
         ("HOSTLER_EC2_INSTANCE_ID", "sg-0123abcd"),
+        ("ECS_ENABLE_GPU_SUPPORT", "yes"),
+        ("HOSTLER_GPU_KIND", "nvidia"),
+        ("HOSTLER_CDI_DIRS", "cdi"),
     ],
 )
 def test_a_value_that_can_not_be_meant_is_refused(name: str, text: str) -> None:
     with pytest.raises(ConfigError, match=rf"^{name}="):
         set_to(**{name: text})
+
+
+def test_gpus_are_looked_for_where_it_is_usual_or_said() -> None:
+    assert set_to().cdi_dirs == (Path("/etc/cdi"), Path("/var/run/cdi"))
+    given = set_to(
+        ECS_ENABLE_GPU_SUPPORT="true", HOSTLER_CDI_DIRS="/a:/b", HOSTLER_GPU_KIND="amd.com/gpu"
+    )
+    assert (given.gpus, given.cdi_dirs) == (True, (Path("/a"), Path("/b")))
+    assert given.gpu_kind == "amd.com/gpu"
 
 
 def test_paths_follow_from_the_settings() -> None:

@@ -3,7 +3,7 @@
 ``reading`` turns ECS JSON into frozen values and back. The structures themselves are in
 ``container`` and ``task`` (over ``shape``), the limits in ``container_rules``, ``linux_rules``,
 ``task_rules`` and ``order_rules`` (over ``dependencies``); what this agent can't do yet is in
-``support``, RunTask overrides in ``overrides``.
+``support``, what makes no difference in ``effects``, RunTask overrides in ``overrides``.
 """
 
 from agent.task.definition.container import (
@@ -33,6 +33,7 @@ from agent.task.definition.container import (
 )
 from agent.task.definition.container_rules import port_range
 from agent.task.definition.dependencies import Need, needs
+from agent.task.definition.effects import without_effect
 from agent.task.definition.overrides import apply_overrides
 from agent.task.definition.problems import DefinitionError, Problem
 from agent.task.definition.reading import Reading, read_task_definition, to_api
@@ -78,4 +79,5 @@ __all__ = [
     "read_task_definition",
     "to_api",
     "unsupported",
+    "without_effect",
 ]

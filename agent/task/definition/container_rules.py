@@ -20,6 +20,7 @@ MAX_RANGE_PORTS = 100
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
 _PORT_NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 _PORT_RANGE = re.compile(r"(\d{1,5})-(\d{1,5})", re.ASCII)
+_COUNT = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 _MIN_MEMORY_MIB = 6
 _LONGEST_SECRET_ID = 2048
 
@@ -37,6 +38,7 @@ def container_problems(container: ContainerDefinition) -> Iterator[Problem]:
     yield from _mounts(container)
     if container.health_check:
         yield from _health_check(container.health_check)
+    yield from _resources(container)
     yield from linux_problems(container)
 
 
@@ -172,6 +174,17 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _resources(container: ContainerDefinition) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, wanted in enumerate(container.resource_requirements):
+        path = f"resourceRequirements[{index}]"
+        if wanted.type == "GPU" and not _COUNT.fullmatch(wanted.value or ""):
+            yield Problem(f"{path}.value", 'must be how many GPUs, as text such as "1"')
+        if wanted.type in seen:
+            yield Problem(f"{path}.type", f"{wanted.type} is given twice: keep one")
+        seen.add(wanted.type)
 
 
 def _mounts(container: ContainerDefinition) -> Iterator[Problem]:

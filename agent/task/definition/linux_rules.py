@@ -21,11 +21,13 @@ _CAPABILITY_NAMES = """
 CAPABILITIES = frozenset(_CAPABILITY_NAMES.split())
 
 _TMPFS_OPTION_NAMES = """
-    defaults ro rw suid nosuid dev nodev exec noexec sync async dirsync remount mand nomand atime
-    noatime diratime nodiratime bind rbind unbindable runbindable private rprivate shared rshared
-    slave rslave relatime norelatime strictatime nostrictatime
+    defaults ro rw suid nosuid dev nodev exec noexec sync async dirsync mand nomand atime noatime
+    diratime nodiratime unbindable runbindable private rprivate shared rshared slave rslave relatime
+    norelatime strictatime nostrictatime
 """
 _TMPFS_OPTIONS = frozenset(_TMPFS_OPTION_NAMES.split())
+_NOT_OF_TMPFS = frozenset({"bind", "rbind", "remount"})
+"""Of ECS's list; the kernel mounts no tmpfs with them."""
 _TMPFS_SETTINGS = re.compile(r"(mode|uid|gid|nr_inodes|nr_blocks|mpol)=\S+")
 
 _IPC_CONTROL_NAMES = """
@@ -93,7 +95,12 @@ def _tmpfs(parameters: LinuxParameters) -> Iterator[Problem]:
         if tmpfs.size < 1:
             yield Problem(f"tmpfs[{index}].size", "must be at least 1 MiB")
         for place, option in enumerate(tmpfs.mount_options):
-            if option not in _TMPFS_OPTIONS and not _TMPFS_SETTINGS.fullmatch(option):
+            if option in _NOT_OF_TMPFS:
+                yield Problem(
+                    f"tmpfs[{index}].mountOptions[{place}]",
+                    f"{option} is for what is there already, not for a new tmpfs: remove it",
+                )
+            elif option not in _TMPFS_OPTIONS and not _TMPFS_SETTINGS.fullmatch(option):
                 yield Problem(f"tmpfs[{index}].mountOptions[{place}]", "is not a tmpfs option")
 
 
@@ -113,9 +120,12 @@ def _ulimits(container: ContainerDefinition) -> Iterator[Problem]:
 def _security_options(container: ContainerDefinition) -> Iterator[Problem]:
     for index, option in enumerate(container.docker_security_options):
         if not re.fullmatch(
-            r"no-new-privileges(:(true|false))?|(apparmor|label|credentialspec):\S+", option
+            r"no-new-privileges(:(true|false))?|(apparmor|credentialspec):\S+"
+            r"|label:(disable|(user|role|type|level):\S+)",
+            option,
         ):
             yield Problem(
                 f"dockerSecurityOptions[{index}]",
-                "must be no-new-privileges, apparmor:PROFILE, label:VALUE or credentialspec:FILE",
+                "must be no-new-privileges, apparmor:PROFILE, label:disable, label:user:USER, "
+                "label:role:ROLE, label:type:TYPE, label:level:LEVEL or credentialspec:FILE",
             )

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 
 from agent.task.definition.container import ContainerDefinition, Dependency
+from agent.task.definition.container_rules import NAME, NAME_CURE
 from agent.task.definition.dependencies import needs
 from agent.task.definition.problems import Problem
 from agent.task.definition.task import TaskDefinition
@@ -19,6 +20,8 @@ def order_problems(task: TaskDefinition) -> Iterator[Problem]:
     known = {container.name: container for container in task.container_definitions}
     for index, container in enumerate(task.container_definitions):
         for problem in _references(container, known):
+            yield problem.under(f"containerDefinitions[{index}]")
+        for problem in _links(container, known):
             yield problem.under(f"containerDefinitions[{index}]")
         for place, dependency in enumerate(container.depends_on):
             for problem in _condition(dependency, known.get(dependency.container_name)):
@@ -46,6 +49,23 @@ def _references(
     for path, name in named:
         if name not in known:
             yield _unknown(path, name, known)
+
+
+def _links(
+    container: ContainerDefinition, known: dict[str, ContainerDefinition]
+) -> Iterator[Problem]:
+    """What a link is called must be a name of its own, and it must lead somewhere."""
+    seen: set[str] = set()
+    for place, link in enumerate(container.links):
+        name, colon, alias = link.partition(":")
+        if colon and not NAME.fullmatch(alias):
+            yield Problem(f"links[{place}]", f"must be NAME or NAME:ALIAS; the alias {NAME_CURE}")
+        if (alias or name) in seen:
+            yield Problem(f"links[{place}]", f"{alias or name} is linked twice: use another alias")
+        seen.add(alias or name)
+        target = known.get(name)
+        if target and target.disable_networking:
+            yield Problem(f"links[{place}]", f"container {name} has no network to link to")
 
 
 def _unknown(path: str, name: str, known: dict[str, ContainerDefinition]) -> Problem:

@@ -7,11 +7,17 @@ tags, roles, ephemeralStorage) are not in it. A feature that gets implemented lo
 
 from collections.abc import Iterator
 
-from agent.task.definition.container import ContainerDefinition, LogConfiguration
+from agent.task.definition.container import (
+    ContainerDefinition,
+    LogConfiguration,
+    ResourceRequirement,
+)
 from agent.task.definition.problems import Problem
 from agent.task.definition.task import TaskDefinition, Volume
 
 _LOG_DRIVERS = ("json-file", "none")
+_NO_GMSA = "is not supported: there is no domain controller that Hostler speaks to; remove it"
+_NO_INFERENCE = "Elastic Inference was a service of AWS"
 
 
 def unsupported(definition: TaskDefinition) -> tuple[Problem, ...]:
@@ -32,18 +38,24 @@ def _unsupported(definition: TaskDefinition) -> Iterator[Problem]:
 def _of_task(task: TaskDefinition) -> Iterator[Problem]:
     platform, sandbox = task.runtime_platform, task.trusted_execution_configuration
     system = platform.operating_system_family if platform else None
-    if task.pid_mode == "task":
-        yield _not_yet("pidMode", "task", "use host or leave it out")
-    if task.ipc_mode == "task":
-        yield _not_yet("ipcMode", "task", "use host or none, or leave it out")
     if system not in (None, "LINUX"):
         yield _not_yet("runtimePlatform.operatingSystemFamily", str(system), "use LINUX")
+    if sandbox and sandbox.attestation_policy:
+        yield Problem(
+            "trustedExecutionConfiguration.attestationPolicy",
+            "is not supported: there is nothing to attest; remove it",
+        )
     if sandbox and sandbox.isolation_mode != "SHARED":
-        yield _not_yet("trustedExecutionConfiguration", sandbox.isolation_mode)
-    yield from _used(
-        proxyConfiguration=task.proxy_configuration,
-        inferenceAccelerators=task.inference_accelerators,
-    )
+        yield _not_yet(
+            "trustedExecutionConfiguration.isolationMode", sandbox.isolation_mode, "use SHARED"
+        )
+    if task.proxy_configuration:
+        yield Problem(
+            "proxyConfiguration",
+            "is not supported: App Mesh's control plane and proxy set-up are AWS's; remove it",
+        )
+    if task.inference_accelerators:
+        yield Problem("inferenceAccelerators", f"are not supported: {_NO_INFERENCE}; remove them")
 
 
 def _of_volume(volume: Volume) -> Iterator[Problem]:
@@ -60,21 +72,29 @@ def _of_container(container: ContainerDefinition) -> Iterator[Problem]:
     yield from _used(
         environmentFiles=container.environment_files,
         secrets=container.secrets,
-        links=container.links,
         volumesFrom=container.volumes_from,
-        disableNetworking=container.disable_networking,
-        interactive=container.interactive,
-        credentialSpecs=container.credential_specs,
         firelensConfiguration=container.firelens_configuration,
-        resourceRequirements=container.resource_requirements,
         restartPolicy=container.restart_policy and container.restart_policy.enabled,
     )
+    for index, wanted in enumerate(container.resource_requirements):
+        for problem in _of_resource(wanted):
+            yield problem.under(f"resourceRequirements[{index}]")
+    if container.credential_specs:
+        yield Problem("credentialSpecs", _NO_GMSA)
     for index, option in enumerate(container.docker_security_options):
-        if option.startswith(("label:", "credentialspec:")):
-            yield _not_yet(f"dockerSecurityOptions[{index}]", option)
+        if option.startswith("credentialspec:"):
+            yield Problem(f"dockerSecurityOptions[{index}]", _NO_GMSA)
     if container.log_configuration:
         for problem in _of_log(container.log_configuration):
             yield problem.under("logConfiguration")
+
+
+def _of_resource(wanted: ResourceRequirement) -> Iterator[Problem]:
+    if wanted.type == "InferenceAccelerator":
+        yield Problem("type", f"is not supported: {_NO_INFERENCE}; remove it")
+    if wanted.type == "NeuronDevice":
+        yield Problem("type", "is not supported: give the devices with linuxParameters.devices")
+    yield from _used(sharingStrategy=wanted.sharing_strategy)
 
 
 def _of_log(log: LogConfiguration) -> Iterator[Problem]:

@@ -124,6 +124,8 @@ def _in_network(container: ContainerDefinition, mode: str) -> Iterator[Problem]:
         yield Problem("portMappings", "must be empty in network mode none")
     if mode != "bridge" and container.links:
         yield Problem("links", "are only for network mode bridge: use the task's own addresses")
+    if container.disable_networking:
+        yield from _without_network(container, mode)
     if mode == "awsvpc":
         for field, value in (
             ("hostname", container.hostname),
@@ -136,6 +138,16 @@ def _in_network(container: ContainerDefinition, mode: str) -> Iterator[Problem]:
     for index, mapping in enumerate(container.port_mappings):
         for problem in _mapping_in_network(mapping, mode):
             yield problem.under(f"portMappings[{index}]")
+
+
+def _without_network(container: ContainerDefinition, mode: str) -> Iterator[Problem]:
+    if mode in ("host", "awsvpc"):
+        yield Problem(
+            "disableNetworking", f"is not for network mode {mode}: the network is not its own"
+        )
+    for field, value in (("portMappings", container.port_mappings), ("links", container.links)):
+        if value:
+            yield Problem(field, "must be empty with disableNetworking: there is no network")
 
 
 def _mapping_in_network(mapping: PortMapping, mode: str) -> Iterator[Problem]:

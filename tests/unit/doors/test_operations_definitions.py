@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent.doors import operations
 from tests.unit.doors.agents import Agent
 from tests.unit.doors.client import Refused
 
@@ -100,9 +101,18 @@ async def test_every_problem_of_a_definition_is_named(agent: Agent) -> None:
 
 
 async def test_a_feature_that_would_be_ignored_is_refused(agent: Agent) -> None:
-    with pytest.raises(Refused, match="pidMode: task is not supported yet"):
-        await agent.client.call("RegisterTaskDefinition", **web(pidMode="task"))
+    proxy = {"containerName": "web", "properties": []}
+    meshed = web(networkMode="awsvpc", proxyConfiguration=proxy)
+    with pytest.raises(Refused, match="proxyConfiguration: is not supported"):
+        await agent.client.call("RegisterTaskDefinition", **meshed)
     assert not agent.desk.store.definitions
+
+
+async def test_what_makes_no_difference_is_warned_of(agent: Agent) -> None:
+    idle = web(container={"linuxParameters": {"swappiness": 10}})
+    answer = await operations.register_task_definition(agent.desk, idle)
+    (warning,) = answer["warnings"]  # which boto3 does not show
+    assert warning.endswith("linuxParameters.swappiness: has no effect without maxSwap")
 
 
 async def test_definitions_are_listed_by_family_and_revision_in_both_directions(

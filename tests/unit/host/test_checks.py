@@ -65,8 +65,8 @@ class Sick:
     def held(self, task_id: TaskId) -> bool:
         return task_id in self.held_by
 
-    async def find_orphans(self, alive: Collection[str]) -> list[Orphan]:
-        assert alive == ALIVE.sandboxes
+    async def find_orphans(self, alive: Collection[str], tasks: Collection[TaskId]) -> list[Orphan]:
+        assert (alive, tasks) == (ALIVE.sandboxes, ALIVE.tasks)
         return self.orphans
 
     async def remove_orphans(self, alive: Collection[str], tasks: Collection[TaskId]) -> list[str]:

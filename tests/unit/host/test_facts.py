@@ -9,7 +9,7 @@ import pytest
 
 from agent.host import facts
 from agent.host.cgroups import Cgroups
-from agent.oci.inputs import DEFAULT_NOFILE
+from agent.oci.inputs import DEFAULT_NOFILE, SelinuxLabels
 from agent.task.definition.linux_rules import CAPABILITIES
 
 
@@ -51,3 +51,26 @@ def test_limits_of_open_files_are_no_higher_than_may_be_set(tmp_path: Path) -> N
     else:
         assert gathered.nofile[1] <= hard
     assert gathered.nofile[0] <= gathered.nofile[1]
+
+
+def test_apparmor_is_in_force_where_the_kernel_says_so(tmp_path: Path) -> None:
+    assert not facts.apparmor(tmp_path)
+    parameter = tmp_path / "module/apparmor/parameters/enabled"
+    parameter.parent.mkdir(parents=True)
+    parameter.write_text("N\n")
+    assert not facts.apparmor(tmp_path)
+    parameter.write_text("Y\n")
+    assert facts.apparmor(tmp_path)
+
+
+def test_selinux_labels_are_those_of_the_policy(tmp_path: Path) -> None:
+    sys, etc = tmp_path / "sys", tmp_path / "etc"
+    assert facts.selinux(sys, etc) is None
+    (sys / "fs/selinux").mkdir(parents=True)
+    (sys / "fs/selinux/enforce").write_text("1")
+    assert facts.selinux(sys, etc) == SelinuxLabels()
+    contexts = etc / "mls/contexts"
+    contexts.mkdir(parents=True)
+    (etc / "config").write_text("# comment\nSELINUX=enforcing\nSELINUXTYPE=mls\n")
+    (contexts / "lxc_contexts").write_text('process = "u:r:box_t:s0"\ncontent = "x"\n')
+    assert facts.selinux(sys, etc) == SelinuxLabels("u:r:box_t:s0", SelinuxLabels().file)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
 
 import pytest
 
@@ -16,6 +17,7 @@ from agent.host.images.fetching import PullFailed
 from agent.host.images.local import ImageMissing
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.logrouter import LogRouterError, LogRouterTimeout
+from agent.host.provisions import ProvisionError, ProvisionUnavailable
 from agent.host.volumes import VolumeError
 from agent.oci.errors import SpecError
 from agent.task.actions import (
@@ -29,12 +31,15 @@ from agent.task.actions import (
     Never,
     ObtainCredentials,
     ObtainImage,
+    Provide,
     ReleaseTask,
     Signal,
     StartContainer,
+    TakeBack,
 )
-from agent.task.model import first_progress
-from agent.task.view import Absent, Seen, Unknown
+from agent.task.model import Task, first_progress
+from agent.task.records import Provision
+from agent.task.view import Absent, ContainerSeen, Look, Running, Seen, Unknown
 from cni.errors import CNIError, Code, PortTaken
 from metadata.credentials.keys import CredentialsError, CredentialsUnavailable
 from tests.unit.host import worlds
@@ -202,3 +207,84 @@ async def test_why_there_is_no_interface_is_told(
     made = worlds.task(container("web"), networkMode="awsvpc")
     got = await host(error, tmp_path).act(made, first_progress(made), AcquireInterface())
     assert got == result
+
+
+class Shared:
+    """Namespaces that were lost, if not ``there``; ``done`` is what was asked of it."""
+
+    def __init__(self, *, there: bool) -> None:
+        self.there = there
+        self.done: list[str] = []
+
+    async def look(self, task: Task) -> Look[None]:
+        return Seen(None) if self.there else Absent()
+
+    async def provide(self, task: Task) -> None:
+        self.done.append("provide")
+
+    async def take_back(self, task: Task) -> None:
+        self.done.append("take back")
+
+
+class Ended:
+    """Containers that have ended, and can be released."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+
+    async def look(self, *args: object) -> Look[ContainerSeen]:
+        return Seen(ContainerSeen(Running.STOPPED, exit_code=self.exit_code, exited_at=1.0))
+
+    async def release(self, task: Task) -> None:
+        """Nothing to do."""
+
+
+def sharing(
+    folder: Path, shared: Shared, task_fields: dict[str, str], exit_code: int = 137
+) -> tuple[RealHost, Task]:
+    network: Any = Looking(OSError("unused"))
+    names, containers = worlds.names_below(folder), cast(Any, Ended(exit_code))
+    cgroups: Any = SimpleNamespace(remove=lambda task: None)
+    host = RealHost(network, containers, network, network, network, cgroups, names, network)
+    providers = {Provision.NAMESPACES: shared}
+    return replace(host, providers=providers), worlds.task(container("web"), **task_fields)
+
+
+@pytest.mark.parametrize(
+    ("there", "exit_code", "fields", "lost"),
+    [
+        (False, 137, {"pidMode": "task"}, True),
+        (True, 137, {"pidMode": "task"}, False),
+        (False, 0, {"pidMode": "task"}, False),
+        (False, 137, {"ipcMode": "task"}, False),
+    ],
+)
+async def test_who_was_killed_with_the_pid_namespace_is_known(
+    tmp_path: Path, fields: dict[str, str], exit_code: int, *, there: bool, lost: bool
+) -> None:
+    host, made = sharing(tmp_path, Shared(there=there), fields, exit_code)
+    view = await host.look(made, PROGRESS)
+    web = view.containers["web"]
+    assert isinstance(web, Seen)
+    assert web.state.namespace_lost is lost
+    assert view.provisions == {Provision.NAMESPACES: Seen(None) if there else Absent()}
+
+
+async def test_what_was_never_there_whole_is_taken_back_with_the_task(tmp_path: Path) -> None:
+    shared = Shared(there=False)
+    host, made = sharing(tmp_path, shared, {"ipcMode": "task"})
+    await host.act(made, PROGRESS, Provide(Provision.NAMESPACES))
+    await host.act(made, PROGRESS, TakeBack(Provision.NAMESPACES))
+    await host.act(made, PROGRESS, ReleaseTask())
+    assert shared.done == ["provide", "take back", "take back"]
+
+
+async def test_a_provision_that_can_not_be_had_is_told(tmp_path: Path) -> None:
+    action = Provide(Provision.NAMESPACES)
+    for error, result in (
+        (ProvisionError("no init"), Never("ResourceInitializationError", "no init")),
+        (ProvisionUnavailable("too early"), Again("too early")),
+    ):
+        part: Any = Refusing(error)
+        failing = replace(host(error, tmp_path), providers={action.kind: part})
+        assert await failing.act(TASK, PROGRESS, action) == result

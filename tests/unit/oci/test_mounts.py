@@ -28,7 +28,7 @@ def test_parents_are_mounted_before_their_children() -> None:
 
 
 def test_options_of_a_tmpfs_come_after_the_safe_ones() -> None:
-    tmpfs = [{"containerPath": "/t", "size": 7, "mountOptions": ["exec"]}]
+    tmpfs = [{"containerPath": "/t", "size": 7, "mountOptions": ["defaults", "exec"]}]
     found = by_place({"linuxParameters": {"tmpfs": tmpfs}})
     assert found["/t"]["options"] == ["nosuid", "nodev", "noexec", "exec", "size=7m"]
 

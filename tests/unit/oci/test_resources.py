@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from agent.oci.edits import DeviceNode
 from agent.oci.errors import SpecError
-from agent.oci.inputs import DeviceNode
 from agent.oci.resources import devices, resources
 from agent.task.limits import TaskLimits
 from tests.unit.oci.worlds import inputs

@@ -64,5 +64,5 @@ def test_no_new_privileges_is_an_option() -> None:
 def test_the_apparmor_profile_is_the_hosts_unless_chosen(
     fields: dict[str, Any], profile: str | None
 ) -> None:
-    host = replace(inputs().host, apparmor_profile="default")
+    host = replace(inputs().host, apparmor_profile="default", apparmor=True)
     assert apparmor_profile(inputs(fields, host=host)) == profile

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from agent.oci.inputs import BindMount, DeviceNode, HostFacts, SpecInputs
+from agent.oci.edits import DeviceNode
+from agent.oci.inputs import BindMount, HostFacts, SpecInputs
 from agent.oci.spec import build_spec
 from agent.oci.user import User
 from agent.task.definition.linux_rules import CAPABILITIES
@@ -19,7 +20,7 @@ from tests.unit.oci.worlds import inputs
 
 GOLDEN = Path(__file__).parents[2] / "data/oci"
 FUSE = DeviceNode("/dev/fuse", "c", 10, 229, 0o660, 0, 44)
-V2 = HostFacts(cgroup_version=2, machine="aarch64", capabilities=CAPABILITIES)
+V2 = HostFacts(2, "aarch64", CAPABILITIES, apparmor=True)
 
 FULL: dict[str, Any] = {
     "entryPoint": ["/run"],

@@ -106,10 +106,34 @@ CONTAINER_ROWS: list[tuple[dict[str, Any], str]] = [
         {"linuxParameters": {"tmpfs": [{"containerPath": "/t", "size": 1, "mountOptions": ["x"]}]}},
         "linuxParameters.tmpfs[0].mountOptions[0]",
     ),
+    (
+        {
+            "linuxParameters": {
+                "tmpfs": [{"containerPath": "/t", "size": 1, "mountOptions": ["exec", "rbind"]}]
+            }
+        },
+        "linuxParameters.tmpfs[0].mountOptions[1]",
+    ),
     ({"linuxParameters": {"maxSwap": -1}}, "linuxParameters.maxSwap"),
     ({"linuxParameters": {"swappiness": 101}}, "linuxParameters.swappiness"),
     ({"linuxParameters": {"sharedMemorySize": 0}}, "linuxParameters.sharedMemorySize"),
     ({"links": ["db:data"]}, "links[0]"),
+    ({"disableNetworking": True, "portMappings": [{"containerPort": 1}]}, "portMappings"),
+    ({"dockerSecurityOptions": ["label:x"]}, "dockerSecurityOptions[0]"),
+    ({"dockerSecurityOptions": ["label:type:"]}, "dockerSecurityOptions[0]"),
+    (
+        {"resourceRequirements": [{"type": "GPU", "value": "0"}]},
+        "resourceRequirements[0].value",
+    ),
+    (
+        {"resourceRequirements": [{"type": "GPU", "value": "half"}]},
+        "resourceRequirements[0].value",
+    ),
+    ({"resourceRequirements": [{"type": "GPU"}]}, "resourceRequirements[0].value"),
+    (
+        {"resourceRequirements": [{"type": "GPU", "value": "1"}] * 2},
+        "resourceRequirements[1].type",
+    ),
     ({"volumesFrom": [{"sourceContainer": "db"}]}, "volumesFrom[0].sourceContainer"),
     ({"dependsOn": [{"containerName": "wob", "condition": "START"}]}, "dependsOn[0].containerName"),
     ({"dependsOn": [{"containerName": "web", "condition": "ALIVE"}]}, "dependsOn[0].condition"),
@@ -148,6 +172,16 @@ TASK_ROWS: list[tuple[dict[str, Any], str]] = [
         "containerDefinitions[1].portMappings[0].hostPort",
     ),
     (task(web(links=["b"]), web(name="b"), networkMode="host"), f"{ONE}.links"),
+    (task(web(disableNetworking=True), networkMode="host"), f"{ONE}.disableNetworking"),
+    (task(web(disableNetworking=True), networkMode="awsvpc"), f"{ONE}.disableNetworking"),
+    (task(web(disableNetworking=True, links=["b"]), web(name="b")), f"{ONE}.links"),
+    (task(web(links=["b"]), web(name="b", disableNetworking=True)), f"{ONE}.links[0]"),
+    (task(web(links=["b:"]), web(name="b")), f"{ONE}.links[0]"),
+    (task(web(links=["b:c.d"]), web(name="b")), f"{ONE}.links[0]"),
+    (task(web(links=["b:c:d"]), web(name="b")), f"{ONE}.links[0]"),
+    (task(web(links=["b", "b"]), web(name="b")), f"{ONE}.links[1]"),
+    (task(web(links=["b:x", "c:x"]), web(name="b"), web(name="c")), f"{ONE}.links[1]"),
+    (task(web(links=["web"])), "containerDefinitions"),
     (task(web(**waits("b", "HEALTHY")), web(name="b")), f"{ONE}.dependsOn[0].condition"),
     (task(web(**waits("b", "SUCCESS")), web(name="b")), f"{ONE}.dependsOn[0].condition"),
     (

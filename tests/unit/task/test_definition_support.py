@@ -12,20 +12,49 @@ ONE = "containerDefinitions[0]"
 ROWS: list[tuple[dict[str, Any], str]] = [
     (task(web(secrets=[{"name": "A", "valueFrom": "b"}])), f"{ONE}.secrets"),
     (task(web(environmentFiles=[{"value": "a.env", "type": "s3"}])), f"{ONE}.environmentFiles"),
-    (task(web(links=["b"]), web(name="b")), f"{ONE}.links"),
     (task(web(volumesFrom=[{"sourceContainer": "b"}]), web(name="b")), f"{ONE}.volumesFrom"),
     (task(web(restartPolicy={"enabled": True})), f"{ONE}.restartPolicy"),
     (task(web(logConfiguration={"logDriver": "awslogs"})), f"{ONE}.logConfiguration.logDriver"),
     (
-        task(web(resourceRequirements=[{"type": "GPU", "value": "1"}])),
-        f"{ONE}.resourceRequirements",
+        task(web(resourceRequirements=[{"type": "InferenceAccelerator", "value": "eia"}])),
+        f"{ONE}.resourceRequirements[0].type",
     ),
+    (
+        task(web(resourceRequirements=[{"type": "NeuronDevice", "value": "1"}])),
+        f"{ONE}.resourceRequirements[0].type",
+    ),
+    (
+        task(
+            web(
+                resourceRequirements=[
+                    {"type": "GPU", "value": "1", "sharingStrategy": {"nvidiaMps": {"memory": 1}}}
+                ]
+            )
+        ),
+        f"{ONE}.resourceRequirements[0].sharingStrategy",
+    ),
+    (task(web(credentialSpecs=["credentialspec:file.json"])), f"{ONE}.credentialSpecs"),
     (task(web(firelensConfiguration={"type": "fluentbit"})), f"{ONE}.firelensConfiguration"),
-    (task(web(dockerSecurityOptions=["label:x"])), f"{ONE}.dockerSecurityOptions[0]"),
-    (task(web(interactive=True)), f"{ONE}.interactive"),
-    (task(web(disableNetworking=True)), f"{ONE}.disableNetworking"),
-    (task(pidMode="task"), "pidMode"),
-    (task(ipcMode="task"), "ipcMode"),
+    (
+        task(web(dockerSecurityOptions=["no-new-privileges", "credentialspec:f"])),
+        f"{ONE}.dockerSecurityOptions[1]",
+    ),
+    (
+        task(networkMode="awsvpc", proxyConfiguration={"containerName": "web"}),
+        "proxyConfiguration",
+    ),
+    (
+        task(trustedExecutionConfiguration={"isolationMode": "SHARED", "attestationPolicy": "p"}),
+        "trustedExecutionConfiguration.attestationPolicy",
+    ),
+    (
+        task(inferenceAccelerators=[{"deviceName": "a", "deviceType": "eia2.medium"}]),
+        "inferenceAccelerators",
+    ),
+    (
+        task(trustedExecutionConfiguration={"isolationMode": "ISOLATED_SANDBOX"}),
+        "trustedExecutionConfiguration.isolationMode",
+    ),
     (
         task(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2019_CORE"}),
         "runtimePlatform.operatingSystemFamily",
@@ -74,6 +103,12 @@ def test_what_is_there_or_is_the_schedulers_is_no_obstacle() -> None:
         task(enableFaultInjection=True),
         task(web(portMappings=[{"containerPortRange": "1-2"}])),
         task(web(versionConsistency="disabled")),
+        task(pidMode="task", ipcMode="task"),
+        task(web(links=["b:c"]), web(name="b")),
+        task(web(interactive=True, pseudoTerminal=True, disableNetworking=True)),
+        task(web(resourceRequirements=[{"type": "GPU", "value": "2"}])),
+        task(web(dockerSecurityOptions=["label:type:web_t", "label:disable", "apparmor:web"])),
+        task(runtimePlatform={"cpuArchitecture": "ARM64"}),
         task(
             web(systemControls=[{"namespace": "net.core.somaxconn", "value": "512"}]),
             networkMode="awsvpc",

@@ -242,3 +242,10 @@ def test_a_container_killed_for_want_of_memory_says_so() -> None:
     facts = seen(running(INTENT), web=killed, side=UP).containers["web"]
     assert facts.exit_code == 137
     assert facts.reason == "OutOfMemoryError: Container killed due to memory usage"
+
+
+def test_a_container_killed_with_its_pid_namespace_says_so() -> None:
+    killed = replace(exited(137, at=7.0), namespace_lost=True)
+    facts = seen(running(INTENT), web=killed, side=UP).containers["web"]
+    assert facts.exit_code == 137
+    assert facts.reason.startswith("PidNamespaceError: the pause process")

@@ -1,0 +1,32 @@
+"""What a definition asks for that makes no difference here: told as warnings when it is registered.
+
+The definition is as good as without it, for ECS too, so it is no reason to refuse it.
+"""
+
+from collections.abc import Iterator
+
+from agent.task.definition.container import ContainerDefinition
+from agent.task.definition.problems import Problem
+from agent.task.definition.task import TaskDefinition
+
+
+def without_effect(definition: TaskDefinition) -> tuple[Problem, ...]:
+    """Everything that has no effect, by JSON path."""
+    return tuple(
+        problem.under(f"containerDefinitions[{index}].linuxParameters")
+        for index, container in enumerate(definition.container_definitions)
+        for problem in _of_container(container, definition)
+    )
+
+
+def _of_container(container: ContainerDefinition, task: TaskDefinition) -> Iterator[Problem]:
+    parameters = container.linux_parameters
+    if parameters.swappiness is not None and parameters.max_swap is None:
+        yield Problem("swappiness", "has no effect without maxSwap")
+    if parameters.shared_memory_size is not None and task.ipc_mode in ("host", "none"):
+        yield Problem("sharedMemorySize", f"has no effect with ipcMode {task.ipc_mode}")
+    if parameters.init_process_enabled and task.pid_mode is not None:
+        yield Problem(
+            "initProcessEnabled",
+            f"has no effect with pidMode {task.pid_mode}: there is an init already",
+        )
