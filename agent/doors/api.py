@@ -84,24 +84,31 @@ class Api:
         finally:
             await runner.cleanup()
 
-    async def _call(self, request: web.Request) -> web.Response:
-        target = request.headers.get("X-Amz-Target", "")
-        body = await _body(request)
+    async def answer(self, target: str, content: bytes) -> dict[str, Any]:
+        """What the call ``target`` (X-Amz-Target) with this body gives.
+
+        Raises ApiError; StoreError, ContainerdError, OSError where the agent can't do it.
+        """
+        body = _read(content)
         ours = extensions.CALLS.get(target.removeprefix(OUR_PREFIX))
         if target.startswith(OUR_PREFIX) and ours is not None:
-            return _answer(await ours(self._desk, self._office, body))
+            return await ours(self._desk, self._office, body)
         call = ECS_CALLS.get(target.removeprefix(ECS_PREFIX))
         if not target.startswith(ECS_PREFIX) or call is None:
             name = target.rpartition(".")[2] or "a call without X-Amz-Target"
             raise UnknownOperation(f"{name} is not served")
-        return _answer(await call(self._desk, body))
+        return await call(self._desk, body)
+
+    async def _call(self, request: web.Request) -> web.Response:
+        target = request.headers.get("X-Amz-Target", "")
+        return _answer(await self.answer(target, await request.read()))
 
     async def _load_image(self, request: web.Request) -> web.Response:
         return _answer(await traffic.load_image(self._office.images, request.content.iter_any()))
 
     async def _pull_image(self, request: web.Request) -> web.StreamResponse:
         """Answers with a line of JSON now and then; the last one is what came of it."""
-        asked = requests.read(requests.NamedImage, await _body(request))
+        asked = requests.read(requests.NamedImage, _read(await request.read()))
         name = canonical(asked.image)
         answer = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await answer.prepare(request)
@@ -150,9 +157,9 @@ async def _in_the_protocols_words(request: web.Request, handler: Handler) -> web
         return _refusal(ServerFailure(str(error)))
 
 
-async def _body(request: web.Request) -> dict[str, Any]:
+def _read(content: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(await request.read() or b"{}", parse_constant=_no_number)
+        body = json.loads(content or b"{}", parse_constant=_no_number)
         # Half a surrogate pair is JSON, but no text: it could be neither stored nor passed on.
         json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:

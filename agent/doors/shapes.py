@@ -11,7 +11,7 @@ from typing import Any
 from agent.engine.feed import Picture
 from agent.engine.store import Registered
 from agent.host.gpus import inventory
-from agent.task import names, status
+from agent.task import names, restart, status
 from agent.task.definition import to_api
 from agent.task.model import (
     TASK_SANDBOX,
@@ -175,6 +175,7 @@ def _container(made: Task, name: str, progress: Progress) -> dict[str, Any]:
             "memory": None if definition.memory is None else str(definition.memory),
             "memoryReservation": None if reservation is None else str(reservation),
             "gpuIds": list(inventory.shown(made.gpus.get(name, ()))) or None,
+            "restartCount": restart.count(definition, facts),  # ECS shows it in metadata alone
         }
     )
 

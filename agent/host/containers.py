@@ -1,4 +1,4 @@
-"""Containers in the runtime: created, started, signalled, deleted; each idempotent.
+"""Containers in the runtime: created, started, run again, signalled, deleted; each idempotent.
 
 A container's directory is made first and removed last: as long as that or its record in containerd
 is there, something of it may be. All containers of a task share one shim (GROUP_ANNOTATION).
@@ -7,11 +7,12 @@ is there, something of it may be. All containers of a task share one shim (GROUP
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -170,26 +171,10 @@ class Containers:
             mounts=mounts,
         )
         spec = build_spec(inputs)
-        root = _labelled(rootfs_mounts, spec["linux"].get("mountLabel", ""))
         await self._records.ensure(task, name, image, spec, runtime)
-        try:
-            async with self._turns[task.id]:  # two at once would race for the shim
-                await self._create_process(
-                    key,
-                    root,
-                    stdin=_stdin(directory) if task.container(name).interactive else "",
-                    stdout=stdio[0],
-                    stderr=stdio[1],
-                    terminal=task.container(name).pseudo_terminal,
-                )
-            self._clean.setdefault(key, True)
-        except AlreadyExists:
-            return
-        except ContainerdError as error:
-            self._clean[key] = False
-            if monotonic() < self._unsettled.get(task.id, -UNDOING_S) + UNDOING_S:
-                raise Unavailable(str(error), error.said) from error
-            raise
+        root = _labelled(rootfs_mounts, spec)
+        with suppress(AlreadyExists):
+            await self._make_process(task, name, root, stdio)
 
     async def start(self, task: Task, name: str) -> None:
         """The container's process runs, or has run. Raises ContainerdError."""
@@ -198,6 +183,27 @@ class Containers:
             await self._client.tasks.start(key, timeout=self._settings.start_timeout_s)
         except FailedPrecondition:
             return  # it was started before
+
+    async def restart(self, task: Task, name: str, progress: Progress) -> None:
+        """The container runs again, or has run, after the exit that its progress has.
+
+        From its record, on its snapshot, into its log. Raises ContainerdError, LogRouterError.
+        """
+        key, answered = names.container_id(task.id, name), progress.containers[name].restart
+        try:
+            process = await self._client.tasks.get(key)
+        except NotFound:
+            # Another attempt got as far as removing it, and may have left something half-made.
+            self._unsettled.setdefault(task.id, monotonic())
+            await self._rerun(task, name)
+            return
+        ended = process.exit
+        if ended is None and process.status is Status.CREATED:
+            await self.start(task, name)
+        elif ended is not None and answered is not None and ended.at == answered.exited_at:
+            with suppress(NotFound):
+                await self._client.tasks.delete(key)
+            await self._rerun(task, name)
 
     async def signal(self, task: Task, name: str, number: int) -> None:
         """The signal was delivered, or there is nobody to get it. Raises ContainerdError."""
@@ -261,6 +267,41 @@ class Containers:
         except NotFound:
             return
 
+    async def _rerun(self, task: Task, name: str) -> None:
+        key = names.container_id(task.id, name)
+        root = await self._client.snapshots.mounts(key)
+        record = await self._client.containers.get(key)
+        stdio = await self._open_logs(task, name)
+        with suppress(AlreadyExists):
+            labelled = _labelled(root, json.loads(record.spec))
+            await self._make_process(task, name, labelled, stdio)
+        await self.start(task, name)
+
+    async def _make_process(
+        self, task: Task, name: str, root: tuple[Mount, ...], stdio: tuple[str, str]
+    ) -> None:
+        """The container's record has a process, ready to start. Raises ContainerdError."""
+        key, definition = names.container_id(task.id, name), task.container(name)
+        directory = self._names.container_dir(task.id, name)
+        try:
+            async with self._turns[task.id]:  # two at once would race for the shim
+                await self._create_process(
+                    key,
+                    root,
+                    stdin=_stdin(directory) if definition.interactive else "",
+                    stdout=stdio[0],
+                    stderr=stdio[1],
+                    terminal=definition.pseudo_terminal,
+                )
+            self._clean.setdefault(key, True)
+        except AlreadyExists:
+            raise
+        except ContainerdError as error:
+            self._clean[key] = False
+            if monotonic() < self._unsettled.get(task.id, -UNDOING_S) + UNDOING_S:
+                raise Unavailable(str(error), error.said) from error
+            raise
+
     async def _create_process(self, key: str, root: tuple[Mount, ...], **stdio: Any) -> None:
         """Tasks.Create, with the cgroups' lock roused meanwhile if no other creation does that."""
         self._creating += 1
@@ -313,8 +354,9 @@ def _stdin(directory: Path) -> str:
     return str(path)
 
 
-def _labelled(root: tuple[Mount, ...], label: str) -> tuple[Mount, ...]:
-    """The root's files have the SELinux label, if there is one."""
+def _labelled(root: tuple[Mount, ...], spec: Mapping[str, Any]) -> tuple[Mount, ...]:
+    """The root's files have the SELinux label of the runtime spec, if it has one."""
+    label = spec["linux"].get("mountLabel")
     if not label:
         return root
     return tuple(replace(each, options=(*each.options, f'context="{label}"')) for each in root)

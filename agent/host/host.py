@@ -50,6 +50,7 @@ from agent.task.actions import (
     Provide,
     ReleaseInterface,
     ReleaseTask,
+    RestartContainer,
     Result,
     ServeMetadata,
     Signal,
@@ -69,6 +70,7 @@ log = logging.getLogger(__name__)
 _PASSES = (Unavailable, LogRouterError)
 """Failures of a helper process that may be back in a moment."""
 
+_OfContainer = CreateContainer | StartContainer | RestartContainer | Signal | DeleteContainer
 _OfTask = ReleaseTask | ForgetTask | ObtainCredentials | WithdrawCredentials | Provide | TakeBack
 
 
@@ -147,10 +149,12 @@ class RealHost:
                 await self.sandboxes.detach(task, sandbox)
             case Probe(name):
                 return await self._probe(task, name)
-            case CreateContainer() | StartContainer() | Signal() | DeleteContainer():
-                await self._act_on_container(task, progress, action)
-            case _:
+            case ReleaseTask() | ForgetTask() | ObtainCredentials() | WithdrawCredentials():
                 await self._act_on_task(task, progress, action)
+            case Provide() | TakeBack():
+                await self._act_on_task(task, progress, action)
+            case _:
+                await self._act_on_container(task, progress, action)
         return Done()
 
     async def _act_on_task(
@@ -182,7 +186,7 @@ class RealHost:
         self,
         task: Task,
         progress: Progress,
-        action: CreateContainer | StartContainer | Signal | DeleteContainer,
+        action: _OfContainer,
     ) -> None:
         match action:
             case CreateContainer(name):
@@ -190,6 +194,9 @@ class RealHost:
                 await self.containers.create(task, name, progress)
             case StartContainer(name):
                 await self.containers.start(task, name)
+            case RestartContainer(name):
+                await asyncio.to_thread(self._ensure_task, task)
+                await self.containers.restart(task, name, progress)
             case Signal(name, number):
                 await self.containers.signal(task, name, number)
             case DeleteContainer(name):
@@ -239,11 +246,11 @@ def _classified(action: Action, error: Exception) -> Result:
             return Never("CannotStartContainerError", why)
         case (AcquireInterface() | AttachNetwork(), _):
             return Never("ResourceInitializationError", why)
-        case (CreateContainer() | StartContainer(), DeadlineExceeded()):
+        case (CreateContainer() | StartContainer() | RestartContainer(), DeadlineExceeded()):
             return Never("DockerTimeoutError", why)
         case (CreateContainer(), OSError()):
             return Never("CannotCreateContainerError", why)
-        case (CreateContainer() | StartContainer(), _):
+        case (CreateContainer() | StartContainer() | RestartContainer(), _):
             return Never("CannotStartContainerError", why)
         case _:
             return Again(why)

@@ -141,6 +141,14 @@ class StartContainer(_OfContainer):
 
 
 @dataclass(frozen=True, slots=True)
+class RestartContainer(_OfContainer):
+    """The container's process runs again, or has run, after the exit that is in its progress.
+
+    Record, snapshot and log pipes are those of before.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Signal(_OfContainer):
     """The signal was delivered to the container's first process, or that is gone."""
 
@@ -187,6 +195,7 @@ Action = (
     | DetachNetwork
     | CreateContainer
     | StartContainer
+    | RestartContainer
     | Signal
     | DeleteContainer
     | Probe

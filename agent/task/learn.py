@@ -6,11 +6,10 @@ shows is learned from the look, so that news lost in a crash costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from signal import SIGKILL, Signals
 
-from agent.task import connecting, health, images
+from agent.task import connecting, health, images, runs
 from agent.task.actions import (
     AcquireInterface,
     Action,
@@ -29,6 +28,7 @@ from agent.task.actions import (
     Probed,
     Provide,
     ReleaseInterface,
+    RestartContainer,
     ServeMetadata,
     Signal,
     StartContainer,
@@ -45,19 +45,13 @@ from agent.task.model import (
     Task,
 )
 from agent.task.records import REASON_LIMIT, Held, Pin, Step
+from agent.task.runs import give_up, give_up_all
 from agent.task.stopping import Rules
-from agent.task.view import Absent, ContainerSeen, Running, Seen, View
+from agent.task.view import View
 
 _FIRST_HOLD_S = 0.5
 LONGEST_HOLD_S = 30.0
 """Between two tries of an action that fails."""
-
-OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
-"""What ECS says of a container of which the kernel killed a process for want of memory."""
-
-
-NAMESPACE_LOST = "PidNamespaceError: the pause process of the task's PID namespace has ended"
-"""Of a container that the kernel killed with the namespace that it shared."""
 
 
 def learn(
@@ -72,29 +66,11 @@ def learn(
     for each in news:
         progress = _hear(intent, progress, each, rules)
     for name, look in view.containers.items():
-        if isinstance(look, Seen):
-            progress = _saw(progress, name, look.state, now)
-        elif isinstance(look, Absent):
-            progress = _missed(progress, name, now)
+        progress = runs.saw(intent.task, progress, name, look, now)
+    progress = why_stop(intent, progress, now)
+    for name, look in view.containers.items():
+        progress = runs.saw_end(progress, name, look, now)
     return why_stop(intent, progress, now)
-
-
-def give_up(progress: Progress, name: str, reason: str, now: float, **facts: object) -> Progress:
-    """Container ``name`` ends without (further) running. The first reason for that stays."""
-    container = progress.containers[name]
-    if container.ended:
-        return progress
-    kept = reason[:REASON_LIMIT]
-    progress = progress.having(name, ended=True, finished_at=now, reason=kept, **facts)
-    return progress.noting(Step(at=now, what="gave up", container=name, detail=kept))
-
-
-def give_up_all(progress: Progress, containers: Iterable[str], reason: str, now: float) -> Progress:
-    """Of these containers those that never ran end without running."""
-    for name in containers:
-        if progress.containers[name].started_at is None:
-            progress = give_up(progress, name, reason, now)
-    return progress
 
 
 def _hear(intent: Intent, progress: Progress, news: News, rules: Rules) -> Progress:
@@ -130,8 +106,13 @@ def _failed(intent: Intent, progress: Progress, news: News, reason: str, rules: 
             return give_up(progress, name, reason, news.at)
         case AttachNetwork(sandbox):
             return give_up_all(progress, intent.task.members(sandbox), reason, news.at)
-        case AcquireInterface() | Provide():
+        case RestartContainer(name):
+            return runs.not_again(progress, name, reason, news.at)
+        case AcquireInterface():
             return give_up_all(progress, progress.containers, reason, news.at)
+        case Provide():
+            progress = give_up_all(progress, progress.containers, reason, news.at)
+            return runs.none_again(progress, reason, news.at)
         case ObtainCredentials():
             progress = give_up_all(progress, progress.containers, reason, news.at)
             return _hold(progress, news, reason) if progress.runs else progress
@@ -158,7 +139,7 @@ def _took_effect(task: Task, progress: Progress, news: News, gave: Gift) -> Prog
         case ObtainImage(name), Obtained():
             return images.obtained(task, progress, name, gave, news.began_at, news.at)
         case Probe(name), Probed():
-            return _probed(task, progress, name, gave, news.at)
+            return _probed(task, progress, name, gave, news)
         case Signal(name, number), _:
             step = _step(news, "signalled", _signal_name(number))
             sent = "kill_sent_at" if number == SIGKILL else "stop_sent_at"
@@ -166,7 +147,9 @@ def _took_effect(task: Task, progress: Progress, news: News, gave: Gift) -> Prog
         case CreateContainer(name), _:
             return progress.having(name, created_at=news.at).noting(_step(news, "created"))
         case StartContainer(name), _:
-            return _started(progress, name, news.at).noting(_step(news, "started"))
+            return runs.started(progress, name, news.at).noting(_step(news, "started"))
+        case RestartContainer(name), _:
+            return runs.up_again(progress, name, news.at)
         case DeleteContainer(), _:
             return progress.noting(_step(news, "removed"))
         case _:
@@ -193,65 +176,19 @@ def _took_effect_on_task(progress: Progress, news: News, gave: Gift) -> Progress
             return progress
 
 
-def _probed(task: Task, progress: Progress, name: str, probed: Probed, at: float) -> Progress:
+def _probed(task: Task, progress: Progress, name: str, probed: Probed, news: News) -> Progress:
+    """What a probe said of an earlier run says nothing of this one."""
     check = task.container(name).health_check
     container = progress.containers[name]
-    if check is None or container.started_at is None or container.ended:
+    if check is None or container.up_at is None or container.ended:
         return progress
-    record = health.after_probe(check, container.health, probed, container.started_at, at)
+    if container.restart is not None and news.began_at < container.up_at:
+        return progress
+    record = health.after_probe(check, container.health, probed, container.up_at, news.at)
     turned = record.status is not container.health.status
     progress = progress.having(name, health=record)
-    step = Step(at=at, what=record.status.value.lower(), container=name)
+    step = Step(at=news.at, what=record.status.value.lower(), container=name)
     return progress.noting(step) if turned else progress
-
-
-def _started(progress: Progress, name: str, at: float) -> Progress:
-    if progress.containers[name].started_at is not None:
-        return progress
-    created_at = progress.containers[name].created_at
-    created_at = at if created_at is None else created_at
-    return progress.having(name, created_at=created_at, started_at=at)
-
-
-def _saw(progress: Progress, name: str, seen: ContainerSeen, now: float) -> Progress:
-    container = progress.containers[name]
-    if container.ended:
-        return progress
-    match seen.running:
-        case Running.RUNNING:
-            return _started(progress, name, now)
-        case Running.UNSTARTED:
-            return _missed(progress, name, now)
-        case Running.STOPPED if seen.exit_code is not None:
-            at = now if seen.exited_at is None else seen.exited_at
-            return _exited(progress, name, seen, at)
-        case _:
-            return progress
-
-
-def _exited(progress: Progress, name: str, seen: ContainerSeen, at: float) -> Progress:
-    progress = _started(progress, name, at)
-    reason = _why_exited(seen) or progress.containers[name].reason
-    progress = progress.having(
-        name, ended=True, exit_code=seen.exit_code, finished_at=at, reason=reason
-    )
-    return progress.noting(Step(at=at, what="exited", container=name, detail=str(seen.exit_code)))
-
-
-def _why_exited(seen: ContainerSeen) -> str:
-    """What of it is not the container's own doing."""
-    if seen.out_of_memory:
-        return OUT_OF_MEMORY
-    return NAMESPACE_LOST if seen.namespace_lost else ""
-
-
-def _missed(progress: Progress, name: str, now: float) -> Progress:
-    """A container that ran and is gone without our doing: its exit code can't be known any more."""
-    if progress.containers[name].started_at is None:
-        return progress
-    return give_up(
-        progress, name, "ContainerVanishedError: the runtime no longer knows the container", now
-    )
 
 
 def why_stop(intent: Intent, progress: Progress, now: float) -> Progress:

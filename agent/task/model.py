@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Literal, NewType
 
 from agent.task.definition import ContainerDefinition, TaskDefinition
-from agent.task.records import TIMELINE_LIMIT, HealthRecord, Held, Pin, Step
+from agent.task.records import TIMELINE_LIMIT, HealthRecord, Held, Pin, Restart, Step
 
 TaskId = NewType("TaskId", str)
 """32 lower-case hexadecimal digits."""
@@ -109,7 +109,7 @@ class Task:
 
     def members(self, sandbox: str) -> tuple[str, ...]:
         """The containers in ``sandbox``, which must be one of the task's."""
-        return tuple(each.name for each in self.containers if self.sandbox(each.name) == sandbox)
+        return tuple(each.name for each in self.containers) if self.awsvpc else (sandbox,)
 
     def identity(self, name: str) -> ContainerIdentity:
         """The identity of container ``name``, which must be one of the task's."""
@@ -241,7 +241,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class ContainerProgress:
-    """The facts about one container. ``ended`` is ECS's STOPPED: nothing of it will run again."""
+    """The facts about one container. ``ended`` is ECS's STOPPED: nothing of it will run again.
+
+    ``started_at`` is of its first run, ``health`` of its present one.
+    """
 
     image: Image | None = None
     pin: Pin | None = None
@@ -254,6 +257,17 @@ class ContainerProgress:
     stop_sent_at: float | None = None
     kill_sent_at: float | None = None
     health: HealthRecord = field(default_factory=HealthRecord)
+    restart: Restart | None = None
+
+    @property
+    def restarting(self) -> bool:
+        """Whether its last run is over and the next one was not seen yet."""
+        return self.restart is not None and self.restart.up_at is None and not self.ended
+
+    @property
+    def up_at(self) -> float | None:
+        """When its present run, or its last one, began; None before and between runs."""
+        return self.started_at if self.restart is None else self.restart.up_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def _verdict(
     facts = progress.containers[target.name]
     limit = _start_limit(target, need, facts)
     created = progress.containers[waiting].created_at is not None
-    if limit is not None and not created and now > limit:
+    if limit is not None and not created and now >= limit:
         return Hopeless(
             f"container {target.name} did not reach {need.condition} within its startTimeout of "
             f"{target.start_timeout}s"

@@ -6,7 +6,7 @@ there is no other code for starting, for stopping, or for taking up work after a
     learn      facts from news and looks, and whether there is a cause to stop   (learn.py)
     run        every container one step up, if its dependencies allow
                                             (order.py, connecting.py, credentials.py,
-                                             provisions.py, health.py)
+                                             provisions.py, health.py, restart.py)
     wind_down  every container one step down, dependents first                   (stopping.py)
     tidy       what is left of ended containers, and of an ended task, goes
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from agent.task import connecting, credentials, health, order, provisions, stopping
+from agent.task import connecting, credentials, health, order, provisions, restart, stopping
 from agent.task.actions import (
     Action,
     CreateContainer,
@@ -28,14 +28,16 @@ from agent.task.actions import (
     Probe,
     ReleaseInterface,
     ReleaseTask,
+    RestartContainer,
     ServeMetadata,
     StartContainer,
     TakeBack,
     WithdrawCredentials,
 )
-from agent.task.learn import LONGEST_HOLD_S, give_up, give_up_all, learn, why_stop
+from agent.task.learn import LONGEST_HOLD_S, learn, why_stop
 from agent.task.model import Intent, Progress, Task
 from agent.task.records import Held, Provision, Step
+from agent.task.runs import give_up, give_up_all, not_again
 from agent.task.stopping import Rules
 from agent.task.view import Absent, ContainerSeen, Running, Seen, View
 
@@ -173,15 +175,28 @@ def _build(task: Task, turn: Turn, view: View, name: str) -> Turn:
 
 
 def _watch(intent: Intent, turn: Turn, view: View, name: str, now: float) -> Turn:
-    """A running container keeps its metadata endpoint and is probed when that is due."""
+    """A running container keeps its metadata endpoint, is probed when that is due, runs again."""
     facts, sandbox = turn.progress.containers[name], intent.task.sandbox(name)
     network, check = view.networks[sandbox], intent.task.container(name).health_check
     if isinstance(network, Seen) and not network.state.served:
         turn = turn.wanting(ServeMetadata(sandbox))
-    if check is None or facts.started_at is None:
+    if facts.restarting:
+        return _restart(intent.task, turn, view, name, now)
+    if check is None or facts.up_at is None:
         return turn
-    due = health.next_probe_at(check, facts.health, facts.started_at)
+    due = health.next_probe_at(check, facts.health, facts.up_at)
     return turn.wanting(Probe(name)) if now >= due else turn.waking(due)
+
+
+def _restart(task: Task, turn: Turn, view: View, name: str, now: float) -> Turn:
+    """The next run of a container whose restart policy wants one."""
+    match restart.step(task, view, name):
+        case restart.Hopeless(reason):
+            return replace(turn, progress=not_again(turn.progress, name, reason, now))
+        case restart.Ready() if provisions.ready(task, view):
+            return turn.wanting(RestartContainer(name))
+        case _:
+            return turn
 
 
 def _wind_down(intent: Intent, turn: Turn, view: View, now: float, rules: Rules) -> Turn:

@@ -30,13 +30,16 @@ def lacking(task: Task, progress: Progress, view: View) -> Iterator[Provide]:
 
 
 def ready(task: Task, view: View) -> bool:
-    """Whether a container of the task may be made."""
+    """Whether a container of the task may be made, or run again."""
     return all(isinstance(view.provisions.get(each), Seen) for each in needed(task))
 
 
 def _awaited(progress: Progress) -> bool:
-    """Whether a container is yet to be made."""
-    return any(each.created_at is None and not each.ended for each in progress.containers.values())
+    """Whether a container is yet to be made or started, or to be run again."""
+    return any(
+        (each.started_at is None and not each.ended) or each.restarting
+        for each in progress.containers.values()
+    )
 
 
 def _has(task: Task, kind: Provision) -> bool:

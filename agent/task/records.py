@@ -41,6 +41,23 @@ class HealthRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """The last time that the restart policy ran a container again; ``count`` includes it.
+
+    It was decided at ``at``, as the answer to the exit with ``exit_code`` (and ``reason``, if there
+    was one) that the runtime had at ``exited_at``. ``up_at`` is when the new run was found under
+    way, None before.
+    """
+
+    count: int
+    at: float
+    exit_code: int
+    exited_at: float | None = None
+    reason: str = ""
+    up_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pin:
     """The version of its image that a container is to get, until it has it.
 

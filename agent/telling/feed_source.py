@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_interface
 from agent.engine.feed import Feed, Picture
 from agent.host import volumes
 from agent.host.metadata_sockets import HOST_OWNER
-from agent.task import names, status
+from agent.task import names, restart, status
 from agent.task.definition import ContainerDefinition, MountPoint, port_range
 from agent.task.model import Attachment, ContainerProgress, Progress, Task, TaskId
 from agent.task.names import Names
@@ -138,6 +138,7 @@ class FeedSource:
             log_options=dict(log.options) if log else {},
             health=_health(facts) if definition.health_check else None,
             exit_code=facts.exit_code,
+            restart_count=restart.count(definition, facts),
             created_at=_instant(facts.created_at),
             started_at=_instant(facts.started_at),
             finished_at=_instant(facts.finished_at) if facts.started_at is not None else None,

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from metadata.source import Instant, TaskFacts
+from metadata.source import ContainerFacts, Instant, TaskFacts
 from metadata.stats import proc, reader
-from metadata.stats.cgroup import Layout, Limits
+from metadata.stats.carried import summed
+from metadata.stats.cgroup import Layout, Limits, Usage
 from metadata.stats.reader import Gone, Reader
 from metadata.stats.render import Sample, Samples
 
@@ -31,27 +32,36 @@ log = logging.getLogger(__name__)
 
 
 class Target(NamedTuple):
-    """A container to measure. Those with the same `network` share one network namespace."""
+    """A container to measure. Those with the same `network` share one network namespace.
+
+    `run` counts the restarts of one that may be run again; between two runs it has no `path`.
+    """
 
     docker_id: str
     path: str
     pid: int | None
     network: str
+    run: int | None = None
 
 
 def targets(tasks: Iterable[TaskFacts]) -> list[Target]:
-    """All containers of the tasks that can be measured."""
+    """All containers of the tasks that can be measured, now or when they run again."""
     return [
         Target(
             each.docker_id,
-            each.cgroup.path,
-            each.cgroup.network_pid,
+            each.cgroup.path if each.cgroup else "",
+            each.cgroup.network_pid if each.cgroup else None,
             task.arn if task.network_mode == "awsvpc" else each.docker_id,
+            each.restart_count,
         )
         for task in tasks
         for each in task.containers
-        if each.cgroup is not None
+        if each.cgroup is not None or _between_runs(each)
     ]
+
+
+def _between_runs(container: ContainerFacts) -> bool:
+    return bool(container.restart_count) and container.known_status == "RUNNING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +75,25 @@ class Moment:
 
 @dataclass(slots=True)
 class Reading:
-    """One container at one moment, in the kernel's words."""
+    """One container at one moment, in the kernel's words, and what its earlier runs have used."""
 
     moment: Moment
     layout: Layout
     contents: list[bytes]
     limits: Limits
     net_dev: bytes | None
+    run: int | None = None
+    earlier: Usage | None = None
     _sample: Sample | None = None
 
     @property
     def sample(self) -> Sample:
         """The same in numbers, from the first time that somebody wants them."""
         if self._sample is None:
-            net_dev = self.net_dev
+            net_dev, usage = self.net_dev, self.layout.usage(self.contents, self.limits)
             self._sample = Sample(
                 at=self.moment.at,
-                usage=self.layout.usage(self.contents, self.limits),
+                usage=usage if self.earlier is None else summed(self.earlier, usage),
                 host_cpu=proc.host_cpu(self.moment.stat.decode()),
                 host_memory=self.moment.memory,
                 networks=None if net_dev is None else proc.interfaces(net_dev.decode()),
@@ -121,6 +133,7 @@ class Sweeper:
         self._stat: int | None = None
         self._readers: dict[str, tuple[Reader, int]] = {}
         self._failing: set[str] = set()
+        self._last_of_runs: dict[str, Reading] = {}
 
     def sweep(self, every: Iterable[Target]) -> None:
         """Samples these containers, and forgets all others. As `measure`."""
@@ -128,6 +141,9 @@ class Sweeper:
         for gone in [each for each in self._readers if each not in wanted]:
             self._forget(gone)
         self._failing &= wanted.keys()
+        self._last_of_runs = {
+            key: last for key, last in self._last_of_runs.items() if key in wanted
+        }
         self.measure(wanted.values())
 
     def measure(self, some: Iterable[Target]) -> None:
@@ -139,6 +155,9 @@ class Sweeper:
         networks: dict[str, bytes] = {}
         moment, until = None, 0
         for target in some:
+            if not target.path:
+                self._forget(target.docker_id)
+                continue
             if moment is None or time.monotonic_ns() >= until:
                 moment, until = self._moment(), time.monotonic_ns() + _SKEW_NS
             kept = self.kept.get(target.docker_id)
@@ -183,7 +202,16 @@ class Sweeper:
         if net_dev is not None:
             networks[target.network] = net_dev
         assert self._layout is not None
-        return Reading(moment, self._layout, contents, opened.limits, net_dev)
+        earlier = None if target.run is None else self._earlier(target.docker_id, target.run)
+        return Reading(moment, self._layout, contents, opened.limits, net_dev, target.run, earlier)
+
+    def _earlier(self, docker_id: str, run: int) -> Usage | None:
+        """What the runs before this one have used, as far as it was measured."""
+        kept = self.kept.get(docker_id)
+        last = self._last_of_runs.get(docker_id) if kept is None else kept.latest
+        if last is None:
+            return None
+        return last.earlier if last.run == run else last.sample.usage
 
     def _reader(self, target: Target, now: Instant) -> Reader:
         """The container's open files, opened anew every minute, or when it has become another."""
@@ -204,7 +232,9 @@ class Sweeper:
         found = self._readers.pop(docker_id, None)
         if found is not None:
             found[0].close()
-        self.kept.pop(docker_id, None)
+        kept = self.kept.pop(docker_id, None)
+        if kept is not None and kept.latest.run is not None:
+            self._last_of_runs[docker_id] = kept.latest
 
     def _complain(self, target: Target, error: OSError) -> None:
         """Once for each container, until it can be measured again."""

@@ -39,7 +39,8 @@ from agent.settings import Settings
 from agent.task.actions import Action, AttachNetwork, Done, ObtainImage, Result
 from agent.task.images import Obtained
 from agent.task.model import Attachment, Progress, Task, first_progress
-from agent.task.view import View
+from agent.task.records import Restart
+from agent.task.view import ContainerSeen, View
 from metadata.credentials.keys import Keys, Need
 from metadata.credentials.vault import Vault
 from metadata.source import Owner
@@ -56,12 +57,14 @@ class Program(Enum):
 
     WAITS = "trap 'exit 143' TERM; touch /tmp/up; sleep 3600 & wait"
     EXITS = "exit 3"
+    COUNTS = "echo run >> /runs; cat /runs; exit $(wc -l < /runs)"
     IS_SICK = "trap 'exit 143' TERM; sleep 3600 & wait #"
 
 
 BEHAVIOURS = {
     Program.WAITS: Behaviour(),
     Program.EXITS: Behaviour(exits_after=0.0, exit_code=3),
+    Program.COUNTS: Behaviour(exits_after=0.0, exit_code=1, counts=True),
     Program.IS_SICK: Behaviour(healthy=False),
 }
 
@@ -91,6 +94,13 @@ class World:
 
     async def look(self) -> View:
         return await self.host.look(self.task, self.progress)
+
+    def answer(self, exit_: ContainerSeen) -> None:
+        """The restart policy wants another run after this exit."""
+        before = self.progress.containers["app"].restart
+        number = 1 if before is None else before.count + 1
+        again = Restart(number, time.time(), exit_.exit_code or 0, exit_.exited_at)
+        self.progress = self.progress.having("app", restart=again)
 
 
 def task_of(program: Program) -> Task:

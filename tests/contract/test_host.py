@@ -24,6 +24,7 @@ from agent.task.actions import (
     Probe,
     Probed,
     ReleaseTask,
+    RestartContainer,
     ServeMetadata,
     Signal,
     StartContainer,
@@ -167,6 +168,44 @@ async def test_an_exit_code_is_seen_until_the_container_is_deleted(enter: Enter)
         assert await seen(world) == ended
         await done(world, DeleteContainer("app"))
         assert (await world.look()).containers["app"] == Absent()
+
+
+async def test_a_container_runs_again_on_what_its_last_run_left(enter: Enter) -> None:
+    async with enter(Program.COUNTS) as world:
+        await done(world, *STARTED)
+        await until_not_running(world)
+        for code in (1, 2):
+            ended = await seen(world)
+            assert ended.exit_code == code
+            world.answer(ended)
+            await done(world, RestartContainer("app"))
+            await until(world, lambda look: (look.state.exit_code or 0) > code)  # noqa: B023
+
+
+async def test_an_exit_is_answered_once(enter: Enter) -> None:
+    async with enter(Program.COUNTS) as world:
+        await done(world, *STARTED)
+        await until_not_running(world)
+        world.answer(await seen(world))
+        await done(world, RestartContainer("app"))
+        await until(world, lambda look: look.state.exit_code == 2)
+        ended = await seen(world)
+        await done(world, RestartContainer("app"), StartContainer("app"))
+        assert await seen(world) == ended
+
+
+async def test_a_run_that_goes_on_is_not_disturbed_by_a_restart(enter: Enter) -> None:
+    async with enter(Program.WAITS) as world:
+        await done(world, *STARTED)
+        await until_healthy(world)
+        await done(world, Signal("app", SIGKILL))
+        await until_not_running(world)
+        world.answer(await seen(world))
+        await done(world, RestartContainer("app"))
+        before = await seen(world)
+        assert before.running is Running.RUNNING
+        await done(world, RestartContainer("app"))
+        assert await seen(world) == before
 
 
 @pytest.mark.parametrize(("number", "code"), [(SIGTERM, 143), (SIGKILL, 137)])

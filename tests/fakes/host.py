@@ -36,10 +36,14 @@ T = TypeVar("T")
 
 @dataclass
 class Behaviour:
-    """How a container's process behaves: exits by itself, ignores SIGTERM, fails its probes."""
+    """How a container's process behaves: exits by itself, ignores SIGTERM, fails its probes.
+
+    ``counts``: it exits with one more than the last time, as it finds what that run has left.
+    """
 
     exits_after: float | None = None
     exit_code: int = 0
+    counts: bool = False
     ignores_term: bool = False
     healthy: bool = True
 
@@ -148,6 +152,8 @@ class FakeHost:
         self._age()
         if isinstance(action, actions.ObtainImage):
             result = await self._obtain(task, progress, action.container)
+        elif isinstance(action, actions.RestartContainer):
+            result = await self._restart(task, progress, action.container)
         else:
             result = self._do(task, action)
         await self._suspend()  # a crash here loses the answer, not the effect
@@ -279,6 +285,23 @@ class FakeHost:
             case _:
                 pass
 
+    async def _restart(self, task: Task, progress: Progress, name: str) -> actions.Result:
+        """Three steps, between which it may crash."""
+        seen, answered = self.containers.get(name), progress.containers[name].restart
+        assert answered is not None
+        assert self.provisions >= set(provisions.needed(task)), "run again without provisions"
+        assert task.sandbox(name) in self.networks, "run again without its network"
+        if seen is None:
+            return actions.Never("CannotStartContainerError", "it is gone")
+        if seen.running is Running.STOPPED and seen.exited_at == answered.exited_at:
+            self.containers[name] = ContainerSeen(Running.UNSTARTED)
+            await self._suspend()
+        if self.containers[name].running is Running.UNSTARTED:
+            self.containers[name] = ContainerSeen(Running.CREATED)
+            await self._suspend()
+        self._start(name)
+        return actions.Done()
+
     def _start(self, name: str) -> None:
         seen = self.containers.get(name)
         if seen is not None and seen.running is Running.CREATED:
@@ -304,7 +327,9 @@ class FakeHost:
             after = self._behaviour(name).exits_after
             due = self.born.get(name, 0.0) + (after or 0.0)
             if seen.running is Running.RUNNING and after is not None and self.now() >= due:
-                self._exit(name, self._behaviour(name).exit_code)
+                behaviour = self._behaviour(name)
+                runs = self.starts.count(name) - 1 if behaviour.counts else 0
+                self._exit(name, behaviour.exit_code + runs)
 
     def _exit(self, name: str, code: int) -> None:
         self.exits[name] = (code, self.now())

@@ -31,7 +31,6 @@ ELSEWHERE = (
     f"{OVERRIDES}.ephemeralStorage",
     f"{CONTAINER}.environmentFiles",
     f"{CONTAINER}.secrets",
-    f"{CONTAINER}.restartPolicy",
     f"{CONTAINER}.volumesFrom",
     f"{VOLUME}.dockerVolumeConfiguration",
     f"{VOLUME}.efsVolumeConfiguration",

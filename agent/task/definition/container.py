@@ -52,7 +52,10 @@ class Dependency(Shape):
 
 
 class RestartPolicy(Shape):
-    """Start the container again after an exit; the period is in seconds."""
+    """Start the container again after an exit; the period is in seconds.
+
+    The default of the period is the API's, as its limits are.
+    """
 
     enabled: Flag
     ignored_exit_codes: tuple[Whole, ...] = ()

@@ -140,18 +140,22 @@ def _port_mapping(mapping: PortMapping, path: str) -> Iterator[Problem]:
 def _port_ranges(container: ContainerDefinition) -> Iterator[Problem]:
     """Ranges of one container: not too many ports, and none of them twice."""
     total = 0
-    taken: set[tuple[str, int]] = set()
+    taken: list[tuple[str, int, int]] = []
     for index, mapping in enumerate(container.port_mappings):
         ports = port_range(mapping) if mapping.container_port_range else None
         if ports is None:
             continue
-        wanted = {(mapping.protocol, port) for port in range(ports[0], ports[1] + 1)}
-        if wanted & taken:
+        first, last = ports
+        total += last - first + 1
+        if total > MAX_RANGE_PORTS:  # of the ports of so few ranges each can be compared
+            message = f"ranges must hold at most {MAX_RANGE_PORTS} ports together"
+            yield Problem("portMappings", message)
+            return
+        if any(
+            mapping.protocol == each[0] and each[1] <= last and first <= each[2] for each in taken
+        ):
             yield Problem(f"portMappings[{index}].containerPortRange", "overlaps another range")
-        taken |= wanted
-        total += len(wanted)
-    if total > MAX_RANGE_PORTS:
-        yield Problem("portMappings", f"ranges must hold at most {MAX_RANGE_PORTS} ports together")
+        taken.append((mapping.protocol, first, last))
 
 
 def _names_of_others(container: ContainerDefinition) -> Iterator[Problem]:

@@ -5,13 +5,12 @@ Used by ``task_rules``. A dependency that can't be resolved is found here, befor
 """
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 
 from agent.task.definition.container import ContainerDefinition, Dependency
 from agent.task.definition.container_rules import NAME, NAME_CURE
 from agent.task.definition.dependencies import needs
-from agent.task.definition.problems import Problem
+from agent.task.definition.problems import Problem, close_to
 from agent.task.definition.task import TaskDefinition
 
 
@@ -69,8 +68,8 @@ def _links(
 
 
 def _unknown(path: str, name: str, known: dict[str, ContainerDefinition]) -> Problem:
-    close = get_close_matches(name, known, n=1)
-    cure = f"did you mean {close[0]}?" if close else "name one of this task"
+    close = close_to(name, known)
+    cure = f"did you mean {close}?" if close else "name one of this task"
     return Problem(path, f"no container is called {name}: {cure}")
 
 

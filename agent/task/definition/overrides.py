@@ -4,7 +4,7 @@ Environment variables are merged by name, everything else is replaced (ECS ``Con
 ``TaskOverride``).
 """
 
-from difflib import get_close_matches
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from agent.task.definition.container import (
@@ -13,7 +13,7 @@ from agent.task.definition.container import (
     KeyValuePair,
     ResourceRequirement,
 )
-from agent.task.definition.problems import DefinitionError, Problem
+from agent.task.definition.problems import DefinitionError, Problem, close_to, the_first
 from agent.task.definition.reading import definition_problems, validated
 from agent.task.definition.shape import Shape, Text, Texts, Whole
 from agent.task.definition.task import (
@@ -57,12 +57,8 @@ def apply_overrides(definition: TaskDefinition, overrides: object) -> TaskDefini
     limit; paths are then those of the definition.
     """
     wanted = validated(TaskOverride, overrides)
-    names = [container.name for container in definition.container_definitions]
-    unknown = [
-        _unknown(index, each.name, names)
-        for index, each in enumerate(wanted.container_overrides)
-        if each.name not in names
-    ]
+    names = {container.name: None for container in definition.container_definitions}
+    unknown = tuple(the_first(_unknown_containers(wanted, names)))
     if unknown:
         raise DefinitionError(unknown)
     containers = {container.name: container for container in definition.container_definitions}
@@ -74,7 +70,7 @@ def apply_overrides(definition: TaskDefinition, overrides: object) -> TaskDefini
     if wanted.container_overrides:
         changes["container_definitions"] = tuple(containers.values())
     changed = definition.model_copy(update=changes)
-    problems = tuple(definition_problems(changed))
+    problems = tuple(the_first(definition_problems(changed)))
     if problems:
         raise DefinitionError(problems)
     return changed
@@ -92,9 +88,15 @@ def _given(override: Shape, without: set[str]) -> dict[str, Any]:
     return {name: getattr(override, name) for name in override.model_fields_set - without}
 
 
-def _unknown(index: int, name: str, names: list[str]) -> Problem:
-    close = get_close_matches(name, names, n=1)
-    cure = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)}"
+def _unknown_containers(wanted: TaskOverride, names: Collection[str]) -> Iterator[Problem]:
+    for index, each in enumerate(wanted.container_overrides):
+        if each.name not in names:
+            yield _unknown(index, each.name, names)
+
+
+def _unknown(index: int, name: str, names: Collection[str]) -> Problem:
+    close = close_to(name, names)
+    cure = f"did you mean {close}?" if close else f"it has {', '.join(names)}"
     return Problem(
         f"containerOverrides[{index}].name", f"the task has no container called {name}: {cure}"
     )

@@ -4,8 +4,15 @@ The vocabulary only: one problem, and the error that carries all of them. Findin
 the business of ``reading`` and the rule files; the API and the command line print them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
+
+MOST_PROBLEMS = 100
+"""More are not looked for: nobody reads them, and finding them takes its time."""
+
+_MOST_NAMES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,19 @@ class DefinitionError(ValueError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+def the_first(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """The first problems, and one that says so if there are more."""
+    left = iter(problems)
+    yield from islice(left, MOST_PROBLEMS)
+    if next(left, None) is not None:
+        yield Problem("", "there is more to mend than this: ask again after that")
+
+
+def close_to(name: str, known: Iterable[str]) -> str:
+    """The known name that looks most like it, else empty. Of very many not all are tried."""
+    return next(iter(get_close_matches(name, islice(known, _MOST_NAMES), n=1)), "")
 
 
 def json_path(location: Iterable[int | str]) -> str:

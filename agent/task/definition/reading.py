@@ -7,8 +7,8 @@ warnings, are taken out, and the second pass sees the rest.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
+from itertools import chain
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -16,7 +16,14 @@ from pydantic_core import ErrorDetails
 
 from agent.task.definition.container import ContainerDefinition
 from agent.task.definition.container_rules import container_problems
-from agent.task.definition.problems import DefinitionError, Problem, json_path
+from agent.task.definition.problems import (
+    MOST_PROBLEMS,
+    DefinitionError,
+    Problem,
+    close_to,
+    json_path,
+    the_first,
+)
 from agent.task.definition.shape import Shape
 from agent.task.definition.task import TaskDefinition
 from agent.task.definition.task_rules import task_problems
@@ -73,14 +80,15 @@ def read_task_definition(data: object) -> Reading:
     plain = _plain(_inner(data))
     definition, errors = _attempt(plain)
     unknown = [error for error in errors if error["type"] == "extra_forbidden"]
-    warnings = tuple(_warning(error) for error in unknown)
+    warnings = tuple(_warning(error) for error in unknown[:MOST_PROBLEMS])
     if unknown:
         for error in unknown:
             _take_out(plain, error["loc"])
         definition, errors = _attempt(plain)
     if definition is None:
-        raise DefinitionError([*map(_problem, errors), *_sound_containers(plain, errors)])
-    problems = tuple(definition_problems(definition))
+        found = chain(map(_problem, errors), _sound_containers(plain, errors))
+        raise DefinitionError(the_first(found))
+    problems = tuple(the_first(definition_problems(definition)))
     if problems:
         raise DefinitionError(problems)
     return Reading(definition, warnings)
@@ -104,7 +112,7 @@ def validated(kind: type[AnyShape], data: object) -> AnyShape:
     try:
         return kind.model_validate(_plain(data), by_alias=True, by_name=False)
     except ValidationError as error:
-        raise DefinitionError(map(_problem, error.errors())) from None
+        raise DefinitionError(the_first(map(_problem, error.errors()))) from None
 
 
 def _inner(data: object) -> object:
@@ -151,8 +159,8 @@ def _attempt(plain: object) -> tuple[TaskDefinition | None, list[ErrorDetails]]:
 
 def _warning(error: ErrorDetails) -> Problem:
     *parents, name = error["loc"]
-    close = get_close_matches(str(name), _fields_at(parents), n=1)
-    cure = f"did you mean {close[0]}?" if close else "remove it or correct its name"
+    close = close_to(str(name), _fields_at(parents))
+    cure = f"did you mean {close}?" if close else "remove it or correct its name"
     return Problem(json_path(error["loc"]), f"is not a field of ECS and is ignored: {cure}")
 
 

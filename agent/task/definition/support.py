@@ -74,7 +74,6 @@ def _of_container(container: ContainerDefinition) -> Iterator[Problem]:
         secrets=container.secrets,
         volumesFrom=container.volumes_from,
         firelensConfiguration=container.firelens_configuration,
-        restartPolicy=container.restart_policy and container.restart_policy.enabled,
     )
     for index, wanted in enumerate(container.resource_requirements):
         for problem in _of_resource(wanted):

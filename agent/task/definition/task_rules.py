@@ -16,12 +16,17 @@ from agent.task.definition.task import EfsVolume, TaskDefinition, Volume
 
 _MIN_CPU, _MAX_CPU = 128, 196608
 
+MOST_CONTAINERS = 100
+"""ECS has ten; far more would keep the agent from all other work."""
+
 
 def task_problems(task: TaskDefinition) -> Iterator[Problem]:
     """Everything wrong with a definition beyond its single containers."""
     if not NAME.fullmatch(task.family):
         yield Problem("family", NAME_CURE)
     yield from _containers(task)
+    if len(task.container_definitions) > MOST_CONTAINERS:
+        return
     yield from _sizes(task)
     yield from _volumes(task)
     for index, container in enumerate(task.container_definitions):
@@ -36,6 +41,8 @@ def _containers(task: TaskDefinition) -> Iterator[Problem]:
     if not task.container_definitions:
         yield Problem("containerDefinitions", "must hold at least one container")
         return
+    if len(task.container_definitions) > MOST_CONTAINERS:
+        yield Problem("containerDefinitions", f"must hold at most {MOST_CONTAINERS} containers")
     if not any(container.essential for container in task.container_definitions):
         yield Problem(
             "containerDefinitions",

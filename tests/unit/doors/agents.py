@@ -67,6 +67,7 @@ class Agent:
     client: Client
     tcp: TcpDoor
     doctor: FakeDoctor
+    api: Api
 
     @property
     def url(self) -> str:
@@ -114,7 +115,8 @@ async def serving(
         unix = UnixDoor(settings.api_socket)
         tcp = TcpDoor(("127.0.0.1", 0), {KEY.access_key_id: KEY}, time.time)
         async with api.serving(unix, tcp):
-            yield Agent(desk, hosts, images, images.pulls, Client(settings.api_socket), tcp, doctor)
+            client = Client(settings.api_socket)
+            yield Agent(desk, hosts, images, images.pulls, client, tcp, doctor, api)
     finally:
         await store.close()
 

@@ -44,15 +44,18 @@ class World:
     lender: Lender
     images: Supply
     rules: Rules
+    policy: dict[str, object] | None = None
 
 
-def three(mode: NetworkMode, role: str | None = None) -> Task:
+def three(
+    mode: NetworkMode, role: str | None = None, policy: dict[str, object] | None = None
+) -> Task:
     needs = [{"containerName": "init", "condition": "COMPLETE"}]
     also = [{"containerName": "web", "condition": "START"}]
     return task(
         container("init", essential=False),
-        container("web", dependsOn=needs, stopTimeout=3),
-        container("side", dependsOn=also, essential=False),
+        container("web", dependsOn=needs, stopTimeout=3, restartPolicy=policy),
+        container("side", dependsOn=also, essential=False, restartPolicy=policy),
         mode=mode,
         role=role,
     )
@@ -80,6 +83,13 @@ supplies = st.builds(
     takes=st.sampled_from([0.0, 0.5, 5.0, 1000.0]),
 )
 rules_ = st.builds(replace, st.just(RULES), pull_upfront=st.booleans(), pull_strict=st.booleans())
+policies = st.fixed_dictionaries(
+    {
+        "enabled": st.just(True),
+        "restartAttemptPeriod": st.integers(1, 9),
+        "ignoredExitCodes": st.sampled_from([[], [42]]),
+    }
+)
 worlds_ = st.builds(
     World,
     seed=st.integers(0, 2**32),
@@ -93,6 +103,7 @@ worlds_ = st.builds(
     lender=lenders,
     images=supplies,
     rules=rules_,
+    policy=st.none() | policies,
 )
 
 
@@ -141,7 +152,7 @@ async def live(made: Task, host: FakeHost, world: World, store: Store) -> float:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(world=worlds_)
 def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World) -> None:
-    made, store = three(world.mode, world.role), None
+    made, store = three(world.mode, world.role, world.policy), None
     loop = looptime.new_event_loop()
     try:
         store = MemoryStore(made)
@@ -159,7 +170,9 @@ def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World)
         loop.close()
     assert host.gone()
     assert progress.closed
-    assert len(set(host.starts)) == len(host.starts), "a container was started twice"
+    for name, facts in progress.containers.items():
+        runs = 1 + (facts.restart.count if facts.restart else 0)
+        assert host.starts.count(name) <= runs, "a container was started twice"
     assert {n: c.exit_code for n, c in progress.containers.items() if n in host.exits} == {
         n: code for n, (code, _) in host.exits.items()
     }

@@ -312,6 +312,41 @@ def test_counters_of_a_container_that_ended_are_not_shared(
     assert set(networks) == {"eth9"}
 
 
+def test_a_container_that_runs_again_counts_on(host: FileHost, sweeper: Sweeper) -> None:
+    host.run("web", usage_us=70)
+    sweeper.sweep([WEB._replace(run=0)])
+    host.end("web")
+    host.now += SECOND
+    sweeper.sweep([WEB._replace(path="", pid=None, run=1)])
+    assert "web" not in sweeper.kept, "between two runs there is nothing to show"
+    host.now += SECOND
+    host.run("web", usage_us=5, pid=77)
+    sweeper.sweep([WEB._replace(pid=77, run=1)])
+    assert total_ns(sweeper, "web") == 75_000
+    host.now += SECOND
+    host.run("web", usage_us=6)
+    sweeper.sweep([WEB._replace(pid=77, run=1)])
+    samples = sweeper.kept["web"].samples
+    assert samples.previous is not None
+    assert [each.usage.cpu.total_ns for each in (samples.previous, samples.latest)] == [
+        75_000,
+        76_000,
+    ]
+    host.now += SECOND
+    host.run("web", usage_us=1, pid=78)
+    sweeper.sweep([WEB._replace(pid=78, run=3)])
+    assert total_ns(sweeper, "web") == 77_000, "also if a run was over before it was measured"
+
+
+def test_a_container_that_is_gone_leaves_no_count(host: FileHost, sweeper: Sweeper) -> None:
+    sweeper.sweep([WEB._replace(run=0)])
+    sweeper.sweep([])
+    sweeper.sweep([])
+    host.now += SECOND
+    sweeper.sweep([WEB._replace(run=1)])
+    assert total_ns(sweeper, "web") == 1000
+
+
 def test_long_files_are_read_whole(host: FileHost, sweeper: Sweeper) -> None:
     lines = "".join(f"{minor}:0 rbytes=1 wbytes=2\n" for minor in range(2000))
     rows = "".join(f"{minor}:0 Read 1\n" for minor in range(2000))
@@ -334,8 +369,15 @@ def test_targets_are_the_containers_with_a_cgroup() -> None:
     side = replace(FULL, docker_id="51de", cgroup=CgroupFacts("/side", 4243))
     task = replace(FULL_TASK, containers=(FULL, PAUSE, side))
     assert targets([task]) == [
-        Target("5b1e", "/hostler/one/web", 4242, "5b1e"),
-        Target("51de", "/side", 4243, "51de"),
+        Target("5b1e", "/hostler/one/web", 4242, "5b1e", 0),
+        Target("51de", "/side", 4243, "51de", 0),
     ]
     awsvpc: TaskFacts = replace(task, network_mode="awsvpc")
     assert [each.network for each in targets([awsvpc])] == [task.arn, task.arn]
+
+
+def test_a_container_between_two_runs_is_still_a_target() -> None:
+    waiting = replace(FULL, cgroup=None, known_status="RUNNING", restart_count=1)
+    ended = replace(waiting, docker_id="51de", known_status="STOPPED")
+    task = replace(FULL_TASK, containers=(waiting, ended))
+    assert targets([task]) == [Target("5b1e", "", None, "5b1e", 1)]

@@ -142,4 +142,4 @@ class KnownSamples(Sampler):
 
 def _reading(sample: Sample) -> Reading:
     moment = Moment(sample.at, b"", sample.host_memory)
-    return Reading(moment, V2, [], Limits(), None, sample)
+    return Reading(moment, V2, [], Limits(), None, _sample=sample)

@@ -13,7 +13,6 @@ ROWS: list[tuple[dict[str, Any], str]] = [
     (task(web(secrets=[{"name": "A", "valueFrom": "b"}])), f"{ONE}.secrets"),
     (task(web(environmentFiles=[{"value": "a.env", "type": "s3"}])), f"{ONE}.environmentFiles"),
     (task(web(volumesFrom=[{"sourceContainer": "b"}]), web(name="b")), f"{ONE}.volumesFrom"),
-    (task(web(restartPolicy={"enabled": True})), f"{ONE}.restartPolicy"),
     (task(web(logConfiguration={"logDriver": "awslogs"})), f"{ONE}.logConfiguration.logDriver"),
     (
         task(web(resourceRequirements=[{"type": "InferenceAccelerator", "value": "eia"}])),

@@ -8,9 +8,10 @@ import pytest
 
 from agent.task.actions import Done, Never, News, ObtainImage, Result
 from agent.task.images import MOST_LAYERS, Layer, Obtained, agreed, settled, version
-from agent.task.learn import give_up, learn
+from agent.task.learn import learn
 from agent.task.model import Image, Intent, Progress, StopCode, StopRequest, Task, first_progress
 from agent.task.records import TIMELINE_LIMIT, Pin
+from agent.task.runs import give_up
 from agent.task.stopping import Rules
 from tests.worlds import IMAGE, container, task, view
 

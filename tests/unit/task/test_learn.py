@@ -28,7 +28,7 @@ from agent.task.actions import (
     Signal,
     StartContainer,
 )
-from agent.task.learn import give_up, learn
+from agent.task.learn import learn
 from agent.task.model import (
     Attachment,
     Intent,
@@ -39,6 +39,7 @@ from agent.task.model import (
     first_progress,
 )
 from agent.task.records import REASON_LIMIT, Health
+from agent.task.runs import give_up
 from agent.task.stopping import Rules
 from agent.task.view import ContainerSeen, Running, Unknown, View
 from tests.worlds import ATTACHED, ENI, UP, container, exited, running, task, view

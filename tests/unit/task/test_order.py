@@ -86,10 +86,10 @@ def test_the_reason_names_the_dependency_and_what_became_of_it() -> None:
 @pytest.mark.parametrize("condition", ["COMPLETE", "SUCCESS", "HEALTHY"])
 def test_start_timeout_counts_from_the_start_of_the_dependency(condition: str) -> None:
     made, db = pair(condition, 10), ContainerProgress(created_at=4, started_at=5)
-    waiting = asked(made, now=15, db=db)
+    waiting = asked(made, now=14.9, db=db)
     assert isinstance(waiting, NotYet)
     assert waiting.until == 15
-    late = asked(made, now=15.1, db=db)
+    late = asked(made, now=15, db=db)
     assert isinstance(late, Hopeless)
     assert "within its startTimeout of 10s" in late.why
 
