@@ -14,7 +14,7 @@ import logging
 import os
 import resource
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +62,10 @@ from agent.host.networking import Networking, open_networking
 from agent.host.runtimes import Runtimes, load_runtimes
 from agent.host.secrets import Secrets, folders
 from agent.host.socketstore import SocketStore
+from agent.host.strays import Stray, Strays
 from agent.host.taskcgroups import TaskCgroups, open_cgroups
 from agent.notify import notify
+from agent.recovery import recover
 from agent.registry.logins import engine_auth
 from agent.registry.logins.docker_config import DockerConfig
 from agent.registry.logins.ecr import Ecr
@@ -153,8 +155,12 @@ async def _assembled(
     await router.ensure_running()
     stack.push_async_callback(router.stop_if_idle)
     links = Bell()
+    root = "" if cgroups.root.systemd else cgroups.root.path
+    strays = Strays(client, router, cgroups.kernel, settings.names, root)
+    unknown = await recover(store, strays, time.time())
+    show(store, feed)
     networking = await stack.enter_async_context(
-        _networking(settings, store, front, links.ring, cgroups)
+        _networking(settings, store, front, links.ring, cgroups, unknown)
     )
     keyrings = _keyrings(settings, telling, stack)
     images = await stack.enter_async_context(
@@ -168,7 +174,7 @@ async def _assembled(
         placing=Placing(runtimes, cgroups.root, cgroups.kernel.version),
         gpus=Gpus(settings.gpus, settings.cdi_dirs, settings.gpu_kind),
     )
-    doctor = Doctor(networking, runtimes, cgroups)
+    doctor = Doctor(networking, runtimes, cgroups, strays)
     office = Office(settings.names, _room(images), networking.networks, doctor)
     api = Api(desk, office)
     doors = (UnixDoor(settings.api_socket), *remote)
@@ -287,15 +293,20 @@ async def _networking(
     front: MetadataFront,
     ring: Callable[[], None],
     cgroups: TaskCgroups,
+    unknown: Collection[Stray],
 ) -> AsyncIterator[Networking]:
+    """``unknown`` keep what they have of it."""
     async with open_networking(settings, front, ring) as networking:
-        for orphan in await networking.remove_orphans(list(_alive(store)), store.open_tasks):
+        alive = [*_alive(store), *(each for stray in unknown for each in stray.sandboxes)]
+        tasks = [*store.open_tasks, *(stray.task_id for stray in unknown)]
+        for orphan in await networking.remove_orphans(alive, tasks):
             log.warning("removed what a task that is gone had left: %s", orphan)
         await networking.open_firewall()
         try:
             yield networking
         finally:
-            if not any(_alive(store)):
+            there = (settings.names.netns_of(each).exists() for each in alive)
+            if not any(_alive(store)) and not any(there):
                 await networking.remove()
                 cgroups.remove_root()
 

@@ -1,30 +1,60 @@
 """Settings: a flag beats the environment, the environment beats the files, the files beat defaults.
 
-Files hold ``KEY=VALUE`` lines like ``/etc/ecs/ecs.config``, which is read too (our own beats it).
-Names that begin with ``ECS_`` mean what they mean to the ECS agent; ours begin with ``HOSTLER_``.
-Every name on the host can be set, so that two agents with different settings never meet.
+Files hold ``KEY=VALUE`` lines like ``/etc/ecs/ecs.config``, which is read too (our own beats it,
+and it beats the ECS agent's JSON file). Names that begin with ``ECS_`` mean what they mean to the
+ECS agent; ours begin with ``HOSTLER_``. Every name on the host can be set, so that two agents with
+different settings never meet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from agent import values
+from agent import configjson, values
+from agent.ecsnames import IN_CONTAINERS, REFUSED, WITHOUT_EFFECT
 from agent.registry.logins import engine_auth
 from agent.settings import Settings
 from agent.values import Address, Network
 
 OUR_FILE = Path("/etc/hostler/hostler.config")
-FILES = (Path("/etc/ecs/ecs.config"), OUR_FILE)
-"""Later files beat earlier ones."""
+JSON_FILE = "ECS_AGENT_CONFIG_FILE_PATH"
+"""The variable that names the ECS agent's JSON file."""
+
+FILES = (Path("/etc/ecs/ecs.config.json"), Path("/etc/ecs/ecs.config"), OUR_FILE)
+"""Later files beat earlier ones. The first is where ECS's init keeps the JSON file."""
+
+PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+"""What a file may say that is not ours but of the agent's environment; and all of AWS_…"""
 
 
 class ConfigError(Exception):
     """A setting can't be used; the text names it, where it was set, and what it may be."""
+
+
+class Given(NamedTuple):
+    """The text of a setting, and where it was set in words."""
+
+    text: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings with where they come from: ``given`` are those that were set anywhere.
+
+    ``warnings`` are sentences. ``ignored`` were set and have no effect, each with the reason.
+    ``environment`` are variables for the agent's own environment that only a file has.
+    """
+
+    settings: Settings
+    given: Mapping[str, Given]
+    warnings: tuple[str, ...] = ()
+    ignored: Mapping[str, tuple[Given, str]] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(
@@ -34,32 +64,75 @@ def load(
 
     An empty value is as good as none: it hides nothing that was set elsewhere.
     """
-    sources = [
-        *map(_read, files),
-        {name: (value, "the environment") for name, value in environ.items()},
-        {name: (value, "the command line") for name, value in flags.items()},
+    return read(flags, environ, files).settings
+
+
+def read(
+    flags: Mapping[str, str], environ: Mapping[str, str], files: tuple[Path, ...] = FILES
+) -> Loaded:
+    """The same, with where each comes from and what there is to say about them."""
+    warnings: list[str] = []
+    outer = [
+        {name: Given(value, "the environment") for name, value in environ.items()},
+        {name: Given(value, "the command line") for name, value in flags.items()},
     ]
-    found: dict[str, tuple[str, str]] = {}
+    plain = [_read(path) for path in files if path.suffix != ".json"]
+    sources = [*plain, *outer]
+    sources.insert(0, _read_json(_json_file(sources, files), warnings))
+    found: dict[str, Given] = {}
     for source in sources:
         _refuse_unknown(source)
-        found.update({name: setting for name, setting in source.items() if setting[0] != ""})
-    settings = _parsed(found)
+        found.update({name: setting for name, setting in source.items() if setting.text != ""})
+    settings = _parsed(found, warnings)
     if "HOSTLER_ENI_PROVIDER" not in found:
         settings = replace(settings, eni_provider=_eni_provider(settings))
     _refuse_contradictions(settings)
-    return settings
+    warnings += _unknown(found)
+    passed = {
+        name: setting.text
+        for source in plain
+        for name, setting in source.items()
+        if (name in PASSED_ON or name.startswith("AWS_")) and not environ.get(name)
+    }
+    ignored = {
+        name: (found[name], why)
+        for name, why in WITHOUT_EFFECT.items()
+        if name in found and name not in _SETTINGS
+    }
+    given = {name: found[name] for name in _SETTINGS if name in found}
+    return Loaded(settings, given, tuple(warnings), ignored, passed)
 
 
-def _parsed(found: Mapping[str, tuple[str, str]]) -> Settings:
+def names() -> Mapping[str, str]:
+    """By its name the field of Settings that each setting sets, in the order of the table."""
+    return {name: known_as for name, (known_as, _) in _SETTINGS.items()}
+
+
+def parsed(name: str, text: str) -> Any:
+    """The value that the text of this setting stands for. Raises ValueError."""
+    value = _SETTINGS[name][1](text)
+    return value.value if isinstance(value, values.Adjusted) else value
+
+
+def _parsed(found: Mapping[str, Given], warnings: list[str]) -> Settings:
     fields_set: dict[str, Any] = {}
+    problems: list[str] = []
     for name, (known_as, parse) in _SETTINGS.items():
         if name not in found:
             continue
         text, where = found[name]
+        said = name if known_as in HIDDEN else f"{name}={text}"
         try:
-            fields_set[known_as] = parse(text)
+            value = parse(text)
         except ValueError as error:
-            raise ConfigError(f"{name}={text} ({where}): {error}") from error
+            problems.append(f"{said} ({where}): {error}")
+            continue
+        if isinstance(value, values.Adjusted):
+            warnings.append(f"{said} ({where}) {value.why}")
+            value = value.value
+        fields_set[known_as] = value
+    if problems:
+        raise ConfigError("; ".join(problems))
     return Settings(**fields_set)
 
 
@@ -117,37 +190,72 @@ def _refuse_outside(name: str, address: Address, subnets: tuple[Network, ...]) -
         raise ConfigError(f"{name}: {address} is not in HOSTLER_ENI_SUBNET, which is {listed}")
 
 
-def _read(path: Path) -> dict[str, tuple[str, str]]:
-    """The settings of one file, each with where it stands. A missing file has none."""
+def _json_file(sources: list[dict[str, Given]], files: tuple[Path, ...]) -> Path | None:
+    """The ECS agent's JSON file: the one that is named, else the usual one."""
+    named = [source[JSON_FILE] for source in sources if source.get(JSON_FILE, Given("", "")).text]
+    if not named:
+        return next((path for path in files if path.suffix == ".json"), None)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+        return values.absolute(named[-1].text)
+    except ValueError as error:
+        raise ConfigError(f"{JSON_FILE}={named[-1].text} ({named[-1].where}): {error}") from error
+
+
+def _read_json(path: Path | None, warnings: list[str]) -> dict[str, Given]:
+    """The settings of the JSON file. A missing or blank one has none."""
+    if path is None:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"can't read {path}: {error}") from error
+    try:
+        found, unknown = configjson.read(path, _text_of(path))
+    except configjson.JsonError as error:
+        raise ConfigError(str(error)) from error
+    warnings += [f"{key} of {path} is not known, so it has no effect" for key in unknown]
+    return {name: Given(*setting) for name, setting in found.items()}
+
+
+def _read(path: Path) -> dict[str, Given]:
+    """The settings of one file, each with where it stands. A missing file has none."""
     found = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_text_of(path).splitlines(), start=1):
         name, equals, value = (each.strip() for each in line.partition("="))
         if line.strip() == "" or name.startswith("#"):
             continue
         if not equals or not name:
             # Not quoted: it may go on with a secret that begins on the line before.
             raise ConfigError(f"{path} line {number} is not KEY=VALUE")
-        found[name] = (value, f"{path} line {number}")
+        found[name] = Given(value, f"{path} line {number}")
     return found
 
 
-def _refuse_unknown(found: Mapping[str, tuple[str, str]]) -> None:
-    """A misspelt setting of ours would be a silent default; the ECS agent has many more than we."""
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't read {path}: {error}") from error
+
+
+def _refuse_unknown(found: Mapping[str, Given]) -> None:
+    """A misspelt setting of ours would be a silent default, and so would what is missed."""
     for name, (_, where) in found.items():
         if name.startswith("HOSTLER_") and name not in _SETTINGS:
             raise ConfigError(f"{name} ({where}) is no setting of Hostler; {_meant(name)}")
-    routes, where = found.get("ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES", ("", ""))
-    if routes not in ("", "[]"):
-        raise ConfigError(
-            f"ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES={routes} ({where}): a task in awsvpc mode has no "
-            "way to the host beside its own interface, these routes would lead nowhere: remove it"
-        )
+    for name, (harmless, why) in REFUSED.items():
+        text, where = found.get(name, Given("", ""))
+        if text not in ("", *harmless):
+            raise ConfigError(f"{name}={text} ({where}): {why}")
+
+
+def _unknown(found: Mapping[str, Given]) -> Iterator[str]:
+    """Names like those of the ECS agent which it does not have: it may be newer than we know."""
+    known = {*_SETTINGS, *WITHOUT_EFFECT, *REFUSED, *IN_CONTAINERS, JSON_FILE}
+    theirs = [each.removeprefix("ECS_") for each in known if each.startswith("ECS_")]
+    for name, (_, where) in found.items():
+        if name.startswith("ECS_") and name not in known:
+            near = get_close_matches(name.removeprefix("ECS_"), theirs, n=1)
+            meant = f"; did you mean ECS_{near[0]}?" if near else ""
+            yield f"{name} ({where}) is not known, so it has no effect{meant}"
 
 
 def _meant(name: str) -> str:
@@ -172,10 +280,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "HOSTLER_RUNTIME": ("runtime", values.matching(r"\S+", "the name or path of an OCI runtime")),
     "HOSTLER_BRIDGE": ("bridge", values.INTERFACE),
     "HOSTLER_BRIDGE_SUBNET": ("bridge_subnet", values.subnet),
-    "HOSTLER_NFT_TABLE": (
-        "nft_table",
-        values.matching(r"[A-Za-z][A-Za-z0-9_-]{0,30}", "a table name"),
-    ),
+    "HOSTLER_NFT_TABLE": ("nft_table", values.nft_table),
     "HOSTLER_CGROUP_PARENT": (
         "cgroup_parent",
         values.matching(
@@ -187,8 +292,11 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
         "veth_prefix",
         values.matching(r"[a-z][a-z0-9]{0,3}", "1 to 4 letters"),
     ),
-    "ECS_CLUSTER": ("cluster", values.WORD),
-    "AWS_DEFAULT_REGION": ("region", values.matching(r"[a-z0-9-]+", "a region such as eu-west-1")),
+    "ECS_CLUSTER": ("cluster", values.cluster),
+    "AWS_DEFAULT_REGION": (
+        "region",
+        values.trimmed(values.matching(r"[a-z0-9-]+", "a region such as eu-west-1")),
+    ),
     "ECS_CONTAINER_STOP_TIMEOUT": ("stop_timeout_s", values.at_least(1.0, 1.0, unset=30.0)),
     "ECS_CONTAINER_CREATE_TIMEOUT": ("create_timeout_s", values.at_least(60.0, 60.0, unset=240.0)),
     "ECS_CONTAINER_START_TIMEOUT": ("start_timeout_s", values.at_least(45.0, 45.0, unset=180.0)),
@@ -199,7 +307,9 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ECS_DYNAMIC_HOST_PORT_RANGE": ("port_range", values.port_range),
     "ECS_LOGLEVEL": (
         "log_level",
-        values.matching(r"crit|error|warn|info|debug", "crit, error, warn, info or debug"),
+        values.matching(
+            r"crit|error|warn|info|debug|none", "crit, error, warn, info, debug or none"
+        ),
     ),
     "HOSTLER_BRIDGE_SUBNET6": ("bridge_subnet6", values.subnet6),
     "HOSTLER_BRIDGE_BLOCK_IMDS": ("bridge_block_imds", values.boolean),
@@ -254,7 +364,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "HOSTLER_DOCKER_CONFIG": ("docker_config", values.absolute),
     "ECS_ENGINE_AUTH_TYPE": (
         "engine_auth_type",
-        values.matching(r"docker|dockercfg", "docker or dockercfg"),
+        values.trimmed(values.matching(r"docker|dockercfg", "docker or dockercfg")),
     ),
     "ECS_ENGINE_AUTH_DATA": ("engine_auth_data", str),
     "HOSTLER_SECRETS_DIR": ("secrets_dir", values.absolute),
@@ -273,6 +383,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ECS_EXCLUDE_UNTRACKED_IMAGE": ("kept_images", values.texts),
     "HOSTLER_IMAGE_DISK_HIGH": ("image_disk_high", values.percent),
     "HOSTLER_IMAGE_DISK_LOW": ("image_disk_low", values.percent),
+    "ECS_DISABLE_PRIVILEGED": ("privileged_disabled", values.boolean),
     "HOSTLER_RUNTIMES": ("runtimes", values.absolute),
     "HOSTLER_CGROUP_DRIVER": (
         "cgroup_driver",
@@ -291,3 +402,6 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
 }
 
 assert {known_as for known_as, _ in _SETTINGS.values()} == {each.name for each in fields(Settings)}
+
+HIDDEN = frozenset(each.name for each in fields(Settings) if not each.repr)
+"""Fields of Settings whose values are secret."""

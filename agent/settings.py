@@ -98,6 +98,7 @@ class Settings:
     kept_images: frozenset[str] = frozenset()
     image_disk_high: int = 85
     image_disk_low: int = 75
+    privileged_disabled: bool = False
     runtimes: Path = RUNTIMES_FILE
     cgroup_driver: str = "auto"
     task_limits: bool | None = None

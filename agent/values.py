@@ -1,6 +1,7 @@
 """What the text of a setting may be, and the value that it stands for.
 
 Each function takes the text and raises ValueError that ends the sentence "NAME=text (where): ...".
+Where the ECS agent takes another value than the one that was asked for, it is Adjusted.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
+
+from agent.nftwords import RESERVED
+from agent.shown import lasting
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -19,6 +24,15 @@ Range = tuple[Address, Address]
 """First and last address, both of it."""
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted(Generic[_T]):
+    """A value in the place of the one asked for; ``why`` ends the sentence as an error does."""
+
+    value: _T
+    why: str
+
 
 _LONGEST_S = 2**63 / 1e9
 """Go's durations are 64-bit nanoseconds."""
@@ -78,24 +92,38 @@ def duration(text: str) -> float:
     return seconds
 
 
-def at_least(lowest: float, otherwise: float, *, unset: float) -> Callable[[str], float]:
+def at_least(
+    lowest: float, otherwise: float, *, unset: float
+) -> Callable[[str], float | Adjusted[float]]:
     """A duration with the ECS agent's bound: below ``lowest`` it is ``otherwise``; 0 is unset."""
 
-    def parse(text: str) -> float:
+    def parse(text: str) -> float | Adjusted[float]:
         seconds = duration(text)
         if seconds == 0:
             return unset
-        return seconds if seconds >= lowest else otherwise
+        if seconds >= lowest:
+            return seconds
+        return Adjusted(otherwise, f"is below {lasting(lowest)}: it is {lasting(otherwise)}")
 
     return parse
 
 
-def between(lowest: float, highest: float, *, unset: float) -> Callable[[str], float]:
+def between(
+    lowest: float, highest: float, *, unset: float
+) -> Callable[[str], float | Adjusted[float]]:
     """A duration with the ECS agent's bounds: beyond one of them it is that one; 0 is unset."""
 
-    def parse(text: str) -> float:
+    def parse(text: str) -> float | Adjusted[float]:
         seconds = duration(text)
-        return unset if seconds == 0 else min(max(seconds, lowest), highest)
+        if seconds == 0:
+            return unset
+        bound = min(max(seconds, lowest), highest)
+        if bound == seconds:
+            return seconds
+        return Adjusted(
+            bound,
+            f"is not between {lasting(lowest)} and {lasting(highest)}: it is {lasting(bound)}",
+        )
 
     return parse
 
@@ -110,15 +138,20 @@ def within(lowest: float, highest: float, *, otherwise: float) -> Callable[[str]
     return parse
 
 
-def rate(per_second: float, burst: int) -> Callable[[str], tuple[float, int]]:
+def rate(
+    per_second: float, burst: int
+) -> Callable[[str], tuple[float, int] | Adjusted[tuple[float, int]]]:
     """``RATE,BURST``, both whole numbers; these defaults where one of them is not positive."""
 
-    def parse(text: str) -> tuple[float, int]:
+    def parse(text: str) -> tuple[float, int] | Adjusted[tuple[float, int]]:
         found = re.fullmatch(r"(-?[0-9]{1,9}),(-?[0-9]{1,9})", text.replace(" ", ""))
         if found is None:
             raise ValueError("must be requests per second and a burst, such as 40,60")
         asked = float(found[1]), int(found[2])
-        return asked if min(asked) > 0 else (per_second, burst)
+        if min(asked) > 0:
+            return asked
+        why = f"is not positive: it is {per_second:g},{burst}"
+        return Adjusted((per_second, burst), why)
 
     return parse
 
@@ -182,13 +215,15 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
-def count_or(otherwise: int) -> Callable[[str], int]:
+def count_or(otherwise: int) -> Callable[[str], int | Adjusted[int]]:
     """A whole number with the ECS agent's bound: below 1 it is ``otherwise``."""
 
-    def parse(text: str) -> int:
+    def parse(text: str) -> int | Adjusted[int]:
         if re.fullmatch("-?[0-9]{1,9}", text.strip()) is None:
             raise ValueError("must be a whole number")
-        return int(text) if int(text) >= 1 else otherwise
+        if int(text) >= 1:
+            return int(text)
+        return Adjusted(otherwise, f"is less than 1: it is {otherwise}")
 
     return parse
 
@@ -227,9 +262,36 @@ def texts(text: str) -> frozenset[str]:
     return frozenset(each for each in text.split(",") if each)
 
 
-def pull_behavior(text: str) -> str:
+def pull_behavior(text: str) -> str | Adjusted[str]:
     """How eagerly images are pulled. As in the ECS agent anything unknown is the default."""
-    return text if text in ("always", "once", "prefer-cached") else "default"
+    known = ("default", "always", "once", "prefer-cached")
+    if text in known:
+        return text
+    return Adjusted("default", f"is none of {', '.join(known)}: it is default")
+
+
+def cluster(text: str) -> str:
+    """A cluster's name, which may be given as its ARN."""
+    name = text.strip()
+    if (arn := re.fullmatch(r"arn:aws[a-z-]*:ecs:[^:]+:[0-9]{12}:cluster/(.+)", name)) is not None:
+        name = arn[1]
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,255}", name) is None:
+        raise ValueError("must be letters, digits, - and _, or a cluster's ARN")
+    return name
+
+
+def trimmed(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """What ``parse`` makes of the text without the space around it."""
+    return lambda text: parse(text.strip())
+
+
+def nft_table(text: str) -> str:
+    """The name of an nftables table."""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,30}", text) is None:
+        raise ValueError("must be a table name")
+    if text in RESERVED:
+        raise ValueError(f"is a word of nft's own language: take another, such as hostler-{text}")
+    return text
 
 
 def networks(text: str) -> tuple[Network, ...]:

@@ -10,15 +10,18 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from agent.cli.errors import CommandError
 
 if TYPE_CHECKING:
+    from agent.config import Loaded
     from agent.handover import Named
+
+log = logging.getLogger(__name__)
 
 CANT_START = 1
 
@@ -28,6 +31,7 @@ LEVELS = {
     "warn": logging.WARNING,
     "info": logging.INFO,
     "debug": logging.DEBUG,
+    "none": logging.CRITICAL + 1,
 }
 """ECS_LOGLEVEL's words."""
 
@@ -59,6 +63,9 @@ def agent(
             help="Any setting by its name, for instance ECS_LOGLEVEL=debug; may be repeated.",
         ),
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Look whether the settings can be used, and end.")
+    ] = False,
 ) -> None:
     """Run the agent. A flag beats the environment, which beats the configuration files.
 
@@ -70,10 +77,32 @@ def agent(
         "HOSTLER_RUN_DIR": run_dir,
         "HOSTLER_CONTAINERD": containerd,
     }
-    flags = dict(map(_setting, settings or [])) | {key: text for key, text in named.items() if text}
+    flags = dict(map(setting, settings or [])) | {key: text for key, text in named.items() if text}
+    if check:
+        _check(flags)
+        return
     if os.geteuid() != 0:
         _refuse("the agent makes namespaces and mounts: it must run as root")
     _serve(flags)
+
+
+def _check(flags: dict[str, str]) -> None:
+    """Says what is wrong with the settings and the files that they name, or that nothing is."""
+    from agent import config
+    from agent.host import securitygroups
+    from agent.host.interfaces import poolfile
+    from agent.host.securitygroups import SecurityGroupError
+
+    try:
+        loaded = config.read(flags, os.environ)
+        securitygroups.load(loaded.settings.security_groups)
+        if loaded.settings.enis is not None:
+            poolfile.read(loaded.settings.enis)
+    except (config.ConfigError, SecurityGroupError, OSError) as error:
+        _refuse(str(error))
+    for each in loaded.warnings:
+        print(f"hostler: warning: {each}", file=sys.stderr)
+    print("the settings can be used")
 
 
 def _serve(flags: dict[str, str]) -> None:
@@ -99,23 +128,33 @@ def _serve(flags: dict[str, str]) -> None:
     )
     try:
         kept = SocketStore(handover.inherited(os.environ))
-        settings = config.load(flags, os.environ)
-        _set_up_logging(settings.log_level)
-        ending = asyncio.run(app.run(settings, kept))
+        loaded = config.read(flags, os.environ)
+        _set_up_logging(loaded.settings.log_level)
+        _tell(loaded)
+        before = dict(os.environ)  # a successor reads the files anew
+        os.environ.update(loaded.environment)
+        ending = asyncio.run(app.run(loaded.settings, kept))
         # What comes while there is nobody to take it is for an agent that has just begun anyway.
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         if ending is Ending.SUCCESSOR:
-            _become_another(kept.held)
+            _become_another(kept.held, before)
     except* expected as group:
         _refuse("; ".join(map(str, _leaves(group))))
 
 
-def _become_another(kept: Sequence[Named]) -> None:
+def _tell(loaded: Loaded) -> None:
+    for each in loaded.warnings:
+        log.warning("%s", each)
+    for name, (given, why) in loaded.ignored.items():
+        log.info("%s (%s) has no effect here: %s", name, given.where, why)
+
+
+def _become_another(kept: Sequence[Named], environ: Mapping[str, str]) -> None:
     from agent import handover
 
     command = handover.own_command()
     try:
-        handover.become(command, kept, os.environ)
+        handover.become(command, kept, environ)
     except OSError as error:
         _refuse(f"the agent has ended, and can't start anew as {command[0]}: {error.strerror}")
 
@@ -126,12 +165,13 @@ def _leaves(error: BaseException) -> list[BaseException]:
     return [error]
 
 
-def _refuse(why: str) -> None:
+def _refuse(why: str) -> NoReturn:
     print(f"hostler: {why}", file=sys.stderr)
     raise typer.Exit(CANT_START)
 
 
-def _setting(text: str) -> tuple[str, str]:
+def setting(text: str) -> tuple[str, str]:
+    """Name and value of ``--set``. Raises CommandError."""
     name, equals, value = text.partition("=")
     if not equals:
         raise CommandError(f"--set {text}: give NAME=VALUE")

@@ -14,6 +14,7 @@ import typer
 
 from agent.cli import image, network, trial
 from agent.cli.agent import agent
+from agent.cli.config import config
 from agent.cli.doctor import doctor
 from agent.cli.errors import FAILED, CommandError
 from agent.cli.inspect import inspect
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, ps, inspect, logs, stop, doctor, version, agent):
+for verb in (run, ps, inspect, logs, stop, doctor, config, version, agent):
     app.command()(verb)
 app.add_typer(image.app, name="image")
 app.add_typer(network.app, name="network")

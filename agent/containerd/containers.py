@@ -9,15 +9,17 @@ from enum import StrEnum
 from google.protobuf.any_pb2 import Any
 from google.protobuf.empty_pb2 import Empty
 
+from agent.containerd.convert import epoch
 from agent.containerd.pb import containers_pb2 as pb
 from agent.containerd.pb import runc_pb2, runtimeoptions_pb2
-from agent.containerd.rpc import METADATA_S, Rpc
+from agent.containerd.rpc import METADATA_S, STALL_S, Rpc
 from agent.containerd.types import ConfigOptions, ContainerRecord, RuncOptions
 
 _CONTAINERS = "/containerd.services.containers.v1.Containers/"
 
 # containerd names types without the usual "type.googleapis.com/" in front.
 _SPEC_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
+_EXTENSION_TYPE = "hostler/json"
 
 
 class _Types(StrEnum):
@@ -56,14 +58,17 @@ class Containers:
         return _record_of(reply.container)
 
     async def list(
-        self, filters: Iterable[str] = (), *, timeout: float = METADATA_S
+        self, filters: Iterable[str] = (), *, stall: float = STALL_S
     ) -> tuple[ContainerRecord, ...]:
-        """All records that match any of ``filters``, such as ``labels."a.b/c"==d``."""
+        """All records that match any of ``filters``, such as ``labels."a.b/c"==d``.
+
+        They come one by one: all together may be more than fits into one message.
+        """
         request = pb.ListContainersRequest(filters=filters)
-        reply = await self._rpc.unary(
-            _CONTAINERS + "List", request, pb.ListContainersResponse, about="", timeout=timeout
+        messages = self._rpc.stream(
+            _CONTAINERS + "ListStream", request, pb.ListContainerMessage, about="", stall=stall
         )
-        return tuple(_record_of(each) for each in reply.containers)
+        return tuple([_record_of(each.container) async for each in messages])
 
     async def delete(self, container_id: str, *, timeout: float = METADATA_S) -> None:
         """Delete the record; its snapshot stays. The caller deletes the task first."""
@@ -93,6 +98,10 @@ def _record_to(record: ContainerRecord) -> pb.Container:
         spec=Any(type_url=_SPEC_TYPE, value=record.spec),
         snapshotter=record.snapshotter,
         snapshot_key=record.snapshot_key,
+        extensions={
+            key: Any(type_url=_EXTENSION_TYPE, value=value)
+            for key, value in record.extensions.items()
+        },
     )
 
 
@@ -106,6 +115,8 @@ def _record_of(container: pb.Container) -> ContainerRecord:
         snapshotter=container.snapshotter,
         snapshot_key=container.snapshot_key,
         labels=dict(container.labels),
+        extensions={key: each.value for key, each in container.extensions.items()},
+        created_at=epoch(container.created_at),
     )
 
 

@@ -118,6 +118,7 @@ class ContainerRecord:
     """containerd's record of a container. ``spec`` is the OCI runtime spec as JSON.
 
     ``options`` read back is None too when the record holds options of neither kind.
+    ``extensions`` are whatever else is to be kept with it, as JSON. ``created_at`` is containerd's.
     """
 
     id: str
@@ -128,6 +129,8 @@ class ContainerRecord:
     snapshotter: str = ""
     snapshot_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    extensions: Mapping[str, bytes] = field(default_factory=dict)
+    created_at: float = field(default=0.0, compare=False)
 
 
 class Status(Enum):

@@ -17,6 +17,7 @@ from agent.doors.requests import read
 from agent.engine.feed import Picture
 from agent.host.checks import Alive, Finding
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
+from agent.host.logrouter import LogRouterError
 from agent.host.networks import Networks
 from agent.logs import reader
 from agent.task import names
@@ -31,12 +32,13 @@ class Healer(Protocol):
     """Who looks what is wrong with the host (``host.checks.Doctor``)."""
 
     async def find(self, alive: Alive) -> list[Finding]:
-        """Everything that is wrong. Raises CNIError, OSError."""
+        """Everything that is wrong. Raises CNIError, OSError, ContainerdError."""
 
     async def mend(self, alive: Alive) -> list[str]:
         """What can be mended is; tells what was done.
 
-        Raises CNIError, OSError, InterfaceError, InterfacesExhausted.
+        Raises CNIError, OSError, InterfaceError, InterfacesExhausted, ContainerdError,
+        LogRouterError.
         """
 
 
@@ -114,7 +116,7 @@ async def diagnose(desk: Desk, office: Office, body: Body) -> Body:
     try:
         fixed = await office.doctor.mend(alive) if asked.fix else []
         found = await office.doctor.find(alive)
-    except (CNIError, InterfaceError, InterfacesExhausted) as error:
+    except (CNIError, InterfaceError, InterfacesExhausted, LogRouterError) as error:
         raise ServerFailure(str(error)) from error
     return {"findings": [asdict(each) for each in found], "fixed": fixed}
 
@@ -139,7 +141,7 @@ CALLS: Mapping[str, Call] = {
 def _alive(desk: Desk) -> Alive:
     tasks = [desk.store.intents[each].task for each in desk.store.open_tasks]
     sandboxes = [names.container_id(task.id, each) for task in tasks for each in task.sandboxes]
-    return Alive(desk.store.open_tasks, sandboxes)
+    return Alive(desk.store.open_tasks, sandboxes, tuple(desk.store.intents))
 
 
 def _cursor(text: str) -> reader.Cursor | None:

@@ -79,6 +79,7 @@ async def register_task_definition(desk: Desk, body: Body) -> Body:
     problems = unsupported(reading.definition)
     if problems:
         raise ApiError("; ".join(map(str, problems)))
+    _refuse_privileged(desk, reading.definition)
     registered = await desk.store.register(reading.definition, desk.clock())
     return {
         "taskDefinition": shapes.definition(registered, desk.definition_arn(registered)),
@@ -125,6 +126,7 @@ async def run_task(desk: Desk, body: Body) -> Body:
             return {"tasks": [shapes.task(each, tags=True) for each in made], "failures": []}
         registered = _find_definition(desk, asked.task_definition)
         definition = _overridden(registered.definition, asked)
+        _refuse_privileged(desk, definition)
         room = await placement.room(definition, desk.gpus, desk.feed)
         tasks, failures = _admitted(desk, asked, registered, definition, room)
         await desk.fleet.accept(*tasks)
@@ -220,6 +222,16 @@ def _find_definition(desk: Desk, name: str) -> Registered:
         if str(each.revision) == wanted:
             return each
     raise ApiError("Unable to describe task definition.")
+
+
+def _refuse_privileged(desk: Desk, definition: TaskDefinition) -> None:
+    """Raises ApiError for a definition that this host's administrator does not want."""
+    asked = [each.name for each in definition.container_definitions if each.privileged]
+    if asked and desk.settings.privileged_disabled:
+        raise ApiError(
+            f"privileged: not allowed on this host (ECS_DISABLE_PRIVILEGED), "
+            f"but container {', '.join(asked)} asks for it"
+        )
 
 
 def _overridden(definition: TaskDefinition, asked: requests.RunTask) -> TaskDefinition:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Iterator
+from contextlib import suppress
 
 from agent.engine.bell import Clock
 from agent.engine.feed import Feed, Picture
-from agent.engine.store import Store
+from agent.engine.store import Store, StoreError
 from agent.engine.supervisor import Host, Supervisor
 from agent.task import names, status
 from agent.task.actions import Done, ForgetTask
@@ -137,7 +138,9 @@ class Fleet:
             await self._ended_well(intent.task, self._forget(intent.task, progress))
 
     async def _forget(self, task: Task, progress: Progress) -> None:
-        if isinstance(await self._host.act(task, progress, ForgetTask()), Done):
+        if not isinstance(await self._host.act(task, progress, ForgetTask()), Done):
+            return
+        with suppress(StoreError):  # the store says so itself; the next sweep tries again
             await self._store.forget(task.id)
             self._feed.forget(task.id)
 

@@ -3,24 +3,28 @@
 One thread owns the connection; everything is read into memory at opening, and memory changes only
 after the disk has. Intents (written by the doors) and progress (written by each task's supervisor)
 are two tables with one writer each. WAL with ``synchronous=FULL``: what was answered is on disk.
+A damaged file does not keep the agent from starting (``database``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 from types import MappingProxyType
 from typing import TextIO, TypeVar
 
-from pydantic import TypeAdapter
-
-from agent.engine.schema import MIGRATIONS
+from agent.engine.database import NewerSchema, open_database
+from agent.engine.rows import INTENT, PROGRESS, Rows, definition_body, dump
+from agent.engine.rows import Registered as Registered
 from agent.task.definition import TaskDefinition
 from agent.task.model import (
     Intent,
@@ -32,30 +36,34 @@ from agent.task.model import (
     first_progress,
 )
 
+log = logging.getLogger(__name__)
+
 WRITE_DEADLINE_S = 30.0
 """A disk that takes longer than this to commit a few kilobytes is broken; the agent must say so."""
+
+_OPEN, _CLOSED = "open", "closed"
+"""What the lock file says of the store."""
 
 LEAST_SPACE = 2**20
 """Bytes; some hundred writes."""
 
 T = TypeVar("T")
 
-_INTENT: TypeAdapter[Intent] = TypeAdapter(Intent)
-_PROGRESS: TypeAdapter[Progress] = TypeAdapter(Progress)
-_DEFINITION: TypeAdapter[TaskDefinition] = TypeAdapter(TaskDefinition)
-
 
 class StoreError(Exception):
     """The state store can't be opened, read or written; the text says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """A task definition with the revision it got."""
+@dataclass(slots=True)
+class Halves:
+    """Tasks of which the store has lost the one half: their progress, or what was wanted of them.
 
-    definition: TaskDefinition
-    revision: int
-    registered_at: float
+    ``doubtful``: of the others it may have lost the last writes. Empty but after a mishap.
+    """
+
+    intents: dict[TaskId, Intent] = field(default_factory=dict)
+    progress: dict[TaskId, Progress] = field(default_factory=dict)
+    doubtful: bool = False
 
 
 class Store:
@@ -70,12 +78,15 @@ class Store:
         self._intents: dict[TaskId, Intent] = {}
         self._progress: dict[TaskId, Progress] = {}
         self._definitions: dict[str, dict[int, Registered]] = {}
+        self._failing = False
+        self.halves = Halves()
 
     async def open(self) -> None:
         """Opens or makes the database, brings it up to date and reads it.
 
-        Raises StoreError when another agent has it open, or when it can't be used; then it is
-        closed.
+        What is damaged is put aside, and told; what could be read of it goes on, and ``halves``
+        are for ``adopt``. Raises StoreError when another agent has it open, when a newer one wrote
+        it, or when the disk can't be used; then it is closed.
         """
         try:
             await self._run(self._open)
@@ -109,7 +120,7 @@ class Store:
 
     async def register(self, definition: TaskDefinition, now: float) -> Registered:
         """Keeps a task definition under the next revision of its family."""
-        body = _DEFINITION.dump_json(definition, by_alias=True, exclude_unset=True).decode()
+        body = definition_body(definition)
 
         def write(db: sqlite3.Connection) -> int:
             row = db.execute(
@@ -127,8 +138,8 @@ class Store:
     async def accept(self, *tasks: Task) -> None:
         """Keeps new tasks, all of them or none; from now on they can't be lost."""
         new = [(Intent(task), first_progress(task)) for task in tasks]
-        intents = [(each.task.id, _dump(_INTENT, each)) for each, _ in new]
-        progress = [(each.task.id, _dump(_PROGRESS, first)) for each, first in new]
+        intents = [(each.task.id, dump(INTENT, each)) for each, _ in new]
+        progress = [(each.task.id, dump(PROGRESS, first)) for each, first in new]
 
         def write(db: sqlite3.Connection) -> None:
             db.executemany("INSERT INTO intent VALUES (?, ?)", intents)
@@ -137,6 +148,40 @@ class Store:
         await self._write(write)
         for intent, first in new:
             self._intents[intent.task.id], self._progress[intent.task.id] = intent, first
+
+    async def adopt(
+        self, found: Iterable[tuple[Intent, Progress]], definitions: Iterable[Registered] = ()
+    ) -> None:
+        """Keeps tasks that were found without a whole row here, and definitions told by them.
+
+        All or none; of what is there already, tasks are replaced and definitions left.
+        """
+        tasks, told = list(found), list(definitions)
+        intents = [(each.task.id, dump(INTENT, each)) for each, _ in tasks]
+        progress = [(each.task.id, dump(PROGRESS, facts)) for each, facts in tasks]
+        registered = [
+            (each.definition.family, each.revision, each.registered_at, body)
+            for each in told
+            for body in [definition_body(each.definition)]
+        ]
+
+        def write(db: sqlite3.Connection) -> None:
+            known = ((task_id,) for task_id, _ in intents)
+            db.executemany("DELETE FROM progress WHERE task_id = ?", known)
+            db.executemany(
+                "INSERT INTO intent VALUES (?, ?)"
+                " ON CONFLICT (task_id) DO UPDATE SET body = excluded.body",
+                intents,
+            )
+            db.executemany("INSERT INTO progress VALUES (?, ?)", progress)
+            db.executemany("INSERT OR IGNORE INTO definition VALUES (?, ?, ?, ?)", registered)
+
+        await self._write(write)
+        for intent, facts in tasks:
+            self._intents[intent.task.id], self._progress[intent.task.id] = intent, facts
+        for each in told:
+            revisions = self._definitions.setdefault(each.definition.family, {})
+            revisions.setdefault(each.revision, each)
 
     async def ask_to_stop(self, task_id: TaskId, request: StopRequest) -> None:
         """Keeps a request to stop. The first one's reason and time stay; ``force`` can be added."""
@@ -155,7 +200,7 @@ class Store:
 
     async def save(self, task_id: TaskId, progress: Progress) -> None:
         """Keeps a task's progress."""
-        body = _dump(_PROGRESS, progress)
+        body = dump(PROGRESS, progress)
         await self._write(
             lambda db: db.execute("UPDATE progress SET body = ? WHERE task_id = ?", (body, task_id))
         )
@@ -186,24 +231,44 @@ class Store:
             raise StoreError(f"the file system of {self._path.parent} is full: free some space")
 
     async def _want(self, intent: Intent) -> None:
-        body, task_id = _dump(_INTENT, intent), intent.task.id
+        body, task_id = dump(INTENT, intent), intent.task.id
         await self._write(
             lambda db: db.execute("UPDATE intent SET body = ? WHERE task_id = ?", (body, task_id))
         )
         self._intents[task_id] = intent
 
     async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        given_up = Event()
+
         def transaction() -> T:
             if self._db is None:
                 raise StoreError("the state store is closed")
             try:
                 with self._db:
                     self._db.execute("BEGIN IMMEDIATE")
-                    return change(self._db)
+                    done = change(self._db)
+                    if given_up.is_set():  # it was refused meanwhile, so it must not be kept
+                        raise StoreError(f"{self._path} did not answer in time")
+                    return done
             except sqlite3.Error as error:
                 raise StoreError(f"can't write {self._path}: {error}") from error
 
-        return await self._run(transaction)
+        try:
+            done = await self._run(transaction)
+        except StoreError as error:
+            given_up.set()
+            self._tell(error)
+            raise
+        self._tell(None)
+        return done
+
+    def _tell(self, error: StoreError | None) -> None:
+        """One line when the store begins to fail, one when it works again."""
+        if error is not None and not self._failing:
+            log.error("%s; tasks run on, but nothing can be begun or asked for meanwhile", error)
+        elif error is None and self._failing:
+            log.warning("the state store %s can be written again", self._path)
+        self._failing = error is not None
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
@@ -215,63 +280,55 @@ class Store:
     def _open(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = _locked(self._path.with_suffix(".lock"))
-            self._path.touch(mode=0o600)  # environments may hold secrets; WAL files take it over
-            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA foreign_keys=ON")
-            _migrate(self._db)
-            self._read(self._db)
-        except (OSError, sqlite3.Error, ValueError) as error:
+            self._lock, unclean = _locked(self._path.with_suffix(".lock"))
+            opened = open_database(self._path, unclean=unclean)
+        except NewerSchema as error:
+            raise StoreError(str(error)) from error
+        except (OSError, sqlite3.Error) as error:
             raise StoreError(
                 f"can't open the state store {self._path}: {error};"
                 " mend it, or move it away to begin without any task"
             ) from error
+        self._db = opened.db
+        _mark(self._lock, _OPEN)
+        for each in opened.mishaps:
+            log.error("%s", each)
+        self._take(opened.rows, doubtful=opened.doubtful)
 
-    def _read(self, db: sqlite3.Connection) -> None:
-        for family, revision, at, body in db.execute("SELECT * FROM definition ORDER BY 1, 2"):
-            registered = Registered(_DEFINITION.validate_json(body), revision, at)
-            self._definitions.setdefault(family, {})[revision] = registered
-        query = (
-            "SELECT task_id, intent.body, progress.body"
-            " FROM intent JOIN progress USING (task_id) ORDER BY intent.rowid"
-        )
-        for task_id, intent, progress in db.execute(query):
-            self._intents[task_id] = _INTENT.validate_json(intent)
-            self._progress[task_id] = _PROGRESS.validate_json(progress)
+    def _take(self, rows: Rows, *, doubtful: bool) -> None:
+        self._definitions = rows.definitions
+        whole = [each for each in rows.intents if each in rows.progress]
+        self._intents = {each: rows.intents.pop(each) for each in whole}
+        self._progress = {each: rows.progress.pop(each) for each in whole}
+        self.halves = Halves(rows.intents, rows.progress, doubtful)
 
     def _close(self) -> None:
         if self._db is not None:
             self._db.close()
             self._db = None
+            if self._lock is not None:
+                _mark(self._lock, _CLOSED)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
 
-def _dump(adapter: TypeAdapter[T], value: T) -> str:
-    return adapter.dump_json(value, by_alias=True).decode()
-
-
-def _locked(path: Path) -> TextIO:
-    lock = path.open("w")
+def _locked(path: Path) -> tuple[TextIO, bool]:
+    """The open lock file, and whether who had it last never came to close the store."""
+    lock = path.open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock.seek(0)
+        return lock, lock.read() == _OPEN
     except OSError as error:
         lock.close()
         raise StoreError(
             f"another agent uses {path.parent}: stop it, or choose another directory"
         ) from error
-    return lock
 
 
-def _migrate(db: sqlite3.Connection) -> None:
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise StoreError(
-            f"the state store has schema {version}, this agent knows {len(MIGRATIONS)}:"
-            " it was written by a newer Hostler; install that one again"
-        )
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+def _mark(lock: TextIO, state: str) -> None:
+    with suppress(OSError):  # a full disk: the next start has a closer look, no more
+        lock.truncate(0)
+        lock.write(state)
+        lock.flush()

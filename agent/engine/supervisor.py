@@ -1,7 +1,8 @@
 """One task's loop: look, plan, save, act; until nothing of the task is left.
 
 Safe to start at any moment and to kill at any moment: all that it remembers between two turns is
-which actions are in flight. Cancelling it stops watching the task, never the task.
+which actions are in flight. Cancelling it stops watching the task, never the task. While the store
+can't be written nothing is begun: what is decided must be on disk before it is done.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Protocol
 
 from agent.engine.bell import Bell, Clock
 from agent.engine.feed import Feed, Picture
-from agent.engine.store import Store
+from agent.engine.store import Store, StoreError
 from agent.task.actions import Action, News, Result
 from agent.task.model import Progress, Task, TaskId
 from agent.task.plan import plan
@@ -20,6 +21,9 @@ from agent.task.stopping import Rules
 from agent.task.view import View
 
 log = logging.getLogger(__name__)
+
+UNSAVED_S = 2.0
+"""Between two tries to save, if nothing rings."""
 
 
 class Host(Protocol):
@@ -69,9 +73,10 @@ class Supervisor:
                 progress = self._store.progress(self._task_id)
                 view = (await self._host.look(intent.task, progress)).hiding(busy)
                 decision = plan(intent, progress, view, heard, clock(), rules)
-                if decision.progress != progress:
-                    await self._store.save(self._task_id, decision.progress)
-                    _tell(intent.task, progress, decision.progress)
+                if not await self._saved(intent.task, progress, decision.progress):
+                    news[:0] = heard
+                    await self._bell.wait(clock() + UNSAVED_S, clock)
+                    continue
                 # A stop may have been asked for during this turn; it must not seem forgotten.
                 wanted = self._store.intents[self._task_id]
                 self._feed.publish(Picture(wanted, decision.progress, view))
@@ -87,6 +92,18 @@ class Supervisor:
                             fly(intent.task, decision.progress, action), name=f"{action}"
                         )
                 await self._bell.wait(decision.wake_at, clock)
+
+    async def _saved(self, task: Task, before: Progress, after: Progress) -> bool:
+        """Whether ``after`` is on disk. If not, the store says so, once for all tasks."""
+        if after == before:
+            return True
+        try:
+            await self._store.save(self._task_id, after)
+        except StoreError as error:
+            log.debug("the progress of task %s waits: %s", self._task_id, error)
+            return False
+        _tell(task, before, after)
+        return True
 
 
 def _tell(task: Task, before: Progress, after: Progress) -> None:

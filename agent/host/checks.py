@@ -13,6 +13,7 @@ from typing import Final
 
 from agent.host.networking import Networking
 from agent.host.runtimes import Runtimes
+from agent.host.strays import Stray, Strays
 from agent.host.taskcgroups import TaskCgroups
 from agent.task.model import TaskId
 from cni.errors import CNIError
@@ -32,10 +33,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """What is not over: tasks, and the ids of their sandboxes."""
+    """What is not over: tasks, and the ids of their sandboxes. ``known`` are all tasks."""
 
     tasks: Collection[TaskId]
     sandboxes: Collection[str]
+    known: Collection[TaskId] = ()
+
+    def with_strays(self, strays: Collection[Stray]) -> Alive:
+        """The same with what belongs to no task but is not to be taken away unasked."""
+        tasks = [*self.tasks, *(each.task_id for each in strays)]
+        sandboxes = [*self.sandboxes, *(one for each in strays for one in each.sandboxes)]
+        return Alive(tasks, sandboxes, self.known)
 
 
 Check = Callable[[Networking, Alive], AsyncIterator[Finding]]
@@ -43,30 +51,53 @@ Check = Callable[[Networking, Alive], AsyncIterator[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """Looks at this host: its network, what leads to credentials, and what containers run in."""
+    """Looks at this host: its containers and what they run in, its network, its credentials."""
 
     networking: Networking
     runtimes: Runtimes
     cgroups: TaskCgroups
+    strays: Strays
 
     async def find(self, alive: Alive) -> list[Finding]:
         """Everything that any check finds, in their order; changes nothing.
 
-        Raises CNIError, OSError.
+        Raises CNIError, OSError, ContainerdError.
         """
-        found: list[Finding] = []
+        strays = await self.strays.find(alive.known)
+        found = [
+            Finding(
+                "strays",
+                f"{each} is not known, and {', '.join(each.running) or 'nothing of it'} runs",
+                "run 'hostler doctor --fix', which stops and removes it",
+            )
+            for each in strays
+        ]
+        accounted = alive.with_strays(strays)
+        theirs = [*alive.known, *(each.task_id for each in strays)]
+        found += [
+            Finding(
+                "data",
+                f"{each} is of a task that is not known",
+                "move it away, or run 'hostler doctor --fix', which deletes it",
+            )
+            for each in await self.strays.data(theirs)
+        ]
         for check in CHECKS:
-            found += [each async for each in check(self.networking, alive)]
+            found += [each async for each in check(self.networking, accounted)]
         return [*found, *_runtimes(self.runtimes), *_limits(self.cgroups)]
 
     async def mend(self, alive: Alive) -> list[str]:
         """What can be mended is; tells what was done.
 
-        Raises CNIError, OSError, InterfaceError, InterfacesExhausted.
+        Raises CNIError, OSError, InterfaceError, InterfacesExhausted, ContainerdError,
+        LogRouterError.
         """
+        strays = await self.strays.find(alive.known)
+        await asyncio.gather(*map(self.strays.remove, strays))
+        data = await self.strays.remove_data(alive.known)
         removed = await self.networking.remove_orphans(alive.sandboxes, alive.tasks)
         opened = await self.networking.open_firewall()
-        return [*(f"removed {each}" for each in removed), *opened]
+        return [*(f"removed {each}" for each in (*strays, *data, *removed)), *opened]
 
 
 async def _orphans(networking: Networking, alive: Alive) -> AsyncIterator[Finding]:

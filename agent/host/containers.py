@@ -33,7 +33,7 @@ from agent.containerd.types import (
     Mount,
     Status,
 )
-from agent.host import facts, shims
+from agent.host import facts, keepsakes, shims
 from agent.host.images.local import Unpacked
 from agent.host.images.obtaining import Images
 from agent.host.logrouter import LogRouter
@@ -171,7 +171,8 @@ class Containers:
             mounts=mounts,
         )
         spec = build_spec(inputs)
-        await self._records.ensure(task, name, image, spec, runtime)
+        kept = keepsakes.extensions(task, name, progress)
+        await self._records.ensure(task, name, image, spec, runtime, kept)
         root = _labelled(rootfs_mounts, spec)
         with suppress(AlreadyExists):
             await self._make_process(task, name, root, stdio)
@@ -210,14 +211,16 @@ class Containers:
         with suppress(NotFound):
             await self._client.tasks.kill(names.container_id(task.id, name), number)
 
-    async def delete(self, task: Task, name: str) -> None:
+    async def delete(self, task: Task, name: str, progress: Progress) -> None:
         """Process, log pipes, snapshot and record are gone; the log is complete.
 
-        Raises ContainerdError and LogRouterError; trying again goes on where it failed.
+        How it ended stays in the task's directory. Raises ContainerdError and LogRouterError;
+        trying again goes on where it failed.
         """
         key = names.container_id(task.id, name)
         await self._end_process(key)
         await self._router.close(key)
+        await asyncio.to_thread(keepsakes.bury, self._names, task, name, progress)
         with suppress(NotFound):
             await self._client.snapshots.remove(key)
         with suppress(NotFound):

@@ -200,7 +200,7 @@ class RealHost:
             case Signal(name, number):
                 await self.containers.signal(task, name, number)
             case DeleteContainer(name):
-                await self.containers.delete(task, name)
+                await self.containers.delete(task, name, progress)
 
     async def _probe(self, task: Task, name: str) -> Result:
         check = task.container(name).health_check

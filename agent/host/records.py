@@ -38,9 +38,15 @@ class Records:
         return found
 
     async def ensure(
-        self, task: Task, name: str, image: Image, spec: Mapping[str, object], runtime: Runtime
+        self,
+        task: Task,
+        name: str,
+        image: Image,
+        spec: Mapping[str, object],
+        runtime: Runtime,
+        kept: Mapping[str, bytes],
     ) -> None:
-        """The container has its record. Raises ContainerdError."""
+        """The container has its record, which carries what is ``kept``. Raises ContainerdError."""
         key = names.container_id(task.id, name)
         systemd = bool(self.of.task_cgroup(task).slice)
         with suppress(AlreadyExists):
@@ -54,5 +60,6 @@ class Records:
                     snapshotter=self.client.snapshotter,
                     snapshot_key=key,
                     labels=names.labels(task, name),
+                    extensions=kept,
                 )
             )

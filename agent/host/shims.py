@@ -27,13 +27,39 @@ def end_leftover(namespace: str, address: Path, container_ids: Collection[str]) 
     them.
     """
     ended = []
-    for pid, arguments in _shims():
-        options = dict(zip(arguments[1::2], arguments[2::2], strict=False))
-        ours = options.get("-namespace") == namespace and options.get("-address") == str(address)
-        if ours and options.get("-id") in container_ids:
+    for pid, container_id in _ours(namespace, address):
+        if container_id in container_ids:
             _end(pid)
             ended.append(pid)
     return ended
+
+
+def end_idle(namespace: str, address: Path, known: Collection[str]) -> list[int]:
+    """No shim without a process is left of containers that are not ``known``; gives the pids.
+
+    Blocking, as above.
+    """
+    ended = []
+    for pid, container_id in _ours(namespace, address):
+        if container_id not in known and _is_idle(pid):
+            _end(pid)
+            ended.append(pid)
+    return ended
+
+
+def _ours(namespace: str, address: Path) -> Iterator[tuple[int, str]]:
+    """Shims of this containerd namespace, each with the container that it was started for."""
+    for pid, arguments in _shims():
+        options = dict(zip(arguments[1::2], arguments[2::2], strict=False))
+        if options.get("-namespace") == namespace and options.get("-address") == str(address):
+            yield pid, options.get("-id", "")
+
+
+def _is_idle(pid: int) -> bool:
+    try:
+        return not psutil.Process(pid).children()
+    except psutil.Error:
+        return False
 
 
 def _shims() -> Iterator[tuple[int, list[str]]]:

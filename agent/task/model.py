@@ -309,6 +309,10 @@ class Progress:
         changed = replace(self.containers[name], **facts)
         return replace(self, containers={**self.containers, name: changed})
 
+    def having_all(self, name: str, facts: ContainerProgress) -> Progress:
+        """The same with these facts about container ``name`` in the place of all others."""
+        return replace(self, containers={**self.containers, name: facts})
+
     def having_network(self, sandbox: str, **facts: Any) -> Progress:
         """The same with ``facts`` (fields of NetworkProgress) set for ``sandbox``."""
         changed = replace(self.networks[sandbox], **facts)

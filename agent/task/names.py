@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # the settings need names, and the command line needs those a
     from agent.task.model import Task, TaskId
 
 
+TASK_LABEL = "com.amazonaws.ecs.task-arn"
+CONTAINER_LABEL = "com.amazonaws.ecs.container-name"
+
 PAUSE = "~internal~ecs~pause~namespace"
 """ECS's name for what keeps a task's PID namespace; no container of a definition can have it."""
 
@@ -88,8 +91,8 @@ def labels(task: Task, name: str) -> dict[str, str]:
     return {
         **({RUNTIME_LABEL: runtime} if runtime else {}),
         "com.amazonaws.ecs.cluster": task.cluster_arn.rpartition("/")[2],
-        "com.amazonaws.ecs.container-name": name,
-        "com.amazonaws.ecs.task-arn": task.arn,
+        CONTAINER_LABEL: name,
+        TASK_LABEL: task.arn,
         "com.amazonaws.ecs.task-definition-family": task.definition.family,
         "com.amazonaws.ecs.task-definition-version": str(task.revision),
     }

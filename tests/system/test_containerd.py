@@ -312,9 +312,12 @@ async def test_a_container_record_comes_back_as_it_was(
         runtime=runtime,
         options=options,
         labels={"hostler/task": "t1"},
+        extensions={"hostler.more": b'{"a": 1}'},
     )
     await client.containers.create(record)
-    assert await client.containers.get("c") == record
+    got = await client.containers.get("c")
+    assert got == record
+    assert abs(got.created_at - time.time()) < 60
     assert await client.containers.list(['labels."hostler/task"==t1']) == (record,)
     assert await client.containers.list(['labels."hostler/task"==t2']) == ()
     with pytest.raises(AlreadyExists):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+import pytest
+
 from agent.cli.errors import CommandError
 from agent.cli.trial import private_settings
 from tests.system.agent import ROOT, Agent, running_agent
-from tests.system.tasks import DEADLINE_S, SERVES, run, shell
+from tests.system.tasks import DEADLINE_S, SERVES, WAITS, eventually, run, shell
 
 
 @contextmanager
@@ -56,6 +61,55 @@ def test_a_task_that_cant_be_kept_is_not_accepted(tmp_path: Path) -> None:
         run(agent, shell("app", "echo works")).until_closed()
         task.end()
         assert task.leftovers() == []
+
+
+def test_tasks_live_on_while_the_state_store_is_full(tmp_path: Path) -> None:
+    with (
+        disk(tmp_path / "state", "48m") as state,
+        running_agent(HOSTLER_STATE_DIR=str(state)) as agent,
+    ):
+        serving = run(agent, shell("app", SERVES))
+        ending = run(agent, shell("app", f"trap 'exit 7' TERM; echo up; {WAITS}"))
+        for each in (serving, ending):
+            each.until_running()
+            each.until_log("app")
+        pids = [each.pid("app") for each in (serving, ending)]
+        agent.call("RegisterTaskDefinition", **ANOTHER)
+        start = len(agent.said())
+        with filled(state):
+            assert "full" in _refusal(agent)
+            used = _processor_seconds(agent)
+            os.kill(pids[1], signal.SIGTERM)
+            eventually(lambda: not Path(f"/proc/{pids[1]}").exists(), "exit")
+            for call, asked in (
+                ("StopTask", {"task": serving.arn}),
+                ("RunTask", {"taskDefinition": "another"}),
+                ("RegisterTaskDefinition", ANOTHER),
+            ):
+                with pytest.raises(CommandError, match=r"ServerException: .*full"):
+                    agent.call(call, **asked)
+            assert serving.shown()["lastStatus"] == "RUNNING"
+            assert ending.shown()["lastStatus"] == "RUNNING", "what is not on disk is not told"
+            assert serving.shown()["desiredStatus"] == "RUNNING"
+            assert Path(f"/proc/{pids[0]}").exists()
+            assert _processor_seconds(agent) - used < 5
+            assert agent.said()[start:].count("\n") < 10, agent.said()[start:]
+            assert "Traceback" not in agent.said()[start:]
+        ending.until_closed()
+        assert ending.exit_codes() == {"app": 7}
+        serving.stop()
+        assert serving.until_closed()["stopCode"] == "UserInitiated"
+        assert "can be written again" in agent.said()[start:]
+        for each in (serving, ending):
+            assert each.leftovers() == []
+
+
+ANOTHER = {"family": "another", "containerDefinitions": [shell("app", SERVES)]}
+
+
+def _processor_seconds(agent: Agent) -> float:
+    times = psutil.Process(agent.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _refusal(agent: Agent) -> str:

@@ -17,6 +17,7 @@ from agent import app
 from agent.doors.admission import NetworkRules
 from agent.engine.bell import Bell
 from agent.host.metadata_sockets import HOST_OWNER, Place
+from agent.host.strays import Stray
 from agent.registry.logins.login import Login
 from agent.settings import Settings
 from agent.task import names
@@ -143,26 +144,39 @@ class Host:
         self.told.append(("remove",))
 
 
-@pytest.mark.parametrize("over", [True, False])
+@pytest.mark.parametrize(("over", "unknown"), [(True, False), (False, False), (True, True)])
 async def test_networks_are_cleaned_at_the_start_and_go_with_the_last_task(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, over: bool
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    over: bool,
+    unknown: bool,
 ) -> None:
     made, host = task(container("web")), Host()
+    strays = [Stray(TaskId("f" * 32), (), ("web",))] * unknown
+    theirs = [each for stray in strays for each in stray.sandboxes]
+    keepers = [each.task_id for each in strays]
     store = MemoryStore(made)
     emptied: list[str] = []
     cgroups: Any = SimpleNamespace(remove_root=lambda: emptied.append("root"))
     monkeypatch.setattr(app, "open_networking", lambda *_: host)
     unused: Any = None
-    async with app._networking(Settings(), store, unused, unused, cgroups):
+    settings = replace(Settings(), run_dir=tmp_path)
+    settings.names.netns_dir.mkdir()
+    for each in theirs:
+        settings.names.netns_of(each).touch()
+    async with app._networking(settings, store, unused, unused, cgroups, strays):
+        alive = [names.container_id(made.id, "web"), *theirs]
         assert host.told == [
-            ("remove orphans of", [names.container_id(made.id, "web")], [made.id]),
+            ("remove orphans of", alive, [made.id, *keepers]),
             ("open firewall",),
         ]
         assert "removed what a task that is gone had left: interface hv0" in caplog.text
         if over:
             await store.save(made.id, replace(store.progress(made.id), closed_at=1.0))
-    assert host.told[2:] == [("remove",)] * over + [("closed",)]
-    assert emptied == ["root"] * over
+    last = over and not unknown
+    assert host.told[2:] == [("remove",)] * last + [("closed",)]
+    assert emptied == ["root"] * last
 
 
 async def test_logins_are_where_the_settings_say(tmp_path: Path) -> None:

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$agent/containerd/pb/containers.proto\x12!containerd.services.containers.v1\x1a\x19google/protobuf/any.proto\x1a\x1bgoogle/protobuf/empty.proto\"\xf5\x02\n\tContainer\x12\n\n\x02id\x18\x01 \x01(\t\x12H\n\x06labels\x18\x02 \x03(\x0b\x32\x38.containerd.services.containers.v1.Container.LabelsEntry\x12\r\n\x05image\x18\x03 \x01(\t\x12\x45\n\x07runtime\x18\x04 \x01(\x0b\x32\x34.containerd.services.containers.v1.Container.Runtime\x12\"\n\x04spec\x18\x05 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x13\n\x0bsnapshotter\x18\x06 \x01(\t\x12\x14\n\x0csnapshot_key\x18\x07 \x01(\t\x1a>\n\x07Runtime\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x07options\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"!\n\x13GetContainerRequest\x12\n\n\x02id\x18\x01 \x01(\t\"W\n\x14GetContainerResponse\x12?\n\tcontainer\x18\x01 \x01(\x0b\x32,.containerd.services.containers.v1.Container\"(\n\x15ListContainersRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"Z\n\x16ListContainersResponse\x12@\n\ncontainers\x18\x01 \x03(\x0b\x32,.containerd.services.containers.v1.Container\"Y\n\x16\x43reateContainerRequest\x12?\n\tcontainer\x18\x01 \x01(\x0b\x32,.containerd.services.containers.v1.Container\"Z\n\x17\x43reateContainerResponse\x12?\n\tcontainer\x18\x01 \x01(\x0b\x32,.containerd.services.containers.v1.Container\"$\n\x16\x44\x65leteContainerRequest\x12\n\n\x02id\x18\x01 \x01(\t2\xdf\x03\n\nContainers\x12v\n\x03Get\x12\x36.containerd.services.containers.v1.GetContainerRequest\x1a\x37.containerd.services.containers.v1.GetContainerResponse\x12{\n\x04List\x12\x38.containerd.services.containers.v1.ListContainersRequest\x1a\x39.containerd.services.containers.v1.ListContainersResponse\x12\x7f\n\x06\x43reate\x12\x39.containerd.services.containers.v1.CreateContainerRequest\x1a:.containerd.services.containers.v1.CreateContainerResponse\x12[\n\x06\x44\x65lete\x12\x39.containerd.services.containers.v1.DeleteContainerRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$agent/containerd/pb/containers.proto\x12!containerd.services.containers.v1\x1a\x19google/protobuf/any.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x04\n\tContainer\x12\n\n\x02id\x18\x01 \x01(\t\x12H\n\x06labels\x18\x02 \x03(\x0b\x32\x38.containerd.services.containers.v1.Container.LabelsEntry\x12\r\n\x05image\x18\x03 \x01(\t\x12\x45\n\x07runtime\x18\x04 \x01(\x0b\x32\x34.containerd.services.containers.v1.Container.Runtime\x12\"\n\x04spec\x18\x05 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x13\n\x0bsnapshotter\x18\x06 \x01(\t\x12\x14\n\x0csnapshot_key\x18\x07 \x01(\t\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12P\n\nextensions\x18\n \x03(\x0b\x32<.containerd.services.containers.v1.Container.ExtensionsEntry\x1a>\n\x07Runtime\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x07options\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aG\n\x0f\x45xtensionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any:\x02\x38\x01\"!\n\x13GetContainerRequest\x12\n\n\x02id\x18\x01 \x01(\t\"W\n\x14GetContainerResponse\x12?\n\tcontainer\x18\x01 \x01(\x0b\x32,.containerd.services.containers.v1.Container\"(\n\x15ListContainersRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"W\n\x14ListContainerMessage\x12?\n\tcontainer\x18\x01 \x01(\x0b\x32,.containerd.services.containers.v1.Container\"Y\n\x16\x43reateContainerRequest\x12?\n\tcontainer\x18\x01 \x01(\x0b\x32,.containerd.services.containers.v1.Container\"Z\n\x17\x43reateContainerResponse\x12?\n\tcontainer\x18\x01 \x01(\x0b\x32,.containerd.services.containers.v1.Container\"$\n\x16\x44\x65leteContainerRequest\x12\n\n\x02id\x18\x01 \x01(\t2\xe6\x03\n\nContainers\x12v\n\x03Get\x12\x36.containerd.services.containers.v1.GetContainerRequest\x1a\x37.containerd.services.containers.v1.GetContainerResponse\x12\x81\x01\n\nListStream\x12\x38.containerd.services.containers.v1.ListContainersRequest\x1a\x37.containerd.services.containers.v1.ListContainerMessage0\x01\x12\x7f\n\x06\x43reate\x12\x39.containerd.services.containers.v1.CreateContainerRequest\x1a:.containerd.services.containers.v1.CreateContainerResponse\x12[\n\x06\x44\x65lete\x12\x39.containerd.services.containers.v1.DeleteContainerRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,26 +36,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONTAINER_LABELSENTRY']._loaded_options = None
   _globals['_CONTAINER_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_CONTAINER']._serialized_start=132
-  _globals['_CONTAINER']._serialized_end=505
-  _globals['_CONTAINER_RUNTIME']._serialized_start=396
-  _globals['_CONTAINER_RUNTIME']._serialized_end=458
-  _globals['_CONTAINER_LABELSENTRY']._serialized_start=460
-  _globals['_CONTAINER_LABELSENTRY']._serialized_end=505
-  _globals['_GETCONTAINERREQUEST']._serialized_start=507
-  _globals['_GETCONTAINERREQUEST']._serialized_end=540
-  _globals['_GETCONTAINERRESPONSE']._serialized_start=542
-  _globals['_GETCONTAINERRESPONSE']._serialized_end=629
-  _globals['_LISTCONTAINERSREQUEST']._serialized_start=631
-  _globals['_LISTCONTAINERSREQUEST']._serialized_end=671
-  _globals['_LISTCONTAINERSRESPONSE']._serialized_start=673
-  _globals['_LISTCONTAINERSRESPONSE']._serialized_end=763
-  _globals['_CREATECONTAINERREQUEST']._serialized_start=765
-  _globals['_CREATECONTAINERREQUEST']._serialized_end=854
-  _globals['_CREATECONTAINERRESPONSE']._serialized_start=856
-  _globals['_CREATECONTAINERRESPONSE']._serialized_end=946
-  _globals['_DELETECONTAINERREQUEST']._serialized_start=948
-  _globals['_DELETECONTAINERREQUEST']._serialized_end=984
-  _globals['_CONTAINERS']._serialized_start=987
-  _globals['_CONTAINERS']._serialized_end=1466
+  _globals['_CONTAINER_EXTENSIONSENTRY']._loaded_options = None
+  _globals['_CONTAINER_EXTENSIONSENTRY']._serialized_options = b'8\001'
+  _globals['_CONTAINER']._serialized_start=165
+  _globals['_CONTAINER']._serialized_end=741
+  _globals['_CONTAINER_RUNTIME']._serialized_start=559
+  _globals['_CONTAINER_RUNTIME']._serialized_end=621
+  _globals['_CONTAINER_LABELSENTRY']._serialized_start=623
+  _globals['_CONTAINER_LABELSENTRY']._serialized_end=668
+  _globals['_CONTAINER_EXTENSIONSENTRY']._serialized_start=670
+  _globals['_CONTAINER_EXTENSIONSENTRY']._serialized_end=741
+  _globals['_GETCONTAINERREQUEST']._serialized_start=743
+  _globals['_GETCONTAINERREQUEST']._serialized_end=776
+  _globals['_GETCONTAINERRESPONSE']._serialized_start=778
+  _globals['_GETCONTAINERRESPONSE']._serialized_end=865
+  _globals['_LISTCONTAINERSREQUEST']._serialized_start=867
+  _globals['_LISTCONTAINERSREQUEST']._serialized_end=907
+  _globals['_LISTCONTAINERMESSAGE']._serialized_start=909
+  _globals['_LISTCONTAINERMESSAGE']._serialized_end=996
+  _globals['_CREATECONTAINERREQUEST']._serialized_start=998
+  _globals['_CREATECONTAINERREQUEST']._serialized_end=1087
+  _globals['_CREATECONTAINERRESPONSE']._serialized_start=1089
+  _globals['_CREATECONTAINERRESPONSE']._serialized_end=1179
+  _globals['_DELETECONTAINERREQUEST']._serialized_start=1181
+  _globals['_DELETECONTAINERREQUEST']._serialized_end=1217
+  _globals['_CONTAINERS']._serialized_start=1220
+  _globals['_CONTAINERS']._serialized_end=1706
 # @@protoc_insertion_point(module_scope)

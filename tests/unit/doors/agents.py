@@ -94,10 +94,11 @@ async def serving(
     capacity: Capacity | None = None,
     networks: NetworkRules | None = None,
     hosts: FakeHosts | None = None,
+    given: Settings | None = None,
 ) -> AsyncIterator[Agent]:
     """An agent that answers, and whose tasks do not move: its fleet isn't run."""
     settings = replace(
-        Settings(),
+        given or Settings(),
         state_dir=folder / "state",
         run_dir=folder / "run",
         task_roles=folder / "roles",

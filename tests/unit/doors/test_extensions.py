@@ -182,7 +182,8 @@ async def test_only_what_is_left_of_tasks_that_are_not_over_counts_as_alive(agen
     second = await run(agent, registered=True)
     await agent.client.ours("Diagnose")
     task_id = TaskId(id_of(second))
-    expected = Alive([task_id], [names.container_id(task_id, "web")])
+    known = (TaskId(id_of(first)), task_id)
+    expected = Alive([task_id], [names.container_id(task_id, "web")], known)
     assert agent.doctor.asked == [expected]
     await agent.client.ours("Diagnose", fix=True)
     assert agent.doctor.asked == [expected] * 3

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.doors import operations
-from tests.unit.doors.agents import Agent
+from agent.settings import Settings
+from tests.unit.doors.agents import Agent, serving
 from tests.unit.doors.client import Refused
 
 ARN = "arn:aws:ecs:local:000000000000:task-definition"
@@ -144,3 +147,22 @@ async def test_a_long_listing_comes_in_pages(agent: Agent) -> None:
         token = {"nextToken": page["nextToken"]} if "nextToken" in page else {}
     assert not token
     assert found == [f"{ARN}/web:{number}" for number in range(1, 6)]
+
+
+async def test_privileged_containers_are_refused_where_the_host_does_not_want_them(
+    tmp_path: Path,
+) -> None:
+    containers = [{**web()["containerDefinitions"][0], "privileged": True}]
+    async with serving(tmp_path) as agent:
+        await agent.client.call("RegisterTaskDefinition", **web(containerDefinitions=containers))
+    async with serving(tmp_path, given=replace(Settings(), privileged_disabled=True)) as agent:
+        for name, body in (
+            ("RegisterTaskDefinition", web(containerDefinitions=containers)),
+            ("RunTask", {"taskDefinition": "web"}),
+        ):
+            with pytest.raises(Refused) as refused:
+                await agent.client.call(name, **body)
+            assert (refused.value.status, refused.value.code) == (400, "ClientException")
+            assert "ECS_DISABLE_PRIVILEGED" in refused.value.message
+        await agent.client.call("RegisterTaskDefinition", **web())
+        assert (await agent.client.call("RunTask", taskDefinition="web"))["tasks"]

@@ -10,9 +10,12 @@ from typing import Any, cast
 
 import pytest
 
+from agent.containerd.types import ContainerRecord
 from agent.host.checks import Alive, Doctor
+from agent.host.keepsakes import Owned
 from agent.host.orphans import Orphan
 from agent.host.runtimes import Runtime, Runtimes
+from agent.host.strays import Stray
 from agent.host.taskcgroups import TaskCgroups
 from agent.settings import Settings
 from agent.task.model import TaskId
@@ -21,7 +24,32 @@ from cni.errors import CNIError, Code
 from cni.faults import blackhole
 from cni.firewall import coexistence, ruleset
 
-ALIVE = Alive([TaskId("task-one"), TaskId("task-two")], ["s1", "s2"])
+ALIVE = Alive(
+    [TaskId("task-one"), TaskId("task-two")], ["s1", "s2"], (TaskId("task-one"), TaskId("over"))
+)
+
+
+class Lost:
+    """Containers of tasks that nobody knows."""
+
+    def __init__(self) -> None:
+        self.there: list[Stray] = []
+        self.folders: list[Path] = []
+
+    async def find(self, known: Collection[TaskId]) -> list[Stray]:
+        assert known == ALIVE.known
+        return list(self.there)
+
+    async def remove(self, stray: Stray) -> None:
+        self.there.remove(stray)
+
+    async def data(self, known: Collection[TaskId]) -> list[Path]:
+        assert set(known) == {*ALIVE.known, *(each.task_id for each in self.there)}
+        return list(self.folders)
+
+    async def remove_data(self, known: Collection[TaskId]) -> list[Path]:
+        gone, self.folders = self.folders, []
+        return gone
 
 
 class Sick:
@@ -39,6 +67,7 @@ class Sick:
         self.held_by: set[str] = set()
         self.holes: list[str] = []
         self.told: list[tuple[Any, ...]] = []
+        self.strays = Lost()
         self.runtimes = Runtimes("sound", {"sound": Runtime("sound", shim="/bin/sh")})
         self.cgroups = TaskCgroups(Names(Path("/run"), Path("/state"), "/test", "tv"))
 
@@ -66,7 +95,9 @@ class Sick:
         return task_id in self.held_by
 
     async def find_orphans(self, alive: Collection[str], tasks: Collection[TaskId]) -> list[Orphan]:
-        assert (alive, tasks) == (ALIVE.sandboxes, ALIVE.tasks)
+        theirs = [one for each in self.strays.there for one in each.sandboxes]
+        unknown = [each.task_id for each in self.strays.there]
+        assert (alive, tasks) == ([*ALIVE.sandboxes, *theirs], [*ALIVE.tasks, *unknown])
         return self.orphans
 
     async def remove_orphans(self, alive: Collection[str], tasks: Collection[TaskId]) -> list[str]:
@@ -104,7 +135,7 @@ def sick(monkeypatch: pytest.MonkeyPatch) -> Sick:
 
 
 def doctor_of(sick: Sick) -> Doctor:
-    return Doctor(cast(Any, sick), sick.runtimes, sick.cgroups)
+    return Doctor(cast(Any, sick), sick.runtimes, sick.cgroups, cast(Any, sick.strays))
 
 
 async def found(sick: Sick) -> list[tuple[str, str]]:
@@ -185,3 +216,22 @@ async def test_every_section_of_the_roles_file_that_can_not_be_used_is_found(
     path.chmod(0o644)
     ((check, what),) = await found(sick)
     assert (check, what) == ("roles", f"{path} is open to others (mode 0644): chmod 600 {path}")
+
+
+async def test_containers_of_an_unknown_task_are_named_and_keep_their_network(sick: Sick) -> None:
+    record = ContainerRecord("c" * 64, b"{}")
+    task_id = TaskId("f" * 32)
+    sick.strays.there = [Stray(task_id, (Owned(task_id, "web", record),), ("web",))]
+    assert await found(sick) == [("strays", f"task {task_id} (web) is not known, and web runs")]
+    doctor = doctor_of(sick)
+    assert f"removed task {task_id} (web)" in await doctor.mend(ALIVE)
+    assert await doctor.find(ALIVE) == []
+
+
+async def test_what_tasks_that_are_not_known_have_written_is_named_and_deleted(sick: Sick) -> None:
+    folder = Path("/var/lib/hostler/logs") / ("f" * 32)
+    sick.strays.folders = [folder]
+    assert await found(sick) == [("data", f"{folder} is of a task that is not known")]
+    doctor = doctor_of(sick)
+    assert f"removed {folder}" in await doctor.mend(ALIVE)
+    assert await doctor.find(ALIVE) == []

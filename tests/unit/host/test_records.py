@@ -62,8 +62,8 @@ async def test_the_record_says_who_makes_cgroups(
     client = Client()
     placed = replace(TASK, cgroup=CgroupRoot(parent).of(TASK.id).path)
     made = records(client, tmp_path, RUNC, CRUN)
-    await made.ensure(placed, "web", IMAGE, {"spec": 1}, CRUN)
-    await made.ensure(placed, "web", IMAGE, {"spec": 2}, RUNC)
+    await made.ensure(placed, "web", IMAGE, {"spec": 1}, CRUN, {})
+    await made.ensure(placed, "web", IMAGE, {"spec": 2}, RUNC, {})
     (record,) = client.made
     assert record.spec == b'{"spec": 1}'
     assert record.runtime == RUNC_SHIM

@@ -65,3 +65,20 @@ def test_those_of_others_are_left_alone(
     with running(tmp_path, namespace, str(tmp_path / socket), container) as other:
         assert shims.end_leftover("ns", tmp_path / "c.sock", {"c1"}) == []
         assert other.poll() is None
+
+
+def test_only_a_shim_that_is_not_known_and_has_no_process_is_idle(tmp_path: Path) -> None:
+    address = tmp_path / "c.sock"
+    busy = 'sh -c "echo up; read x" <&0; read y'  # its child reads first
+    with (
+        running(tmp_path, "ns", str(address), "known"),
+        running(tmp_path, "other", str(address), "c1"),
+        running(tmp_path, "ns", str(address), "c2", busy) as working,
+        running(tmp_path, "ns", str(address), "c3") as idle,
+    ):
+        assert shims.end_idle("ns", address, {"known"}) == [idle.pid]
+        assert idle.wait(5) == -signal.SIGTERM
+        assert working.stdin is not None
+        working.stdin.write("x\n")  # the child ends
+        working.stdin.flush()
+        assert working.poll() is None

@@ -29,4 +29,7 @@ def test_whose_images_may_come_from_this_host_instead() -> None:
 
 
 def test_each_value_of_the_setting_has_its_policy() -> None:
-    assert {values.pull_behavior(each) for each in (*POLICIES, "anything")} == set(POLICIES)
+    assert {values.pull_behavior(each) for each in POLICIES} == set(POLICIES)
+    otherwise = values.pull_behavior("anything")
+    assert isinstance(otherwise, values.Adjusted)
+    assert otherwise.value in POLICIES
