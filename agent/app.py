@@ -59,9 +59,11 @@ from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import HOST_OWNER, MetadataFront, Place, taken_up
 from agent.host.namespaces.provider import open_namespaces
 from agent.host.networking import Networking, open_networking
+from agent.host.private.privacy import open_privacy
 from agent.host.runtimes import Runtimes, load_runtimes
-from agent.host.secrets import Secrets, folders
+from agent.host.secrets import Secrets
 from agent.host.socketstore import SocketStore
+from agent.host.standins import secret_folders
 from agent.host.strays import Stray, Strays
 from agent.host.taskcgroups import TaskCgroups, open_cgroups
 from agent.notify import notify
@@ -166,7 +168,7 @@ async def _assembled(
     images = await stack.enter_async_context(
         open_images(settings, client, keyrings, lambda: _needed(store))
     )
-    host = _host(settings, client, images, router, networking, telling, runtimes, cgroups)
+    host = _host(settings, client, images, router, networking, telling, runtimes, cgroups, keyrings)
     fleet = Fleet(host, store, feed, time.time, _plan_rules(settings))
     telling.open_agent_api(fleet, networking)
     desk = Desk(
@@ -342,7 +344,9 @@ def _host(
     telling: Telling,
     runtimes: Runtimes,
     cgroups: TaskCgroups,
+    keyrings: Keyrings,
 ) -> RealHost:
+    privacy = open_privacy(settings, keyrings.secrets, keyrings.execution_keys)
     runtime = RuntimeSettings(
         runtimes=runtimes,
         create_timeout_s=settings.create_timeout_s,
@@ -351,7 +355,7 @@ def _host(
         cdi_dirs=settings.cdi_dirs,
     )
     containers = Containers(
-        client, images.here, router, settings.names, cgroups, runtime, telling.files
+        client, images.here, router, settings.names, cgroups, runtime, privacy, telling.files
     )
     return RealHost(
         client,
@@ -364,6 +368,7 @@ def _host(
         TaskCredentials(telling.credentials.vault),
         providers={
             Provision.NAMESPACES: open_namespaces(client, settings.names, cgroups, runtime),
+            Provision.SECRETS: privacy.keeper,
         },
     )
 
@@ -375,7 +380,7 @@ def _keyrings(settings: Settings, telling: Telling, stack: AsyncExitStack) -> Ke
         docker=DockerConfig(settings.docker_config),
         engine=engine_auth.read(settings.engine_auth_type, settings.engine_auth_data),
         ecr=Ecr(aws),
-        secrets=Secrets(folders(settings.secrets_dir), aws, aws_region(settings)),
+        secrets=Secrets(secret_folders(settings.secrets_dir), aws, aws_region(settings)),
         execution_keys=TaskCredentials(telling.credentials.vault).execution_keys,
     )
 

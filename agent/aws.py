@@ -8,11 +8,15 @@ AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from metadata.credentials.keys import Keys
 from metadata.credentials.loose import LooseThreads
+
+T = TypeVar("T")
 
 DEADLINE_S: Final = 30.0
 """For one call with its repetitions."""
@@ -58,10 +62,17 @@ class Aws:
 
     async def ask(self, question: Question) -> dict[str, Any]:
         """The service's answer. Raises AwsUnavailable, AwsUnusable, AwsError."""
+        return await self._do(question, partial(answer, question))
+
+    async def content(self, question: Question, most: int) -> bytes:
+        """The ``Body`` of the service's answer; AwsError also if it has over ``most`` bytes."""
+        return await self._do(question, partial(content, question, most))
+
+    async def _do(self, question: Question, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.deadline_s):
-                return await loop.run_in_executor(self._threads, answer, question)
+                return await loop.run_in_executor(self._threads, work)
         except TimeoutError:
             raise AwsUnavailable(
                 f"{question.service} did not answer {question.operation} in {self.deadline_s:g} s"
@@ -74,24 +85,45 @@ class Aws:
 
 def answer(question: Question) -> dict[str, Any]:
     """The service's answer. Blocking. Raises as ``Aws.ask``."""
+    return _answered(question, lambda answered: answered)
+
+
+def content(question: Question, most: int) -> bytes:
+    """The body of the service's answer. Blocking. Raises as ``Aws.content``."""
+    found = _answered(question, lambda answered: _read(answered["Body"], most + 1))
+    if len(found) > most:
+        raise AwsError(f"{question.service} answers {question.operation} with over {most} bytes")
+    return found
+
+
+def _read(body: Any, most: int) -> bytes:
+    """botocore notices that a body broke off where its end is read."""
+    found = b""
+    while len(found) < most and (part := body.read(most - len(found))):
+        found += part
+    return found
+
+
+def _answered(question: Question, take: Callable[[dict[str, Any]], T]) -> T:
     try:
         from botocore import exceptions
     except ImportError:
         raise AwsUnusable("boto3 is not installed: install Hostler with its extra 'aws'") from None
     service = question.service
     try:
-        answered: dict[str, Any] = getattr(_client(question), question.operation)(
-            **question.parameters
-        )
+        return take(getattr(_client(question), question.operation)(**question.parameters))
     except exceptions.ClientError as error:
         raise _refused(service, error.operation_name, error.response) from None
-    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
+    except (
+        exceptions.ConnectionError,
+        exceptions.HTTPClientError,
+        exceptions.IncompleteReadError,
+    ) as error:
         raise AwsUnavailable(f"{service} can't be reached: {error}") from None
     except exceptions.NoCredentialsError:
         raise AwsUnusable(f"{service} can't be asked: this host has no AWS credentials") from None
     except (exceptions.BotoCoreError, ValueError) as error:
         raise AwsError(f"{service} can't be asked: {error}") from None
-    return answered
 
 
 def _client(question: Question) -> Any:

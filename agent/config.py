@@ -399,6 +399,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
         values.matching(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+", "a CDI kind such as nvidia.com/gpu"),
     ),
     "HOSTLER_CDI_DIRS": ("cdi_dirs", values.search_path),
+    "HOSTLER_ENV_FILES_DIR": ("env_files_dir", values.absolute),
 }
 
 assert {known_as for known_as, _ in _SETTINGS.values()} == {each.name for each in fields(Settings)}

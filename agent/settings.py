@@ -108,6 +108,7 @@ class Settings:
     gpus: bool = False
     gpu_kind: str = ""
     cdi_dirs: tuple[Path, ...] = (Path("/etc/cdi"), Path("/var/run/cdi"))
+    env_files_dir: Path = Path("/etc/hostler/env-files")
 
     @property
     def names(self) -> Names:

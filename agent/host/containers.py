@@ -38,13 +38,14 @@ from agent.host.images.local import Unpacked
 from agent.host.images.obtaining import Images
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_files import MetadataFiles
+from agent.host.private.privacy import Privacy
 from agent.host.recipes import Recipes
 from agent.host.records import Records
 from agent.host.runtimes import Runtimes
 from agent.host.taskcgroups import TaskCgroups
 from agent.logs.protocol import Stream
 from agent.oci.errors import SpecError
-from agent.oci.spec import build_spec
+from agent.oci.private import build_public_spec
 from agent.task import names
 from agent.task.model import Progress, Task, TaskId
 from agent.task.names import Names
@@ -99,6 +100,7 @@ class Containers:
         of: Names,
         cgroups: TaskCgroups,
         settings: RuntimeSettings,
+        privacy: Privacy,
         metadata: MetadataFiles | None = None,
     ) -> None:
         self._client = client
@@ -112,6 +114,7 @@ class Containers:
         )
         self._records = Records(client, of, settings.runtimes)
         self._settings = settings
+        self.privacy = privacy
         self._clean: dict[str, bool] = {}
         self._turns: defaultdict[TaskId, asyncio.Lock] = defaultdict(asyncio.Lock)
         # Nobody but us makes containers of these names, so they need not be asked for again.
@@ -142,8 +145,9 @@ class Containers:
     async def create(self, task: Task, name: str, progress: Progress) -> None:
         """The container's process waits to be started. It has its image and its network.
 
-        Raises SpecError, VolumeError, OSError, LogRouterError for what can't be prepared, and
-        ContainerdError (of Tasks.Create: what the runtime refused).
+        Raises SpecError, VolumeError, OSError, LogRouterError for what can't be prepared,
+        ProvisionUnavailable while its secrets are not held, and ContainerdError (of Tasks.Create:
+        what the runtime refused).
         """
         image = progress.containers[name].image
         if image is None:
@@ -169,13 +173,16 @@ class Containers:
             unpacked=unpacked,
             root=rootfs_mounts,
             mounts=mounts,
+            private=self.privacy.of(task, name),
         )
-        spec = build_spec(inputs)
+        spec = build_public_spec(inputs)
+        whole = self.privacy.whole(task, name, spec)
+        if whole is not None:
+            runtime = await asyncio.to_thread(self.privacy.runtime, runtime)
         kept = keepsakes.extensions(task, name, progress)
         await self._records.ensure(task, name, image, spec, runtime, kept)
-        root = _labelled(rootfs_mounts, spec)
-        with suppress(AlreadyExists):
-            await self._make_process(task, name, root, stdio)
+        with suppress(AlreadyExists), self.privacy.offering(key, whole):
+            await self._make_process(task, name, _labelled(rootfs_mounts, spec), stdio)
 
     async def start(self, task: Task, name: str) -> None:
         """The container's process runs, or has run. Raises ContainerdError."""
@@ -275,9 +282,10 @@ class Containers:
         root = await self._client.snapshots.mounts(key)
         record = await self._client.containers.get(key)
         stdio = await self._open_logs(task, name)
-        with suppress(AlreadyExists):
-            labelled = _labelled(root, json.loads(record.spec))
-            await self._make_process(task, name, labelled, stdio)
+        spec = json.loads(record.spec)
+        whole = self.privacy.whole(task, name, spec)
+        with suppress(AlreadyExists), self.privacy.offering(key, whole):
+            await self._make_process(task, name, _labelled(root, spec), stdio)
         await self.start(task, name)
 
     async def _make_process(

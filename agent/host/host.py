@@ -206,7 +206,8 @@ class RealHost:
         check = task.container(name).health_check
         if check is None:
             return Done()
-        return Done(await probes.probe(self.client, self.names, task, name, check))
+        privacy = self.containers.privacy
+        return Done(await probes.probe(self.client, self.names, privacy, task, name, check))
 
     def _ensure_task(self, task: Task) -> None:
         """The task's directory, which stands for all that is the task's own, and its cgroup."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, NotFound
+from agent.host.private.privacy import Privacy
 from agent.task import names
 from agent.task.actions import Probed
 from agent.task.definition import HealthCheck
@@ -29,22 +30,28 @@ _KILLED_S = 10.0
 _TIMED_OUT = -1
 
 
-async def probe(client: Containerd, of: Names, task: Task, name: str, check: HealthCheck) -> Probed:
+async def probe(
+    client: Containerd, of: Names, privacy: Privacy, task: Task, name: str, check: HealthCheck
+) -> Probed:
     """The outcome of one run of the command, at most ``timeout`` seconds long.
 
     Raises ContainerdError when the command could not even be tried, for instance because the
-    container has ended. A command that does not exist is a failed probe (exit code 126 or so).
+    container has ended, ProvisionUnavailable while the container's secrets are not held. A command
+    that does not exist is a failed probe (exit code 126 or so).
     """
     key, exec_id = names.container_id(task.id, name), f"probe-{uuid.uuid4().hex[:12]}"
     output = of.container_dir(task.id, name) / f"{exec_id}.log"
     record = await client.containers.get(key)
-    process = _process(json.loads(record.spec)["process"], arguments(check))
+    spec = json.loads(record.spec)
+    whole = privacy.whole(task, name, spec)
+    process = json.dumps(_process(spec, check)).encode()
     await client.tasks.exec(
         key, exec_id, process, stdout=f"file://{output}", stderr=f"file://{output}"
     )
     try:
         try:
-            code, said = await _run(client, key, exec_id, check.timeout)
+            with privacy.offering(exec_id, whole and _process(whole, check)):
+                code, said = await _run(client, key, exec_id, check.timeout)
         finally:
             await _clean(client, key, exec_id)
         # Read last: the shim may still copy output after the end of what wrote it.
@@ -84,8 +91,8 @@ async def _clean(client: Containerd, key: str, exec_id: str) -> None:
         await client.tasks.delete_process(key, exec_id)
 
 
-def _process(of_container: Mapping[str, Any], args: list[str]) -> bytes:
-    return json.dumps({**of_container, "args": args, "terminal": False}).encode()
+def _process(spec: Mapping[str, Any], check: HealthCheck) -> dict[str, Any]:
+    return {**spec["process"], "args": arguments(check), "terminal": False}
 
 
 def _tail(path: Path) -> str:

@@ -18,7 +18,7 @@ from agent.host.namespaces import places
 from agent.host.runtimes import Runtime
 from agent.host.taskcgroups import TaskCgroups
 from agent.oci.errors import SpecError
-from agent.oci.inputs import BindMount, HostFacts, SpecInputs
+from agent.oci.inputs import BindMount, HostFacts, Private, SpecInputs
 from agent.oci.user import User, resolve_user
 from agent.task import names
 from agent.task.definition import ContainerDefinition
@@ -75,6 +75,7 @@ class Recipes:
         unpacked: Unpacked,
         root: tuple[Mount, ...],
         mounts: tuple[BindMount, ...],
+        private: Private,
     ) -> SpecInputs:
         """All that the spec needs; ``root`` are the mounts of the container's own snapshot.
 
@@ -100,10 +101,13 @@ class Recipes:
             ipc_mode=whole.ipc_mode if whole.ipc_mode != "task" else None,
             shared=places.shared(task, self._names),
             injected={
-                **variables.injected(task, name, _given(definition, unpacked), self._region),
+                **variables.injected(
+                    task, name, _given(definition, unpacked, private), self._region
+                ),
                 **metadata_files.path_inside(mounts, task, name),
             },
             linked=links.variables(task, name, progress),
+            private=private,
             mounts=mounts,
             devices=tuple(
                 facts.device(Path(each.host_path)) for each in definition.linux_parameters.devices
@@ -145,7 +149,8 @@ def _others_controls(task: Task, name: str) -> frozenset[str]:
     )
 
 
-def _given(container: ContainerDefinition, unpacked: Unpacked) -> frozenset[str]:
+def _given(container: ContainerDefinition, unpacked: Unpacked, private: Private) -> frozenset[str]:
     """Names of the variables that the definition and the image set."""
     names = [each.name for each in container.environment]
-    return frozenset((*names, *(each.partition("=")[0] for each in unpacked.config.env)))
+    image = (each.partition("=")[0] for each in unpacked.config.env)
+    return frozenset((*names, *image, *private.secrets, *private.from_files))

@@ -1,31 +1,30 @@
-"""One secret's text by the name that a task definition has for it.
+"""The texts of secrets and parameters, by the names that task definitions have for them.
 
-That is the name or ARN of a secret in Secrets Manager. A file of that name on this host, root's
-alone, stands in for it, so that the same definition runs with no cloud.
+They are kept by AWS's Secrets Manager and Systems Manager. A file of that name on this host, root's
+alone, stands in for each, so that the same definition runs with no cloud.
 
-Reference: Secrets Manager user guide, "What's in a Secrets Manager secret" (names and ARNs).
+Reference: the services' API references (GetSecretValue, GetParameters).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby
+from typing import Any
 
 from agent.aws import Aws, AwsError, AwsUnavailable, Question
+from agent.host import standins
+from agent.host.standins import Folder, StandInError, StandInUnavailable
+from agent.task.definition.value_from import ParameterId, SecretId, secret_id
 from metadata.credentials.keys import CredentialsError, CredentialsUnavailable, Keys
-from metadata.credentials.private import NotPrivate, read_private
 
 SIZE_LIMIT = 64 * 1024
 """Bytes of a secret, as in Secrets Manager."""
 
-_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):[0-9]{12}:secret:([^:]+)")
-_NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
-_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}")
-"""What Secrets Manager adds to a name in its ARN."""
+PARAMETERS_PER_QUESTION = 10
+"""As many as GetParameters takes."""
 
 GetKeys = Callable[[], Awaitable[Keys | None]]
 """Obtains the asker's keys; None: those of the host. Raises CredentialsError."""
@@ -40,109 +39,133 @@ class SecretUnavailable(SecretError):
 
 
 @dataclass(frozen=True, slots=True)
-class SecretName:
-    """A secret. ``id`` is how it was asked for, ``name`` its name, from an ARN with the suffix.
-
-    ``region`` is "" where ``id`` does not tell it.
-    """
-
-    id: str
-    name: str
-    region: str = ""
-
-    @property
-    def files(self) -> Iterator[str]:
-        """The names that a file for it may have, relative paths. The best comes first."""
-        yield self.name
-        bare = self.name[:-7]
-        if self.id != self.name and bare and _SUFFIX.fullmatch(self.name[-7:]):
-            yield bare
-
-
-def secret_name(text: str) -> SecretName:
-    """Raises SecretError."""
-    arn = _ARN.fullmatch(text)
-    found = SecretName(text, arn[2], arn[1]) if arn else SecretName(text, text)
-    if not _NAME.fullmatch(found.name):
-        raise SecretError("it is neither a name nor an ARN of a secret in Secrets Manager")
-    return found
-
-
-@dataclass(frozen=True, slots=True)
 class Secrets:
-    """Secrets from the first of ``folders`` that has a file, or else from Secrets Manager.
+    """From the first of ``folders`` that has a file, or else from AWS.
 
     ``region`` is for those that are asked for by name.
     """
 
-    folders: tuple[Path, ...]
+    folders: tuple[Folder, ...]
     aws: Aws
     region: str = ""
 
-    async def text(self, value_from: str, keys: GetKeys) -> str:
-        """The secret's text. ``keys`` are obtained if Secrets Manager is asked.
+    async def text(self, name: str, keys: GetKeys) -> str:
+        """The text of the secret in Secrets Manager with this name or ARN.
 
-        Raises SecretUnavailable, SecretError: "unable to retrieve secret ...".
+        ``keys`` are obtained if AWS is asked. Raises SecretUnavailable, SecretError: "unable to
+        retrieve secret ...".
         """
-        what = f"unable to retrieve secret {value_from}"
         try:
-            name = secret_name(value_from)
-            local = await asyncio.to_thread(self._local, name)
-            return local if local is not None else await self._remote(name, keys)
-        except (SecretUnavailable, AwsUnavailable, CredentialsUnavailable) as error:
-            raise SecretUnavailable(f"{what}: {error}") from None
-        except (SecretError, AwsError, CredentialsError) as error:
-            raise SecretError(f"{what}: {error}") from None
+            wanted = secret_id(name)
+        except ValueError as error:
+            raise SecretError(f"unable to retrieve secret {name}: {error}") from None
+        return await self.secret(wanted, keys)
 
-    def _local(self, name: SecretName) -> str | None:
-        for folder in self.folders:
-            for file in name.files:
-                content = _content(folder, file)
-                if content is not None:
-                    return _decoded(folder / file, content)
-        return None
-
-    async def _remote(self, name: SecretName, keys: GetKeys) -> str:
-        region = name.region or self.region
+    async def secret(self, wanted: SecretId, keys: GetKeys) -> str:
+        """The secret's text. Raises as ``text``."""
         try:
-            question = Question(
-                "secretsmanager", "get_secret_value", {"SecretId": name.id}, region, await keys()
-            )
-            answer = await self.aws.ask(question)
-        except AwsError as error:
-            places = " or ".join(map(str, self.folders))
-            raise type(error)(f"{error}; there is no file for it in {places}") from None
+            local = await asyncio.to_thread(self._local, wanted)
+            return local if local is not None else await self._from_manager(wanted, keys)
+        except _FAILURES as error:
+            raise _told(f"unable to retrieve secret {wanted.id}", error) from None
+
+    async def parameters(
+        self, wanted: Iterable[ParameterId], keys: GetKeys
+    ) -> Mapping[ParameterId, str | SecretError]:
+        """Of each parameter its text, or why it can't be had."""
+        found: dict[ParameterId, str | SecretError] = {}
+        away = []
+        for each in dict.fromkeys(wanted):
+            try:
+                local = await asyncio.to_thread(self._local, each)
+            except _FAILURES as error:
+                found[each] = _told(_retrieving(each), error)
+                continue
+            if local is None:
+                away.append(each)
+            else:
+                found[each] = local
+        answers = await asyncio.gather(
+            *(self._from_store(region, batch, keys) for region, batch in _batches(away))
+        )
+        for answer in answers:
+            found.update(answer)
+        return found
+
+    def _local(self, wanted: SecretId | ParameterId) -> str | None:
+        found = standins.first(self.folders, wanted.files, SIZE_LIMIT)
+        if found is None:
+            return None
+        path, content = found
+        try:
+            # Without the end of line that editors put at the end.
+            return content.decode().removesuffix("\n")
+        except UnicodeDecodeError:
+            raise SecretError(f"{path} is not UTF-8 text") from None
+
+    async def _from_manager(self, wanted: SecretId, keys: GetKeys) -> str:
+        asked = {"SecretId": wanted.id}
+        if wanted.stage:
+            asked["VersionStage"] = wanted.stage
+        if wanted.version:
+            asked["VersionId"] = wanted.version
+        answer = await self._ask("secretsmanager", "get_secret_value", asked, wanted.region, keys)
         if "SecretString" not in answer:
             raise SecretError("it holds bytes, not text")
         return str(answer["SecretString"])
 
+    async def _from_store(
+        self, region: str, wanted: list[ParameterId], keys: GetKeys
+    ) -> Mapping[ParameterId, str | SecretError]:
+        """One question. If it fails, it has failed for each."""
+        names = [each.id for each in wanted]
+        parameters = {"Names": names, "WithDecryption": True}
+        try:
+            answer = await self._ask("ssm", "get_parameters", parameters, region, keys)
+        except _FAILURES as error:
+            return {each: _told(_retrieving(each), error) for each in wanted}
+        texts = {}
+        for each in answer["Parameters"]:
+            selector = each.get("Selector", "")
+            for name in (each.get("ARN"), each["Name"]):
+                texts[f"{name}{selector}"] = str(each["Value"])
+        where = region or self.region or "the region that boto3 is set to"
+        why = f"there is no such parameter in {where}, and {self._no_file()}"
+        return {
+            each: texts.get(each.id, _told(_retrieving(each), SecretError(why))) for each in wanted
+        }
 
-def folders(secrets_dir: Path) -> tuple[Path, ...]:
-    """Where files of secrets are: in ``secrets_dir``, and where systemd puts this service's."""
-    systemd = os.environ.get("CREDENTIALS_DIRECTORY", "")
-    return (secrets_dir, Path(systemd)) if systemd else (secrets_dir,)
+    async def _ask(
+        self, service: str, operation: str, parameters: dict[str, Any], region: str, keys: GetKeys
+    ) -> Mapping[str, Any]:
+        question = Question(service, operation, parameters, region or self.region, await keys())
+        try:
+            return await self.aws.ask(question)
+        except AwsError as error:
+            raise type(error)(f"{error}; {self._no_file()}") from None
+
+    def _no_file(self) -> str:
+        places = " or ".join(str(each.path) for each in self.folders)
+        return f"there is no file for it in {places}"
 
 
-def _content(folder: Path, file: str) -> bytes | None:
-    """None where there is no such file. Raises SecretError, SecretUnavailable."""
-    if any(part in ("", ".", "..") for part in file.split("/")):
-        return None
-    try:
-        path = Path(os.path.realpath(folder / file, strict=True))
-        if not path.is_relative_to(folder.resolve()):
-            raise SecretError(f"{folder / file} leads out of {folder}: put the file itself there")
-        return None if path.is_dir() else read_private(path, SIZE_LIMIT)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except NotPrivate as error:
-        raise SecretError(str(error)) from None
-    except OSError as error:
-        raise SecretUnavailable(f"{folder / file} can't be read: {error.strerror}") from None
+_PASSING = (SecretUnavailable, AwsUnavailable, CredentialsUnavailable, StandInUnavailable)
+_FAILURES = (*_PASSING, SecretError, AwsError, CredentialsError, StandInError)
 
 
-def _decoded(path: Path, content: bytes) -> str:
-    """Its text, without the end of line that editors put at the end."""
-    try:
-        return content.decode().removesuffix("\n")
-    except UnicodeDecodeError:
-        raise SecretError(f"{path} is not UTF-8 text") from None
+def _retrieving(parameter: ParameterId) -> str:
+    return f"unable to retrieve parameter {parameter.id}"
+
+
+def _told(what: str, error: Exception) -> SecretError:
+    kind = SecretUnavailable if isinstance(error, _PASSING) else SecretError
+    return kind(f"{what}: {error}")
+
+
+def _batches(wanted: Iterable[ParameterId]) -> Iterable[tuple[str, list[ParameterId]]]:
+    """As many as may be in one question, with their region."""
+    in_order = sorted(wanted, key=lambda each: each.region)
+    for region, group in groupby(in_order, key=lambda each: each.region):
+        every = list(group)
+        for start in range(0, len(every), PARAMETERS_PER_QUESTION):
+            yield region, every[start : start + PARAMETERS_PER_QUESTION]

@@ -68,6 +68,24 @@ class SharedNamespaces:
 
 
 @dataclass(frozen=True, slots=True)
+class Private:
+    """Variables that must not be on a disk. ``secrets`` win over all others.
+
+    Those ``from_files`` (environmentFiles) win over the image's only.
+    """
+
+    from_files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.from_files or self.secrets)
+
+    def value(self, name: str) -> str | None:
+        """What the container is given under ``name`` from here; None: nothing."""
+        return self.secrets.get(name, self.from_files.get(name))
+
+
+@dataclass(frozen=True, slots=True)
 class SpecInputs:
     """One container, ready to be described.
 
@@ -75,10 +93,10 @@ class SpecInputs:
     system controls that other containers of that namespace ask for. ``shared`` is what it shares
     with the other containers of its task. ``mounts`` are its volumes and the files from ``files``.
     ``devices`` are the nodes behind linuxParameters.devices, ``edits`` is what its GPUs need.
-    ``injected`` are the agent's own environment variables, which win; ``linked`` tell of linked
-    containers, and lose. ``init_path`` is the static init of the host, needed for
-    initProcessEnabled. ``task_limits`` are given to the container where it has no such limits of
-    its own.
+    ``injected`` are the agent's own environment variables, which win over all but ``private``
+    secrets; ``linked`` tell of linked containers, and lose. ``init_path`` is the static init of the
+    host, needed for initProcessEnabled. ``task_limits`` are given to the container where it has no
+    such limits of its own.
     """
 
     container: ContainerDefinition
@@ -95,6 +113,7 @@ class SpecInputs:
     shared: SharedNamespaces = SharedNamespaces()
     injected: Mapping[str, str] = field(default_factory=dict)
     linked: Mapping[str, str] = field(default_factory=dict)
+    private: Private = Private()
     mounts: tuple[BindMount, ...] = ()
     devices: tuple[DeviceNode, ...] = ()
     edits: Edits = NO_EDITS

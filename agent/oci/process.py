@@ -64,7 +64,8 @@ def arguments(inputs: SpecInputs) -> tuple[str, ...]:
 def environment(inputs: SpecInputs) -> dict[str, str]:
     """All variables by name; the last one wins.
 
-    Defaults, what links tell, the image's ENV, ``environment``, what GPUs need, the agent's own.
+    Defaults, what links tell, the image's ENV, environmentFiles, ``environment``, what GPUs need,
+    the agent's own, secrets.
     """
     variables = {"PATH": DEFAULT_PATH, "HOSTNAME": inputs.hostname}
     if inputs.container.pseudo_terminal:
@@ -74,9 +75,11 @@ def environment(inputs: SpecInputs) -> dict[str, str]:
     for entry in inputs.image.env:
         name, _, value = entry.partition("=")
         variables[name] = value
+    variables.update(inputs.private.from_files)
     variables.update((each.name, each.value) for each in inputs.container.environment)
     variables.update(inputs.edits.env)
     variables.update(inputs.injected)
+    variables.update(inputs.private.secrets)
     return variables
 
 

@@ -94,7 +94,7 @@ class Provide(_OfProvision):
 
 @dataclass(frozen=True, slots=True)
 class TakeBack(_OfProvision):
-    """Nothing of the provision is left. Only when no container of the task is."""
+    """Nothing of the provision is left. Only when no container of the task needs it any more."""
 
 
 @dataclass(frozen=True, slots=True)

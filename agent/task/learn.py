@@ -112,7 +112,8 @@ def _failed(intent: Intent, progress: Progress, news: News, reason: str, rules: 
             return give_up_all(progress, progress.containers, reason, news.at)
         case Provide():
             progress = give_up_all(progress, progress.containers, reason, news.at)
-            return runs.none_again(progress, reason, news.at)
+            progress = runs.none_again(progress, reason, news.at)
+            return _hold(progress, news, reason) if progress.runs else progress
         case ObtainCredentials():
             progress = give_up_all(progress, progress.containers, reason, news.at)
             return _hold(progress, news, reason) if progress.runs else progress

@@ -99,7 +99,7 @@ def _pass(intent: Intent, progress: Progress, view: View, now: float, rules: Rul
 
 def _run(intent: Intent, turn: Turn, view: View, now: float, rules: Rules) -> Turn:
     turn = _entitle(intent.task, turn, view, now, rules)
-    turn = turn.wanting(*provisions.lacking(intent.task, turn.progress, view))
+    turn = _provide(intent.task, turn, view, now, rules)
     for definition in intent.task.definition.container_definitions:
         name = definition.name
         if turn.progress.containers[name].ended:
@@ -133,6 +133,17 @@ def _entitle(task: Task, turn: Turn, view: View, now: float, rules: Rules) -> Tu
             return turn
         case action:
             return turn.wanting(action)
+
+
+def _provide(task: Task, turn: Turn, view: View, now: float, rules: Rules) -> Turn:
+    """What the task needs as a whole; what has not started without it never will."""
+    for each in provisions.due(task, turn.progress, view, now, rules):
+        if isinstance(each, provisions.Hopeless):
+            progress = give_up_all(turn.progress, turn.progress.containers, each.reason, now)
+            turn = replace(turn, progress=progress)
+        else:
+            turn = turn.wanting(each)
+    return turn
 
 
 def _raise(task: Task, turn: Turn, view: View, name: str, now: float, rules: Rules) -> Turn:
@@ -185,7 +196,10 @@ def _watch(intent: Intent, turn: Turn, view: View, name: str, now: float) -> Tur
     if check is None or facts.up_at is None:
         return turn
     due = health.next_probe_at(check, facts.health, facts.up_at)
-    return turn.wanting(Probe(name)) if now >= due else turn.waking(due)
+    if now < due:
+        return turn.waking(due)
+    able = provisions.ready_to_probe(intent.task.container(name), view)
+    return turn.wanting(Probe(name)) if able else turn
 
 
 def _restart(task: Task, turn: Turn, view: View, name: str, now: float) -> Turn:

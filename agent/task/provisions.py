@@ -8,11 +8,21 @@ is; who does it is in ``agent.host``. A look shows whether it is there.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from agent.task.actions import Provide
-from agent.task.model import Progress, Task
+from agent.task.actions import Provide, TakeBack
+from agent.task.definition import ContainerDefinition
+from agent.task.model import ContainerProgress, Progress, Task
 from agent.task.records import Provision
+from agent.task.stopping import Rules
 from agent.task.view import Absent, Seen, View
+
+
+@dataclass(frozen=True, slots=True)
+class Hopeless:
+    """One can't be had: ``reason`` is why nothing more of the task can start."""
+
+    reason: str
 
 
 def needed(task: Task) -> tuple[Provision, ...]:
@@ -20,13 +30,21 @@ def needed(task: Task) -> tuple[Provision, ...]:
     return tuple(kind for kind in Provision if _has(task, kind))
 
 
-def lacking(task: Task, progress: Progress, view: View) -> Iterator[Provide]:
-    """What is to be provided now: what is not there and still of use."""
-    if not _awaited(progress):
-        return
+def due(
+    task: Task, progress: Progress, view: View, now: float, rules: Rules
+) -> Iterator[Provide | TakeBack | Hopeless]:
+    """What is to be provided now, being of use and not there; or taken back, of no more use.
+
+    Only secrets are taken back before the containers are gone: the less time they are held the
+    better. A task that runs is not given up for what fails in ways that may pass.
+    """
     for kind in needed(task):
-        if isinstance(view.provisions.get(kind, Absent()), Absent):
-            yield Provide(kind)
+        look = view.provisions.get(kind, Absent())
+        used = _used(task, progress, kind)
+        if isinstance(look, Absent) and used:
+            yield _provide(Provide(kind), progress, now, rules)
+        elif isinstance(look, Seen) and not used and kind is Provision.SECRETS:
+            yield TakeBack(kind)
 
 
 def ready(task: Task, view: View) -> bool:
@@ -34,12 +52,47 @@ def ready(task: Task, view: View) -> bool:
     return all(isinstance(view.provisions.get(each), Seen) for each in needed(task))
 
 
-def _awaited(progress: Progress) -> bool:
-    """Whether a container is yet to be made or started, or to be run again."""
-    return any(
-        (each.started_at is None and not each.ended) or each.restarting
-        for each in progress.containers.values()
+def ready_to_probe(container: ContainerDefinition, view: View) -> bool:
+    """Whether a process can be run in the container with the variables that it should have."""
+    return not _private(container) or isinstance(view.provisions.get(Provision.SECRETS), Seen)
+
+
+def _provide(action: Provide, progress: Progress, now: float, rules: Rules) -> Provide | Hopeless:
+    failure = progress.held.get(action.key)
+    if failure is None or progress.runs:
+        return action
+    # Time in which nobody tried, as the agent was down or the host asleep, counts for nothing.
+    if min(now, failure.until) < failure.since + rules.provision_timeout_s:
+        return action
+    limit = f"{rules.provision_timeout_s:.0f} s"
+    return Hopeless(f"ResourceInitializationError: {failure.why} (tried for {limit})")
+
+
+def _used(task: Task, progress: Progress, kind: Provision) -> bool:
+    """Whether a container that has not ended may need it still."""
+    containers = task.definition.container_definitions
+    if kind is Provision.SECRETS:
+        containers = tuple(filter(_private, containers))
+        return any(_may_need(each, progress.containers[each.name]) for each in containers)
+    return any(_to_be_started(each) for each in progress.containers.values())
+
+
+def _may_need(container: ContainerDefinition, facts: ContainerProgress) -> bool:
+    """Whether its variables are yet to be given to it, or to processes run in it."""
+    policy = container.restart_policy
+    again = policy is not None and policy.enabled
+    return _to_be_started(facts) or (
+        not facts.ended and (again or container.health_check is not None)
     )
+
+
+def _to_be_started(facts: ContainerProgress) -> bool:
+    """Or run again."""
+    return (facts.started_at is None and not facts.ended) or facts.restarting
+
+
+def _private(container: ContainerDefinition) -> bool:
+    return bool(container.secrets or container.environment_files)
 
 
 def _has(task: Task, kind: Provision) -> bool:
@@ -53,6 +106,4 @@ def _has(task: Task, kind: Provision) -> bool:
         case Provision.NAMESPACES:
             return "task" in (whole.pid_mode, whole.ipc_mode)
         case Provision.SECRETS:
-            return any(
-                each.secrets or each.environment_files for each in whole.container_definitions
-            )
+            return any(map(_private, whole.container_definitions))

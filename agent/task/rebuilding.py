@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from agent.task import names
-from agent.task.learn import give_up_all
 from agent.task.model import ContainerProgress, Progress, Task, first_progress
 from agent.task.records import Step
+from agent.task.runs import give_up_all
 from agent.task.view import Running
 
 LOST = "StateLostError: the agent's state was lost, and nothing is left to tell how this ended"

@@ -25,7 +25,8 @@ class Rules:
 
     ``interface_timeout_s`` is how long a network interface may take to appear once it is acquired;
     ECS sends the time with each (``waitTimeoutMs``). ``credentials_timeout_s`` is how long
-    obtaining credentials may fail, in ways that might pass, before the task is given up.
+    obtaining credentials may fail, in ways that might pass, before the task is given up;
+    ``provision_timeout_s`` is the same for what it needs as a whole.
     ``pull_upfront`` is ECS_PULL_DEPENDENT_CONTAINERS_UPFRONT: images are obtained before what their
     containers depend on. ``pull_strict``: an image that can't be had ends the whole task, as ECS
     does with the pull behaviours ``always`` and ``once``.
@@ -36,6 +37,7 @@ class Rules:
     credentials_timeout_s: float = 60.0
     pull_upfront: bool = False
     pull_strict: bool = False
+    provision_timeout_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

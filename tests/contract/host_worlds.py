@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 
 from agent import config
+from agent.aws import Aws
 from agent.cli.trial import private_settings
 from agent.containerd.client import Containerd
 from agent.engine.supervisor import Host
@@ -31,7 +32,9 @@ from agent.host.images.stock.claims import Claims
 from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import MetadataFront
 from agent.host.networking import Networking, open_networking
+from agent.host.private.privacy import open_privacy
 from agent.host.runtimes import Runtimes
+from agent.host.secrets import Secrets
 from agent.host.socketstore import SocketStore
 from agent.host.taskcgroups import open_cgroups
 from agent.logs.protocol import SOCKET_NAME
@@ -156,7 +159,9 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
         stack.callback(cgroups.remove_root)
         images = Images(client, settings.state_dir / "spool", Claims(), settings.layer_limit)
         runtime = RuntimeSettings(Runtimes(), create_timeout_s=10, start_timeout_s=10)
-        containers = Containers(client, images, router, names, cgroups, runtime)
+        secrets = Secrets((), Aws())
+        privacy = open_privacy(settings, secrets, _no_keys)
+        containers = Containers(client, images, router, names, cgroups, runtime, privacy)
         sandboxes, interfaces = networking.sandboxes, networking.interfaces
         lent = TaskCredentials(Vault(_keys, time.time))
         # Their image is hello, for which nobody is asked.
@@ -166,6 +171,10 @@ async def on_this_machine(program: Program, containerd: Path) -> AsyncIterator[W
         yield World(host, task_of(program))
     assert lasting_links(settings.veth_prefix) == []
     assert str(root) not in Path("/proc/self/mountinfo").read_text()
+
+
+async def _no_keys(_: Task) -> None:
+    """The host's, of which there is no use either."""
 
 
 async def _keys(_: Need) -> Keys:

@@ -2,8 +2,9 @@
 
 It suspends inside every look and action, hides pieces at random, fails and repeats at random, and
 can crash (cancel everything) between an effect and its answer. It refuses what the real host would.
-Devices of network interfaces appear late, never, or only for a while. Credentials are refused, and
-lost whenever the agent ends. Tags of images move whenever somebody asks; pulls fail, or last.
+Devices of network interfaces appear late, never, or only for a while. Credentials and secrets are
+refused, and lost whenever the agent ends. Tags of images move whenever somebody asks; pulls fail,
+or last.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Device:
 
 @dataclass
 class Lender:
-    """How credentials are had: ``refusals`` times not, ``refused``: never."""
+    """How credentials or secrets are had: ``refusals`` times not, ``refused``: never."""
 
     refusals: int = 0
     refused: bool = False
@@ -92,6 +93,7 @@ class FakeHost:
     rude: bool = True
     device: Device = field(default_factory=Device)
     lender: Lender = field(default_factory=Lender)
+    keeper: Lender = field(default_factory=Lender)
     images: Supply = field(default_factory=Supply)
     version: int = 2
     pulling: int = 0
@@ -166,6 +168,11 @@ class FakeHost:
         lists = self.networks or self.containers or self.provisions
         return not (self.prepared or lists or held or self.lent)
 
+    def forget(self) -> None:
+        """The agent ends, and with it what was in its memory alone."""
+        self.lent = False
+        self.provisions.discard(Provision.SECRETS)
+
     def reboot(self) -> None:
         """Nothing outlives it."""
         self.prepared, self.acquired_at, self.lent = False, None, False
@@ -184,9 +191,11 @@ class FakeHost:
             case actions.AttachNetwork(sandbox):
                 return self._attach(task, sandbox)
             case actions.Probe(name):
+                secret = task.container(name).secrets
+                assert not secret or Provision.SECRETS in self.provisions, "probed without secrets"
                 return actions.Done(actions.Probed(0 if self._behaviour(name).healthy else 1, ""))
             case actions.Provide(kind):
-                self.provisions.add(kind)
+                return self._provide(kind)
             case actions.CreateContainer(name):
                 self.prepared = True
                 assert self.provisions >= set(provisions.needed(task)), "made without provisions"
@@ -247,6 +256,15 @@ class FakeHost:
         self.lent = True
         return actions.Done()
 
+    def _provide(self, kind: Provision) -> actions.Result:
+        if kind is Provision.SECRETS and self.keeper.refused:
+            return actions.Never("ResourceInitializationError", "no such secret")
+        if kind is Provision.SECRETS and self.keeper.refusals:
+            self.keeper.refusals -= 1
+            return actions.Again("nobody answers")
+        self.provisions.add(kind)
+        return actions.Done()
+
     def _attach(self, task: Task, sandbox: str) -> actions.Result:
         if not task.awsvpc:
             self.networks.add(sandbox)
@@ -267,7 +285,8 @@ class FakeHost:
                 assert not under, "detached under a container"
                 self.networks.discard(sandbox)
             case actions.TakeBack(kind):
-                assert not self.containers, "taken back from a container"
+                kept = kind is not Provision.SECRETS and self.containers
+                assert not kept, "taken back from a container"
                 self.provisions.discard(kind)
             case actions.WithdrawCredentials():
                 assert not self.containers, "withdrawn from a container"

@@ -127,3 +127,36 @@ def test_tasks_outlive_the_change_of_what_their_runtime_is_called(
     assert task.exit_codes() == {"app": 0}
     (folder / "runtimes.json").write_text(kept)
     agent.restart()
+
+
+def with_file(folder: Path, runtime: str) -> Json:
+    """A container under the runtime with a variable that must be on no disk."""
+    (folder / "app.env").write_text("KEY=hush-5b1e\n")
+    files = [{"type": "s3", "value": str(folder / "app.env")}]
+    labels = {"hostler.runtime": runtime}
+    return shell("app", SERVES, dockerLabels=labels, environmentFiles=files)
+
+
+def test_crun_keeps_no_private_variable_in_its_state(agent: Agent, folder: Path) -> None:
+    task = run(agent, with_file(folder, "small"))
+    task.until_running()
+    task.until_log("app")
+    assert "KEY=hush-5b1e" in Path(f"/proc/{task.pid('app')}/environ").read_text().split("\0")
+    state = Path("/run/containerd/runc/hostler") / names.container_id(task.id, "app")
+    kept = {each.name: each.read_bytes() for each in state.iterdir() if each.is_file()}
+    assert "config.json" in kept
+    assert not any(b"hush-5b1e" in each for each in kept.values())
+    task.stop()
+    task.until_closed()
+    assert task.exit_codes() == {"app": 0}
+    assert task.leftovers() == []
+
+
+def test_a_shim_that_would_put_private_variables_on_the_disk_gets_none(
+    agent: Agent, folder: Path
+) -> None:
+    ended = run(agent, with_file(folder, "strange")).until_closed()
+    assert ended["stoppedReason"] == (
+        "CannotCreateContainerError: runtime strange can't give it secrets or environmentFiles "
+        f"past the disk: that needs runc's shim, and this one has {_STRANGE}"
+    )

@@ -42,7 +42,7 @@ class Service(ThreadingHTTPServer):
     """Answers all requests alike, and keeps their headers."""
 
     def __init__(self, status: int, body: str) -> None:
-        self.status, self.body = status, body
+        self.status, self.body, self.promised = status, body, len(body)
         self.asked: list[dict[str, str]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -54,10 +54,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Any operation."""
         self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer()
+
+    def do_GET(self) -> None:
+        """Those that have no body."""
+        self._answer()
+
+    def _answer(self) -> None:
         self.server.asked.append({name.lower(): value for name, value in self.headers.items()})
         self.send_response(self.server.status)
         body = self.server.body.encode()
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(self.server.promised))
         self.end_headers()
         self.wfile.write(body)
 
@@ -173,6 +180,29 @@ async def test_who_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
         await asker.ask(WHO)
     done.set()
     asker.close()
+
+
+GET = Question("s3", "get_object", {"Bucket": "bucket", "Key": "key"}, cloud.REGION)
+
+
+@pytest.mark.parametrize("service", [(200, "x" * 10)], indirect=True)
+async def test_a_body_is_read_to_its_limit(
+    asker: Aws, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", service.url)
+    assert await asker.content(GET, 10) == b"x" * 10
+    with pytest.raises(AwsError, match="s3 answers get_object with over 9 bytes"):
+        await asker.content(GET, 9)
+
+
+@pytest.mark.parametrize("service", [(200, "x" * 10)], indirect=True)
+async def test_a_body_that_breaks_off_may_be_whole_later(
+    asker: Aws, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.promised = 11
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", service.url)
+    with pytest.raises(AwsUnavailable, match="s3 can't be reached"):
+        await asker.content(GET, 20)
 
 
 async def test_a_host_without_credentials_has_nothing_to_ask_with(

@@ -29,12 +29,9 @@ CONTAINER, VOLUME, OVERRIDES = "containerDefinitions[]", "volumes[]", "overrides
 ELSEWHERE = (
     "ephemeralStorage",
     f"{OVERRIDES}.ephemeralStorage",
-    f"{CONTAINER}.environmentFiles",
-    f"{CONTAINER}.secrets",
     f"{CONTAINER}.volumesFrom",
     f"{VOLUME}.dockerVolumeConfiguration",
     f"{VOLUME}.efsVolumeConfiguration",
-    f"{OVERRIDES}.containerOverrides[].environmentFiles",
 )
 # END
 

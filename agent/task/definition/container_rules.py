@@ -1,7 +1,8 @@
 """The limits that ECS sets for one container definition, looked at on its own.
 
 Paths are relative to the container. What needs its neighbours (ports already taken, dependsOn,
-volumes) is in ``task_rules``; kernel matters (ulimits, capabilities, devices) in ``linux_rules``.
+volumes) is in ``task_rules``; kernel matters (ulimits, capabilities, devices) in ``linux_rules``,
+variables in ``variable_rules``.
 Each function yields every problem it finds and never raises.
 """
 
@@ -12,6 +13,7 @@ from ipaddress import ip_address
 from agent.task.definition.container import ContainerDefinition, HealthCheck, PortMapping
 from agent.task.definition.linux_rules import linux_problems
 from agent.task.definition.problems import Problem
+from agent.task.definition.variable_rules import variable_problems
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 NAME_CURE = "must be 1 to 255 letters, digits, hyphens or underscores"
@@ -30,7 +32,7 @@ def container_problems(container: ContainerDefinition) -> Iterator[Problem]:
     yield from _identity(container)
     yield from _sizes(container)
     yield from _times(container)
-    yield from _environment(container)
+    yield from variable_problems(container)
     for index, mapping in enumerate(container.port_mappings):
         yield from _port_mapping(mapping, f"portMappings[{index}]")
     yield from _port_ranges(container)
@@ -101,22 +103,6 @@ def _times(container: ContainerDefinition) -> Iterator[Problem]:
         yield Problem("restartPolicy.restartAttemptPeriod", "must be 60 to 1800 seconds")
     if policy and len(policy.ignored_exit_codes) > 50:
         yield Problem("restartPolicy.ignoredExitCodes", "must hold at most 50 exit codes")
-
-
-def _environment(container: ContainerDefinition) -> Iterator[Problem]:
-    names = {
-        "environment": [each.name for each in container.environment],
-        "secrets": [each.name for each in container.secrets],
-    }
-    for field, given in names.items():
-        for index, name in enumerate(given):
-            if not name or "=" in name:
-                yield Problem(f"{field}[{index}].name", "must not be empty nor contain =")
-    if len(container.environment_files) > 10:
-        yield Problem("environmentFiles", "must hold at most 10 files")
-    for index, file in enumerate(container.environment_files):
-        if not file.value.endswith(".env"):
-            yield Problem(f"environmentFiles[{index}].value", "must be the ARN of a .env object")
 
 
 def _port_mapping(mapping: PortMapping, path: str) -> Iterator[Problem]:

@@ -70,8 +70,6 @@ def _of_volume(volume: Volume) -> Iterator[Problem]:
 
 def _of_container(container: ContainerDefinition) -> Iterator[Problem]:
     yield from _used(
-        environmentFiles=container.environment_files,
-        secrets=container.secrets,
         volumesFrom=container.volumes_from,
         firelensConfiguration=container.firelens_configuration,
     )

@@ -42,19 +42,36 @@ class World:
     device: Device
     role: str | None
     lender: Lender
+    secret: bool
+    keeper: Lender
     images: Supply
     rules: Rules
     policy: dict[str, object] | None = None
 
 
 def three(
-    mode: NetworkMode, role: str | None = None, policy: dict[str, object] | None = None
+    mode: NetworkMode,
+    role: str | None = None,
+    policy: dict[str, object] | None = None,
+    *,
+    secret: bool = False,
 ) -> Task:
+    """``web``, between two others, has a secret and is probed if there is a ``secret``."""
+    hidden: dict[str, object] = {
+        "secrets": [{"name": "KEY", "valueFrom": "key"}],
+        "healthCheck": {"command": ["CMD", "true"], "interval": 5},
+    }
     needs = [{"containerName": "init", "condition": "COMPLETE"}]
     also = [{"containerName": "web", "condition": "START"}]
     return task(
         container("init", essential=False),
-        container("web", dependsOn=needs, stopTimeout=3, restartPolicy=policy),
+        container(
+            "web",
+            dependsOn=needs,
+            stopTimeout=3,
+            restartPolicy=policy,
+            **(hidden if secret else {}),
+        ),
         container("side", dependsOn=also, essential=False, restartPolicy=policy),
         mode=mode,
         role=role,
@@ -101,6 +118,8 @@ worlds_ = st.builds(
     device=devices,
     role=st.none() | st.just(ROLE),
     lender=lenders,
+    secret=st.booleans(),
+    keeper=lenders,
     images=supplies,
     rules=rules_,
     policy=st.none() | policies,
@@ -127,7 +146,7 @@ async def live(made: Task, host: FakeHost, world: World, store: Store) -> float:
         agents[-1].ring()
 
     async def agent() -> None:
-        host.lent = False  # what it had of credentials was in the last one's memory
+        host.forget()
         agents.append(Supervisor(made.id, host, store, Feed()))
         await agents[-1].run(clock, world.rules)
 
@@ -152,7 +171,8 @@ async def live(made: Task, host: FakeHost, world: World, store: Store) -> float:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(world=worlds_)
 def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World) -> None:
-    made, store = three(world.mode, world.role, world.policy), None
+    made = three(world.mode, world.role, world.policy, secret=world.secret)
+    store = None
     loop = looptime.new_event_loop()
     try:
         store = MemoryStore(made)
@@ -162,6 +182,7 @@ def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World)
             rude=world.rude,
             device=replace(world.device),
             lender=replace(world.lender),
+            keeper=replace(world.keeper),
             images=replace(world.images),
         )
         closed_at = loop.run_until_complete(live(made, host, world, store))
@@ -186,6 +207,8 @@ def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World)
         assert not host.starts, "started without an interface"
     if world.role and world.lender.refused:
         assert not host.starts, "started without credentials"
+    if world.secret and world.keeper.refused:
+        assert not host.starts, "started without secrets"
     if world.images.refused:
         assert not host.starts, "started without an image"
     if "web" in host.starts:

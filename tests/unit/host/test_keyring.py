@@ -17,6 +17,7 @@ import pytest
 from agent.aws import Aws, AwsError, AwsUnavailable, AwsUnusable, Question
 from agent.host.keyring import Keyrings
 from agent.host.secrets import Secrets
+from agent.host.standins import Folder
 from agent.registry.errors import RegistryError, RegistryUnavailable
 from agent.registry.logins import engine_auth
 from agent.registry.logins.docker_config import DockerConfig
@@ -51,7 +52,7 @@ class World(Aws):
             docker=DockerConfig(folder / "config.json"),
             engine=engine_auth.read("docker", ENGINE),
             ecr=Ecr(self, lambda: 1_900_000_000.0),
-            secrets=Secrets((folder,), self),
+            secrets=Secrets((Folder(folder),), self),
             execution_keys=self._keys,
         )
 
@@ -294,7 +295,7 @@ async def test_the_whole_way_to_aws(
     kept = cloud.administrator("secretsmanager", url)
     arn = kept.create_secret(Name="login", SecretString=SECRET)["ARN"]
     aws = Aws()
-    keyrings = replace(world.keyrings, ecr=Ecr(aws), secrets=Secrets((tmp_path,), aws))
+    keyrings = replace(world.keyrings, ecr=Ecr(aws), secrets=Secrets((Folder(tmp_path),), aws))
     keyring = keyrings.of(made(secret=arn, role=True), "web")
     assert await keyring.login("lab.example", "app") == Login("container", "hush")
     assert await keyring.login(ECR, "app") == Login("AWS", "111122223333-auth-token")

@@ -11,15 +11,9 @@ from typing import Any
 import pytest
 
 from agent.aws import Aws, AwsError, AwsUnavailable, Question
-from agent.host.secrets import (
-    SIZE_LIMIT,
-    SecretError,
-    SecretName,
-    Secrets,
-    SecretUnavailable,
-    folders,
-    secret_name,
-)
+from agent.host.secrets import SIZE_LIMIT, SecretError, Secrets, SecretUnavailable
+from agent.host.standins import Folder, secret_folders
+from agent.task.definition.value_from import ParameterId, SecretId, secret_id, value_from
 from metadata.credentials.keys import CredentialsError, CredentialsUnavailable, Keys
 from tests import cloud
 
@@ -27,24 +21,24 @@ ARN = "arn:aws:secretsmanager:eu-north-1:111122223333:secret:"
 HUSH = '{"username": "me", "password": "hush"}'
 
 
-def in_arn(name: str) -> SecretName:
+def in_arn(name: str) -> SecretId:
     """A secret asked for by its ARN, which ends in ``name``."""
-    return SecretName(f"{ARN}{name}", name, "eu-north-1")
+    return SecretId(f"{ARN}{name}", name, "eu-north-1")
 
 
 @pytest.mark.parametrize(
     ("text", "name", "files"),
     [
-        ("login", SecretName("login", "login"), ["login"]),
-        ("lab/in-AbC123", SecretName("lab/in-AbC123", "lab/in-AbC123"), ["lab/in-AbC123"]),
+        ("login", SecretId("login", "login"), ["login"]),
+        ("lab/in-AbC123", SecretId("lab/in-AbC123", "lab/in-AbC123"), ["lab/in-AbC123"]),
         (f"{ARN}login-AbC123", in_arn("login-AbC123"), ["login-AbC123", "login"]),
         (f"{ARN}a/b-AbC123", in_arn("a/b-AbC123"), ["a/b-AbC123", "a/b"]),
         (f"{ARN}login", in_arn("login"), ["login"]),
         (f"{ARN}-AbC123", in_arn("-AbC123"), ["-AbC123"]),
     ],
 )
-def test_a_secret_has_a_name_or_an_arn(text: str, name: SecretName, files: list[str]) -> None:
-    assert secret_name(text) == name
+def test_a_secret_has_a_name_or_an_arn(text: str, name: SecretId, files: list[str]) -> None:
+    assert secret_id(text) == name
     assert list(name.files) == files
 
 
@@ -78,7 +72,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def secrets(folder: Path, manager: Manager) -> Secrets:
-    return Secrets((folder,), manager, "eu-west-1")
+    return Secrets((Folder(folder),), manager, "eu-west-1")
 
 
 def put(path: Path, content: str | bytes = HUSH) -> None:
@@ -117,7 +111,7 @@ async def test_the_whole_name_comes_first_and_the_first_folder(
     folder: Path, tmp_path: Path, manager: Manager
 ) -> None:
     second = tmp_path / "second"
-    secrets = Secrets((folder, second), manager)
+    secrets = Secrets((Folder(folder), Folder(second)), manager)
     put(second / "login-AbC123", "second")
     assert await secrets.text(f"{ARN}login-AbC123", unneeded) == "second"
     put(folder / "login", "short")
@@ -138,9 +132,10 @@ async def test_one_end_of_line_at_the_end_is_the_editors(
 
 def test_systemds_folder_is_one_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    assert folders(Path("/etc/x")) == (Path("/etc/x"),)
+    assert secret_folders(Path("/etc/x")) == (Folder(Path("/etc/x")),)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x")
-    assert folders(Path("/etc/x")) == (Path("/etc/x"), Path("/run/credentials/x"))
+    systemds = Folder(Path("/run/credentials/x"), flat=True)
+    assert secret_folders(Path("/etc/x")) == (Folder(Path("/etc/x")), systemds)
 
 
 async def failing(secrets: Secrets, asked: str) -> str:
@@ -263,7 +258,7 @@ async def test_without_a_file_secrets_manager_is_asked(
 
 
 async def test_without_a_folder_too(tmp_path: Path, manager: Manager) -> None:
-    assert await Secrets((tmp_path / "none",), manager).text("login", none) == "from afar"
+    assert await Secrets((Folder(tmp_path / "none"),), manager).text("login", none) == "from afar"
 
 
 @pytest.mark.parametrize(
@@ -302,6 +297,99 @@ async def test_a_secret_of_bytes_is_no_text(secrets: Secrets, manager: Manager) 
         await secrets.text("login", none)
 
 
+STORE = "arn:aws:ssm:eu-north-1:111122223333:parameter/"
+
+
+def parameter(text: str) -> ParameterId:
+    kept = value_from(text).kept
+    assert isinstance(kept, ParameterId)
+    return kept
+
+
+def told(found: str | SecretError) -> str:
+    """Why there is no text; not for now."""
+    assert type(found) is SecretError
+    return str(found)
+
+
+@pytest.mark.parametrize(
+    ("asked", "file"),
+    [
+        ("db", "db"),
+        ("db:3", "db"),
+        ("/app/db", "app/db"),
+        (f"{STORE}app/db", "app/db"),
+        (f"{STORE}db:live", "db"),
+    ],
+)
+async def test_a_file_stands_in_for_a_parameter(
+    secrets: Secrets, folder: Path, asked: str, file: str
+) -> None:
+    put(folder / file)
+    (found,) = (await secrets.parameters([parameter(asked)], unneeded)).values()
+    assert found == HUSH
+
+
+@pytest.mark.parametrize("asked", ["/app/db", f"{STORE}app/db"])
+async def test_in_systemds_folder_there_are_no_folders(
+    folder: Path, manager: Manager, asked: str
+) -> None:
+    put(folder / "app_db")
+    secrets = Secrets((Folder(folder, flat=True),), manager)
+    (found,) = (await secrets.parameters([parameter(asked)], unneeded)).values()
+    assert found == HUSH
+    assert await secrets.text(f"{ARN}app/db-AbC123", unneeded) == HUSH
+
+
+async def test_parameters_are_asked_for_ten_at_a_time_and_by_region(
+    secrets: Secrets, folder: Path, manager: Manager
+) -> None:
+    put(folder / "p3")
+    manager.answer = {
+        "Parameters": [
+            {"Name": f"p{number}", "Value": str(number), "ARN": f"{STORE}p{number}"}
+            for number in range(11)
+        ]
+        + [{"Name": "p1", "Value": "old", "ARN": f"{STORE}p1", "Selector": ":1"}],
+    }
+    wanted = [parameter(f"p{number}") for number in range(12)]
+    wanted += [parameter(f"{STORE}p1"), parameter("p1:1"), parameter("p1")]
+    found = await secrets.parameters(wanted, none)
+    assert found[parameter("p1")] == "1"
+    assert found[parameter("p1:1")] == "old"
+    assert found[parameter("p3")] == HUSH
+    assert found[parameter(f"{STORE}p1")] == "1"
+    assert told(found[parameter("p11")]) == (
+        "unable to retrieve parameter p11: there is no such parameter in eu-west-1, "
+        f"and there is no file for it in {folder}"
+    )
+    asked = [(each.region, len(each.parameters["Names"])) for each in manager.asked]
+    assert sorted(asked) == [("eu-north-1", 1), ("eu-west-1", 2), ("eu-west-1", 10)]
+    assert all(each.parameters["WithDecryption"] for each in manager.asked)
+
+
+async def test_a_question_that_fails_has_failed_for_each(
+    secrets: Secrets, folder: Path, manager: Manager
+) -> None:
+    put(folder / "here")
+    put(folder / "open")
+    (folder / "open").chmod(0o644)
+    manager.error = AwsUnavailable("slow")
+    wanted = [parameter(each) for each in ("here", "a", "b", "open")]
+    found = await secrets.parameters(wanted, none)
+    assert found[wanted[0]] == HUSH
+    for each in wanted[1:3]:
+        assert isinstance(found[each], SecretUnavailable)
+        assert str(found[each]).startswith(f"unable to retrieve parameter {each.id}: slow; there")
+    assert told(found[wanted[3]]).startswith("unable to retrieve parameter open: ")
+
+
+async def test_a_version_of_a_secret_is_asked_for(secrets: Secrets, manager: Manager) -> None:
+    await secrets.secret(SecretId("a", "a", "eu-north-1", "OLD", "v-1"), none)
+    asked = {"SecretId": "a", "VersionStage": "OLD", "VersionId": "v-1"}
+    assert manager.asked[0].parameters == asked
+
+
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with cloud.served() as url:
@@ -315,11 +403,29 @@ async def test_secrets_manager_gives_what_it_has(
     kept = cloud.administrator("secretsmanager", url)
     arn = kept.create_secret(Name="lab/login", SecretString=json.dumps({"a": "hush"}))["ARN"]
     aws = Aws()
-    secrets = Secrets((folder,), aws, cloud.REGION)
+    secrets = Secrets((Folder(folder),), aws, cloud.REGION)
     assert await secrets.text("lab/login", none) == '{"a": "hush"}'
-    assert await Secrets((folder,), aws).text(arn, none) == '{"a": "hush"}'
+    assert await Secrets((Folder(folder),), aws).text(arn, none) == '{"a": "hush"}'
     with pytest.raises(SecretError) as failed:
         await secrets.text("lab/none", none)
     assert "secretsmanager refuses GetSecretValue" in str(failed.value)
     assert "(ResourceNotFoundException)" in str(failed.value)
+    aws.close()
+
+
+async def test_the_parameter_store_gives_what_it_has(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, url: str
+) -> None:
+    cloud.alone(monkeypatch, folder, url)
+    kept = cloud.administrator("ssm", url)
+    kept.put_parameter(Name="/app/db", Value="hush", Type="SecureString")
+    kept.put_parameter(Name="plain", Value="old", Type="String")
+    kept.put_parameter(Name="plain", Value="new", Type="String", Overwrite=True)
+    arn = kept.get_parameter(Name="/app/db")["Parameter"]["ARN"]
+    aws = Aws()
+    secrets = Secrets((Folder(folder),), aws, cloud.REGION)
+    wanted = [parameter(each) for each in ("/app/db", arn, "plain", "none")]
+    found = await secrets.parameters(wanted, none)
+    assert [found[each] for each in wanted[:3]] == ["hush", "hush", "new"]
+    assert "no such parameter in eu-west-1" in told(found[wanted[3]])
     aws.close()

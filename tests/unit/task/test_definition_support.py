@@ -10,8 +10,6 @@ from tests.unit.task.test_definition import task, web
 ONE = "containerDefinitions[0]"
 
 ROWS: list[tuple[dict[str, Any], str]] = [
-    (task(web(secrets=[{"name": "A", "valueFrom": "b"}])), f"{ONE}.secrets"),
-    (task(web(environmentFiles=[{"value": "a.env", "type": "s3"}])), f"{ONE}.environmentFiles"),
     (task(web(volumesFrom=[{"sourceContainer": "b"}]), web(name="b")), f"{ONE}.volumesFrom"),
     (task(web(logConfiguration={"logDriver": "awslogs"})), f"{ONE}.logConfiguration.logDriver"),
     (
@@ -80,6 +78,8 @@ def test_what_is_there_or_is_the_schedulers_is_no_obstacle() -> None:
         web(
             restartPolicy={"enabled": False},
             repositoryCredentials={"credentialsParameter": "login"},
+            secrets=[{"name": "A", "valueFrom": "b"}],
+            environmentFiles=[{"value": "arn:aws:s3:::bucket/a.env", "type": "s3"}],
             logConfiguration={"logDriver": "json-file", "options": {"max-size": "1m"}},
         ),
         requiresCompatibilities=["FARGATE"],

@@ -1,6 +1,7 @@
 """What a task needs as a whole: when it is provided, what waits for it, when it is taken back."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,15 +15,18 @@ from agent.task.actions import (
     Done,
     Never,
     ObtainImage,
+    Probe,
     Provide,
     ReleaseTask,
+    StartContainer,
     TakeBack,
 )
 from agent.task.model import Intent, StopCode, Task, first_progress
 from agent.task.records import Provision
+from agent.task.stopping import Rules
 from agent.task.view import Absent, Look, NetworkSeen, Seen, Unknown, View
 from tests.script import Script
-from tests.worlds import ATTACHED, IMAGE, UP, container, exited, running, task, view
+from tests.worlds import ATTACHED, IMAGE, MADE, UP, container, exited, running, task, view
 
 SECRETS = Provision.SECRETS
 
@@ -66,11 +70,91 @@ def test_it_is_not_provided_on_a_guess() -> None:
     assert s.turn() == []
 
 
-def test_a_task_whose_containers_are_made_does_without() -> None:
-    made = web()
-    s = Script(made, seen={"web": UP}, progress=running(Intent(made)))
-    s.sees(replace(view(made, {"web": UP}), provisions={SECRETS: Absent()}))
+def test_a_task_whose_containers_have_started_does_without() -> None:
+    s = up(web(), Absent())
     assert s.turn() == []
+
+
+def up(made: Task, look: Look[None], *, rules: Rules | None = None) -> Script:
+    """A task that runs, its secrets being seen so."""
+    seen = {each.name: UP for each in made.containers}
+    s = Script(made, seen=seen, progress=running(Intent(made)), rules=rules)
+    s.sees(replace(view(made, seen), provisions={SECRETS: look}))
+    return s
+
+
+def test_secrets_are_forgotten_when_nobody_will_need_them() -> None:
+    assert up(web(), Seen(None)).turn() == [TakeBack(SECRETS)]
+    assert up(web(), Unknown("being changed")).turn() == []
+
+
+def test_a_container_that_waits_to_start_needs_them_still() -> None:
+    made = web()
+    progress = first_progress(made).having("web", image=IMAGE, created_at=0.0)
+    s = Script(made, progress=progress.having_network("web", attachment=ATTACHED))
+    s.sees(replace(view(made, {"web": MADE}), provisions={SECRETS: Absent()}))
+    assert s.turn() == [Provide(SECRETS)]
+    s.sees(replace(view(made, {"web": MADE}), provisions={SECRETS: Seen(None)}))
+    assert s.turn() == [StartContainer("web")]
+
+
+AGAIN: dict[str, Any] = {"restartPolicy": {"enabled": True}}
+PROBED: dict[str, Any] = {"healthCheck": {"command": ["CMD", "true"], "interval": 30}}
+
+
+def with_secret(**fields: Any) -> Task:
+    secrets = [{"name": "KEY", "valueFrom": "key"}]
+    return task(container("web", secrets=secrets, **fields), container("log", **PROBED))
+
+
+@pytest.mark.parametrize("fields", [AGAIN, PROBED])
+def test_they_stay_where_a_container_may_be_started_again_or_is_probed(
+    fields: dict[str, Any],
+) -> None:
+    assert up(with_secret(**fields), Seen(None)).turn() == []
+    assert up(with_secret(**fields), Absent()).turn() == [Provide(SECRETS)]
+
+
+def test_what_others_need_is_no_reason_to_keep_them() -> None:
+    policy = {"restartPolicy": {"enabled": False}}
+    assert up(with_secret(**policy), Seen(None)).turn() == [TakeBack(SECRETS)]
+
+
+def test_a_probe_waits_for_them_and_others_dont() -> None:
+    s = up(with_secret(**PROBED), Absent())
+    assert s.turn(at=30.0) == [Provide(SECRETS), Probe("log")]
+    s.sees(replace(s.view, provisions={SECRETS: Seen(None)}))
+    assert Probe("web") in s.turn(at=31.0)
+
+
+def test_a_task_that_runs_is_never_given_up_for_them() -> None:
+    s = up(with_secret(**AGAIN), Absent())
+    s.turn()
+    s.result(Provide(SECRETS), Never("ResourceInitializationError", "no such secret"))
+    assert s.turn() == []
+    assert s.progress.stop is None
+    assert s.turn(at=2.0) == [Provide(SECRETS)]
+    for at in (100.0, 200.0):
+        s.result(Provide(SECRETS), Again("slow"))
+        s.turn(at=at)
+        assert s.turn(at=at + 50.0) == [Provide(SECRETS), Probe("log")]
+    assert s.progress.stop is None
+
+
+def test_what_goes_on_failing_ends_a_task_that_has_not_started() -> None:
+    s = Script(web(), rules=Rules(provision_timeout_s=20.0))
+    s.turn()
+    tries = 0
+    while s.progress.stop is None:
+        s.result(Provide(SECRETS), Again("the store is away"))
+        s.turn()
+        assert s.wakes_at is not None
+        tries += 1
+        s.turn(at=s.wakes_at)
+    assert (s.now, tries) == (31.5, 6)
+    why = "ResourceInitializationError: the store is away (tried for 20 s)"
+    assert s.progress.stop.reason == why
+    assert s.progress.stop.code is StopCode.FAILED_TO_START
 
 
 def test_what_may_pass_is_tried_again() -> None:
