@@ -59,13 +59,14 @@ from agent.host.logrouter import LogRouter
 from agent.host.metadata_sockets import HOST_OWNER, MetadataFront, Place, taken_up
 from agent.host.namespaces.provider import open_namespaces
 from agent.host.networking import Networking, open_networking
-from agent.host.private.privacy import open_privacy
+from agent.host.private.privacy import Privacy, open_privacy
 from agent.host.runtimes import Runtimes, load_runtimes
 from agent.host.secrets import Secrets
 from agent.host.socketstore import SocketStore
 from agent.host.standins import secret_folders
 from agent.host.strays import Stray, Strays
 from agent.host.taskcgroups import TaskCgroups, open_cgroups
+from agent.host.volumes.opening import Volumes, open_volumes
 from agent.notify import notify
 from agent.recovery import recover
 from agent.registry.logins import engine_auth
@@ -168,7 +169,13 @@ async def _assembled(
     images = await stack.enter_async_context(
         open_images(settings, client, keyrings, lambda: _needed(store))
     )
-    host = _host(settings, client, images, router, networking, telling, runtimes, cgroups, keyrings)
+    volumes = await asyncio.to_thread(
+        open_volumes, settings, aws_region(settings), store.open_tasks
+    )
+    privacy = open_privacy(settings, keyrings.secrets, keyrings.execution_keys)
+    host = _host(
+        settings, client, images, router, networking, telling, runtimes, cgroups, privacy, volumes
+    )
     fleet = Fleet(host, store, feed, time.time, _plan_rules(settings))
     telling.open_agent_api(fleet, networking)
     desk = Desk(
@@ -177,7 +184,7 @@ async def _assembled(
         gpus=Gpus(settings.gpus, settings.cdi_dirs, settings.gpu_kind),
     )
     doctor = Doctor(networking, runtimes, cgroups, strays)
-    office = Office(settings.names, _room(images), networking.networks, doctor)
+    office = Office(settings.names, _room(images), networking.networks, doctor, volumes.sharing)
     api = Api(desk, office)
     doors = (UnixDoor(settings.api_socket), *remote)
     return Parts(
@@ -344,9 +351,9 @@ def _host(
     telling: Telling,
     runtimes: Runtimes,
     cgroups: TaskCgroups,
-    keyrings: Keyrings,
+    privacy: Privacy,
+    volumes: Volumes,
 ) -> RealHost:
-    privacy = open_privacy(settings, keyrings.secrets, keyrings.execution_keys)
     runtime = RuntimeSettings(
         runtimes=runtimes,
         create_timeout_s=settings.create_timeout_s,
@@ -367,6 +374,7 @@ def _host(
         settings.names,
         TaskCredentials(telling.credentials.vault),
         providers={
+            Provision.VOLUMES: volumes.provider,
             Provision.NAMESPACES: open_namespaces(client, settings.names, cgroups, runtime),
             Provision.SECRETS: privacy.keeper,
         },

@@ -400,6 +400,8 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     ),
     "HOSTLER_CDI_DIRS": ("cdi_dirs", values.search_path),
     "HOSTLER_ENV_FILES_DIR": ("env_files_dir", values.absolute),
+    "ECS_SHARED_VOLUME_MATCH_FULL_CONFIG": ("shared_volumes_match_full", values.boolean),
+    "HOSTLER_EFS_SERVERS": ("efs_servers", values.nfs_servers),
 }
 
 assert {known_as for known_as, _ in _SETTINGS.values()} == {each.name for each in fields(Settings)}

@@ -109,6 +109,8 @@ class Settings:
     gpu_kind: str = ""
     cdi_dirs: tuple[Path, ...] = (Path("/etc/cdi"), Path("/var/run/cdi"))
     env_files_dir: Path = Path("/etc/hostler/env-files")
+    shared_volumes_match_full: bool = False
+    efs_servers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> Names:

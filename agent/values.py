@@ -172,6 +172,22 @@ def tags(text: str) -> Mapping[str, str]:
     return found
 
 
+_NFS_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:/[^\x00]*)?")
+
+
+def nfs_servers(text: str) -> Mapping[str, str]:
+    """A JSON object of NFS servers by the ids of EFS file systems: ``HOST`` or ``HOST:/PATH``."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(
+        isinstance(each, str) and _NFS_SERVER.fullmatch(each) for each in found.values()
+    ):
+        raise ValueError('must be a JSON object such as {"fs-1234": "10.0.0.5:/export"}')
+    return found
+
+
 def port_range(text: str) -> tuple[int, int]:
     """First and last port."""
     ends = re.fullmatch("([0-9]{1,5})-([0-9]{1,5})", text)

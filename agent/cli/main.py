@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from agent.cli import image, network, trial
+from agent.cli import image, network, trial, volume
 from agent.cli.agent import agent
 from agent.cli.config import config
 from agent.cli.doctor import doctor
@@ -36,6 +36,7 @@ for verb in (run, ps, inspect, logs, stop, doctor, config, version, agent):
     app.command()(verb)
 app.add_typer(image.app, name="image")
 app.add_typer(network.app, name="network")
+app.add_typer(volume.app, name="volume")
 app.command(hidden=True)(trial.trial)
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from agent.doors import networks, pulls, requests, shapes
+from agent.doors import networks, pulls, requests, shapes, volumes
 from agent.doors.errors import InvalidParameter, ServerFailure
 from agent.doors.images import calls
 from agent.doors.images.room import ImageRoom
@@ -19,6 +19,7 @@ from agent.host.checks import Alive, Finding
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.logrouter import LogRouterError
 from agent.host.networks import Networks
+from agent.host.volumes.sharing import Sharing
 from agent.logs import reader
 from agent.task import names
 from agent.task.names import Names
@@ -50,6 +51,7 @@ class Office:
     images: ImageRoom
     networks: Networks
     doctor: Healer
+    volumes: Sharing
 
 
 Call = Callable[[Desk, Office, Body], Awaitable[Body]]
@@ -128,12 +130,20 @@ def _of_images(call: Callable[[ImageRoom, Body], Awaitable[Body]]) -> Call:
     return called
 
 
+def _of_volumes(call: Callable[[Sharing, Body], Awaitable[Body]]) -> Call:
+    async def called(desk: Desk, office: Office, body: Body) -> Body:
+        return await call(office.volumes, body)
+
+    return called
+
+
 CALLS: Mapping[str, Call] = {
     "WatchTask": watch_task,
     "GetLogs": get_logs,
     "DescribeNetworks": describe_networks,
     "Diagnose": diagnose,
     **{name: _of_images(call) for name, call in calls.CALLS.items()},
+    **{name: _of_volumes(call) for name, call in volumes.CALLS.items()},
 }
 """Hostler's calls, by name."""
 

@@ -164,6 +164,23 @@ class ListImages(Request):
     """Hostler's: the images on this host."""
 
 
+class ListVolumes(Request):
+    """Hostler's: the shared volumes of this host."""
+
+
+class NamedVolume(Request):
+    """Hostler's InspectVolume and RemoveVolume."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")
+
+
+class CreateVolume(NamedVolume):
+    """Hostler's: a shared volume, with options of Docker's driver ``local``."""
+
+    driver_opts: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
 class NamedImage(Request):
     """Hostler's InspectImage, and pulling one: ``image`` is a name, a digest or an id."""
 

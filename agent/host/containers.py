@@ -165,6 +165,8 @@ class Containers:
             self._open_logs(task, name),
         )
         runtime = self._records.runtime(task, name)
+        if task.container(name).mount_points:
+            await asyncio.to_thread(self._recipes.fill_volumes, task, name, rootfs_mounts)
         inputs = await self._recipes.inputs(
             task,
             name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import resource
 import stat
@@ -23,6 +25,8 @@ BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
 _CAPABILITIES = _BY_NUMBER.split()
 """By number (capabilities(7))."""
 
+_SYS_MOUNT_SETATTR = 442  # the same number on every architecture
+
 _INIT_PROGRAMS = (Path("/usr/bin/catatonit"), Path("/usr/libexec/podman/catatonit"))
 
 
@@ -38,6 +42,7 @@ def gather(cgroups: Cgroups) -> HostFacts:
         devices=tuple(_all_devices(Path("/dev"))),
         apparmor=apparmor(Path("/sys")),
         selinux=selinux(Path("/sys"), Path("/etc/selinux")),
+        recursive_read_only=_has_mount_setattr(),
     )
 
 
@@ -99,6 +104,13 @@ def _bounding() -> Iterator[str]:
     (line,) = (each for each in text.splitlines() if each.startswith("CapBnd:"))
     held = int(line.split()[1], 16)
     return (name for number, name in enumerate(_CAPABILITIES) if held >> number & 1)
+
+
+def _has_mount_setattr() -> bool:
+    """Whether the kernel knows the call; asked for nothing, it finds the question wrong."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(_SYS_MOUNT_SETATTR, -1, None, 0, None, 0)
+    return ctypes.get_errno() != errno.ENOSYS
 
 
 def _open_files(capabilities: frozenset[str]) -> tuple[int, int]:

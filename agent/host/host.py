@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, Unavailable
-from agent.host import metadata_files, probes, volumes
+from agent.host import metadata_files, probes
 from agent.host.cgroups import CgroupError
 from agent.host.containers import Containers
 from agent.host.credentials import TaskCredentials
@@ -31,6 +31,7 @@ from agent.host.provisions import Provider, ProvisionError, ProvisionUnavailable
 from agent.host.sandbox import Sandboxes
 from agent.host.securitygroups import SecurityGroupError
 from agent.host.taskcgroups import TaskCgroups
+from agent.host.volumes import binding
 from agent.oci.errors import SpecError
 from agent.task import provisions
 from agent.task.actions import (
@@ -220,7 +221,7 @@ class RealHost:
             shutil.rmtree(self.names.task_dir(task.id))
 
     def _forget(self, task: Task) -> None:
-        volumes.remove(task, self.names)
+        binding.remove(task, self.names)
         metadata_files.remove(task, self.names)
         with suppress(FileNotFoundError):
             shutil.rmtree(self.names.log(task.id, "any").parent)

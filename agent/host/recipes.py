@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.containerd.types import GROUP_ANNOTATION, Mount
-from agent.host import facts, files, links, metadata_files, rootfs, variables, volumes
+from agent.host import facts, files, links, metadata_files, rootfs, variables
 from agent.host.gpus import edits
 from agent.host.images.local import Unpacked
 from agent.host.metadata_files import MetadataFiles
 from agent.host.namespaces import places
 from agent.host.runtimes import Runtime
 from agent.host.taskcgroups import TaskCgroups
+from agent.host.volumes import binding, filling
 from agent.oci.errors import SpecError
 from agent.oci.inputs import BindMount, HostFacts, Private, SpecInputs
 from agent.oci.user import User, resolve_user
@@ -61,9 +62,18 @@ class Recipes:
         directory = self._names.files_dir(task.id, task.sandbox(name))
         linked = links.entries(task, name, progress)
         written = files.write(task, name, network, directory, linked)
-        asked = volumes.mounts(task, task.container(name), self._names)
+        asked = binding.mounts(task, name, self._names)
         about = self._metadata.prepare(task, name) if self._metadata else ()
         return written + asked + about
+
+    def fill_volumes(self, task: Task, name: str, root: tuple[Mount, ...]) -> None:
+        """New volumes have what the image has at their places; ``root`` as in ``inputs``.
+
+        Blocking. Raises VolumeError, OSError.
+        """
+        fresh = tuple(binding.fresh(task, name, self._names))
+        if fresh:
+            filling.fill(fresh, root, self._scratch(task, name))
 
     async def inputs(
         self,
@@ -124,12 +134,16 @@ class Recipes:
         wanted = task.container(name).user or unpacked.config.user
         accounts = self._accounts.get(unpacked.chain_id)
         if accounts is None:
-            scratch = self._names.container_dir(task.id, name) / "root"
-            scratch.mkdir(exist_ok=True)
-            paths = (_PASSWD, _GROUP)
+            paths, scratch = (_PASSWD, _GROUP), self._scratch(task, name)
             accounts = await asyncio.to_thread(rootfs.read_files, root, paths, scratch)
             self._accounts[unpacked.chain_id] = accounts
         return resolve_user(wanted, accounts[_PASSWD], accounts[_GROUP])
+
+    def _scratch(self, task: Task, name: str) -> Path:
+        """An empty directory, to mount the container's root on for a moment."""
+        scratch = self._names.container_dir(task.id, name) / "root"
+        scratch.mkdir(exist_ok=True)
+        return scratch
 
 
 def _network(task: Task, name: str, progress: Progress) -> Attachment:

@@ -1,4 +1,4 @@
-"""Reading small files out of a container's root file system before the container runs.
+"""Reading a container's root file system before the container runs.
 
 The snapshot is mounted for a moment in a mount namespace of a thread's own, so nothing shows on the
 host and nothing stays if the agent dies meanwhile. Paths are resolved inside the root only
@@ -11,7 +11,7 @@ import ctypes
 import os
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,28 +41,43 @@ def read_files(mounts: Iterable[Mount], paths: Iterable[str], scratch: Path) -> 
     can't be mounted.
     """
     found: dict[str, str] = {}
-    failed: list[OSError] = []
+    inside(mounts, scratch, lambda root: found.update({path: _read(root, path) for path in paths}))
+    return found
 
-    def work() -> None:
+
+def inside(mounts: Iterable[Mount], scratch: Path, work: Callable[[int], None]) -> None:
+    """Does ``work`` with a descriptor of the root that ``mounts`` make, which only it can see.
+
+    Blocking. Raises OSError when the root can't be mounted, and what ``work`` raises.
+    """
+    failed: list[Exception] = []
+
+    def do() -> None:
         try:
             _enter_own_mounts()
             for each in mounts:
                 _mount(each, scratch)
             root = os.open(scratch, os.O_PATH | os.O_DIRECTORY)
             try:
-                found.update({path: _read(root, path) for path in paths})
+                work(root)
             finally:
                 os.close(root)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - raised by the caller
             failed.append(error)
 
     # A mount namespace belongs to a thread and ends with it, and the mounts with that.
-    thread = threading.Thread(target=work, name="rootfs")
+    thread = threading.Thread(target=do, name="rootfs")
     thread.start()
     thread.join()
     if failed:
         raise failed[0]
-    return found
+
+
+def open_inside(root: int, path: str, flags: int) -> int:
+    """A descriptor of ``path`` below ``root``; no link on the way leads out. Raises OSError."""
+    how = _OpenHow(flags, 0, _RESOLVE_IN_ROOT)
+    size = ctypes.sizeof(how)
+    return _check(_libc.syscall(_SYS_OPENAT2, root, os.fsencode(path), ctypes.byref(how), size))
 
 
 def _enter_own_mounts() -> None:
@@ -90,10 +105,8 @@ def _mount(mount: Mount, target: Path) -> None:
 
 
 def _read(root: int, path: str) -> str:
-    how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
     with suppress(OSError):
-        size = ctypes.sizeof(how)
-        fd = _check(_libc.syscall(_SYS_OPENAT2, root, os.fsencode(path), ctypes.byref(how), size))
+        fd = open_inside(root, path, os.O_PATH | os.O_CLOEXEC)
         try:
             # To open a device can be to set it off, and an image may have any.
             if stat.S_ISREG(os.fstat(fd).st_mode):

@@ -43,6 +43,7 @@ class HostFacts:
     which is what containers of a Docker under systemd get; an agent that may not raise limits
     passes its own hard limit. ``devices`` are given to privileged containers. ``apparmor``: it is
     in force. ``selinux`` are the labels that its policy has for containers, None without SELinux.
+    ``recursive_read_only``: the kernel can make a mount and all below it read-only (Linux 5.12).
     """
 
     cgroup_version: Literal[1, 2]
@@ -53,6 +54,7 @@ class HostFacts:
     devices: tuple[DeviceNode, ...] = ()
     apparmor: bool = False
     selinux: SelinuxLabels | None = None
+    recursive_read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

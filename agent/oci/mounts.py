@@ -17,7 +17,8 @@ _DEFAULT_SHM_MIB = 64
 def mounts(inputs: SpecInputs) -> list[dict[str, Any]]:
     """All mounts of a container in the order in which they are made."""
     parameters = inputs.container.linux_parameters
-    asked = [_bind(mount) for mount in inputs.mounts]
+    recursive = inputs.host.recursive_read_only
+    asked = [_bind(mount, recursive=recursive) for mount in inputs.mounts]
     asked += [_tmpfs(tmpfs) for tmpfs in parameters.tmpfs]
     asked += [_edited(mount) for mount in inputs.edits.mounts]
     if wants_init(inputs) and inputs.init_path is not None:
@@ -80,11 +81,15 @@ def _mount(destination: str, kind: str, *options: str) -> dict[str, Any]:
     return {"destination": destination, "type": kind, "source": kind, "options": list(options)}
 
 
-def _bind(mount: BindMount) -> dict[str, Any]:
-    access = "ro" if mount.read_only else "rw"
+def _bind(mount: BindMount, *, recursive: bool = False) -> dict[str, Any]:
+    """With all that is mounted below it. ``recursive``: that is read-only too where this is.
+
+    A runtime that does not know ``rro`` passes it over and keeps to ``ro``.
+    """
+    access = ["ro", "rro"] if recursive else ["ro"]
     return {
         "destination": mount.destination,
         "type": "bind",
         "source": mount.source,
-        "options": ["rbind", "rprivate", access],
+        "options": ["rbind", "rprivate", *(access if mount.read_only else ["rw"])],
     }

@@ -166,6 +166,20 @@ class Names:
         """Directory of the volumes that live as long as the task."""
         return self.state_dir / "volumes" / task_id
 
+    @property
+    def mounts_dir(self) -> Path:
+        """Directory of what is mounted for tasks and of what they share, by task."""
+        return self.run_dir / "volumes"
+
+    def task_mounts(self, task_id: TaskId) -> Path:
+        """Directory of the mount points of a task's volumes. Data is only in what is mounted."""
+        return self.mounts_dir / task_id
+
+    @property
+    def shared_volumes(self) -> Path:
+        """Directory of the volumes that outlive tasks, and of nothing else."""
+        return self.state_dir / "shared-volumes"
+
     def task_metadata_dir(self, task_id: TaskId) -> Path:
         """Directory of the metadata files of a task's containers."""
         return self.state_dir / "metadata" / task_id

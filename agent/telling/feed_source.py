@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 
 from agent.engine.feed import Feed, Picture
-from agent.host import volumes
 from agent.host.metadata_sockets import HOST_OWNER
+from agent.host.volumes import places
 from agent.task import names, restart, status
-from agent.task.definition import ContainerDefinition, MountPoint, port_range
+from agent.task.definition import ContainerDefinition, MountPoint, mount_points, port_range
 from agent.task.model import Attachment, ContainerProgress, Progress, Task, TaskId
 from agent.task.names import Names
 from agent.task.ports import own_ports
@@ -133,7 +133,7 @@ class FeedSource:
             ports=_ports(definition, network),
             mapped_ports=_mapped_ports(definition),
             networks=None if network is None else (_network(network, ended=facts.ended),),
-            volumes=tuple(self._volume(task, each) for each in definition.mount_points),
+            volumes=tuple(self._volume(task, each) for each in mount_points(task.definition, name)),
             log_driver=log.log_driver if log else "",
             log_options=dict(log.options) if log else {},
             health=_health(facts) if definition.health_check else None,
@@ -147,9 +147,10 @@ class FeedSource:
 
     def _volume(self, task: Task, point: MountPoint) -> VolumeFacts:
         """The host's own directories have no name in the runtime."""
-        source = volumes.source(task, point.source_volume, self.of)
-        own = source.is_relative_to(self.of.volumes(task.id))
-        return VolumeFacts(point.container_path, str(source), point.source_volume if own else "")
+        of = places.volume(task, point.source_volume)
+        unnamed = of.host is not None and of.host.source_path
+        source = places.source(task, of.name, self.of)
+        return VolumeFacts(point.container_path, str(source), "" if unnamed else of.name)
 
     def _cgroup(self, picture: Picture, name: str) -> CgroupFacts | None:
         """Where a running container is measured. Before the first look it runs if it did so last.

@@ -16,6 +16,7 @@ from agent.values import (
     cluster,
     count_or,
     duration,
+    nfs_servers,
     nft_table,
     pull_behavior,
     rate,
@@ -164,3 +165,16 @@ def test_a_tag_has_bounds(given: dict[str, str]) -> None:
 def test_anything_else_is_no_tags(text: str) -> None:
     with pytest.raises(ValueError, match="must be a JSON object"):
         tags(text)
+
+
+def test_file_servers_are_named_by_the_ids_of_file_systems() -> None:
+    given = {"fs-1": "nas", "fs-2": "10.0.0.5:/export", "fs-3": "[fd00::5]:/"}
+    assert nfs_servers(json.dumps(given)) == given
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '"nas"', '{"fs-1": 1}', '{"fs-1": ""}', '{"fs-1": "nas:x"}', '{"a": "/x"}']
+)
+def test_anything_else_names_no_file_servers(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a JSON object such as"):
+        nfs_servers(text)

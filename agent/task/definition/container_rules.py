@@ -37,7 +37,6 @@ def container_problems(container: ContainerDefinition) -> Iterator[Problem]:
         yield from _port_mapping(mapping, f"portMappings[{index}]")
     yield from _port_ranges(container)
     yield from _names_of_others(container)
-    yield from _mounts(container)
     if container.health_check:
         yield from _health_check(container.health_check)
     yield from _resources(container)
@@ -175,17 +174,6 @@ def _resources(container: ContainerDefinition) -> Iterator[Problem]:
         if wanted.type in seen:
             yield Problem(f"{path}.type", f"{wanted.type} is given twice: keep one")
         seen.add(wanted.type)
-
-
-def _mounts(container: ContainerDefinition) -> Iterator[Problem]:
-    seen: set[str] = set()
-    for index, mount in enumerate(container.mount_points):
-        path = f"mountPoints[{index}].containerPath"
-        if not mount.container_path.startswith("/"):
-            yield Problem(path, "must be an absolute path: begin it with /")
-        elif mount.container_path in seen:
-            yield Problem(path, f"{mount.container_path} is mounted twice: give each its own path")
-        seen.add(mount.container_path)
 
 
 def _health_check(check: HealthCheck) -> Iterator[Problem]:

@@ -90,8 +90,6 @@ def _devices(parameters: LinuxParameters) -> Iterator[Problem]:
 
 def _tmpfs(parameters: LinuxParameters) -> Iterator[Problem]:
     for index, tmpfs in enumerate(parameters.tmpfs):
-        if not tmpfs.container_path.startswith("/"):
-            yield Problem(f"tmpfs[{index}].containerPath", "must be an absolute path")
         if tmpfs.size < 1:
             yield Problem(f"tmpfs[{index}].size", "must be at least 1 MiB")
         for place, option in enumerate(tmpfs.mount_options):

@@ -16,6 +16,7 @@ from agent.task.definition.container import (
 from agent.task.definition.problems import DefinitionError, Problem, close_to, the_first
 from agent.task.definition.reading import definition_problems, validated
 from agent.task.definition.shape import Shape, Text, Texts, Whole
+from agent.task.definition.support import EPHEMERAL_STORAGE
 from agent.task.definition.task import (
     CpuUnits,
     EphemeralStorage,
@@ -57,6 +58,8 @@ def apply_overrides(definition: TaskDefinition, overrides: object) -> TaskDefini
     limit; paths are then those of the definition.
     """
     wanted = validated(TaskOverride, overrides)
+    if wanted.ephemeral_storage:
+        raise DefinitionError([EPHEMERAL_STORAGE])
     names = {container.name: None for container in definition.container_definitions}
     unknown = tuple(the_first(_unknown_containers(wanted, names)))
     if unknown:

@@ -2,7 +2,7 @@
 
 A feature that is asked for and would be ignored is worse than a refusal, so registration refuses it
 with this list. Fields that only steer a scheduler (placementConstraints, requiresCompatibilities,
-tags, roles, ephemeralStorage) are not in it. A feature that gets implemented loses its line here.
+tags, roles) are not in it. A feature that gets implemented loses its line here.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,14 @@ from agent.task.definition.container import (
     ResourceRequirement,
 )
 from agent.task.definition.problems import Problem
-from agent.task.definition.task import TaskDefinition, Volume
+from agent.task.definition.task import EfsVolume, TaskDefinition, Volume
+
+EPHEMERAL_STORAGE = Problem(
+    "ephemeralStorage",
+    "is the size of a disk that Fargate gives to a task; nothing would keep or enforce it here: "
+    "remove it",
+)
+"""Also as an override of RunTask."""
 
 _LOG_DRIVERS = ("json-file", "none")
 _NO_GMSA = "is not supported: there is no domain controller that Hostler speaks to; remove it"
@@ -56,21 +63,60 @@ def _of_task(task: TaskDefinition) -> Iterator[Problem]:
         )
     if task.inference_accelerators:
         yield Problem("inferenceAccelerators", f"are not supported: {_NO_INFERENCE}; remove them")
+    if task.ephemeral_storage:
+        yield EPHEMERAL_STORAGE
 
 
 def _of_volume(volume: Volume) -> Iterator[Problem]:
-    yield from _used(
-        dockerVolumeConfiguration=volume.docker_volume_configuration,
-        efsVolumeConfiguration=volume.efs_volume_configuration,
-        s3filesVolumeConfiguration=volume.s3files_volume_configuration,
-        fsxWindowsFileServerVolumeConfiguration=volume.fsx_windows_file_server_volume_configuration,
-        configuredAtLaunch=volume.configured_at_launch,
+    docker, efs = volume.docker_volume_configuration, volume.efs_volume_configuration
+    if docker and docker.driver not in (None, "", "local"):
+        yield Problem(
+            "dockerVolumeConfiguration.driver",
+            f"{docker.driver} is a plugin of Docker, which is not here: use local, which mounts "
+            "what mount(8) can (NFS too) with driverOpts type, device and o",
+        )
+    if efs:
+        for problem in _of_efs(efs):
+            yield problem.under("efsVolumeConfiguration")
+    if volume.s3files_volume_configuration:
+        yield _needs_helper("s3filesVolumeConfiguration", "S3 Files")
+    if volume.fsx_windows_file_server_volume_configuration:
+        yield Problem(
+            "fsxWindowsFileServerVolumeConfiguration",
+            "is for Windows only, with ECS too: use a dockerVolumeConfiguration with driverOpts "
+            "type cifs",
+        )
+    if volume.configured_at_launch:
+        yield Problem(
+            "configuredAtLaunch",
+            "needs the cloud to make and attach an EBS volume: attach a disk to the host, and use "
+            "a dockerVolumeConfiguration with driverOpts type ext4 and device, or host.sourcePath",
+        )
+
+
+def _of_efs(efs: EfsVolume) -> Iterator[Problem]:
+    """What the helper of EFS does beside mounting: a tunnel, and proof of who mounts."""
+    authorization = efs.authorization_config
+    if efs.transit_encryption == "ENABLED":
+        yield _needs_helper("transitEncryption", "encryption on the way")
+    elif efs.transit_encryption_port is not None:
+        yield _needs_helper("transitEncryptionPort", "encryption on the way")
+    if authorization and authorization.access_point_id:
+        yield _needs_helper("authorizationConfig.accessPointId", "an access point")
+    if authorization and authorization.iam == "ENABLED":
+        yield _needs_helper("authorizationConfig.iam", "IAM")
+
+
+def _needs_helper(path: str, what: str) -> Problem:
+    return Problem(
+        path,
+        f"{what} needs the mount helper amazon-efs-utils, which Hostler does not drive: remove it "
+        "(EFS is mounted by plain NFS 4.1), or mount it on the host and use host.sourcePath",
     )
 
 
 def _of_container(container: ContainerDefinition) -> Iterator[Problem]:
     yield from _used(
-        volumesFrom=container.volumes_from,
         firelensConfiguration=container.firelens_configuration,
     )
     for index, wanted in enumerate(container.resource_requirements):

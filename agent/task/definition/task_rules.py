@@ -4,7 +4,6 @@ Paths are those of the whole definition. ``container_rules`` has what can be sai
 alone, ``order_rules`` what names another container. Each function yields every problem it finds.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 
 from agent.task.definition.container import ContainerDefinition, PortMapping
@@ -12,7 +11,8 @@ from agent.task.definition.container_rules import NAME, NAME_CURE
 from agent.task.definition.linux_rules import is_ipc_control, is_network_control
 from agent.task.definition.order_rules import order_problems
 from agent.task.definition.problems import Problem
-from agent.task.definition.task import EfsVolume, TaskDefinition, Volume
+from agent.task.definition.task import TaskDefinition
+from agent.task.definition.volume_rules import volume_problems
 
 _MIN_CPU, _MAX_CPU = 128, 196608
 
@@ -28,7 +28,7 @@ def task_problems(task: TaskDefinition) -> Iterator[Problem]:
     if len(task.container_definitions) > MOST_CONTAINERS:
         return
     yield from _sizes(task)
-    yield from _volumes(task)
+    yield from volume_problems(task)
     for index, container in enumerate(task.container_definitions):
         for problem in _in_network(container, task.network_mode):
             yield problem.under(f"containerDefinitions[{index}]")
@@ -75,55 +75,6 @@ def _sizes(task: TaskDefinition) -> Iterator[Problem]:
         ):
             if task.memory is not None and (size or 0) > task.memory:
                 yield Problem(field, f"is {size} MiB, above the {task.memory} MiB of the task")
-
-
-def _volumes(task: TaskDefinition) -> Iterator[Problem]:
-    names = Counter(volume.name for volume in task.volumes)
-    for index, volume in enumerate(task.volumes):
-        for problem in _volume(volume, names[volume.name]):
-            yield problem.under(f"volumes[{index}]")
-    for index, container in enumerate(task.container_definitions):
-        for place, mount in enumerate(container.mount_points):
-            if mount.source_volume not in names:
-                yield Problem(
-                    f"containerDefinitions[{index}].mountPoints[{place}].sourceVolume",
-                    f"no volume is called {mount.source_volume}: add it to volumes",
-                )
-
-
-def _volume(volume: Volume, same_name: int) -> Iterator[Problem]:
-    if not NAME.fullmatch(volume.name):
-        yield Problem("name", NAME_CURE)
-    if same_name > 1:
-        yield Problem("name", f"{volume.name} is used twice: give each volume its own name")
-    kinds = (
-        volume.docker_volume_configuration,
-        volume.efs_volume_configuration,
-        volume.s3files_volume_configuration,
-        volume.fsx_windows_file_server_volume_configuration,
-    )
-    path = volume.host.source_path if volume.host else None
-    if sum(kind is not None for kind in kinds) + bool(path) > 1:
-        yield Problem("", "must be of one kind: host, Docker, EFS, S3 Files or FSx")
-    if path and not path.startswith("/"):
-        yield Problem("host.sourcePath", "must be an absolute path: begin it with /")
-    docker = volume.docker_volume_configuration
-    if docker and docker.autoprovision and docker.scope == "task":
-        yield Problem("dockerVolumeConfiguration.autoprovision", "is only for scope shared")
-    if volume.efs_volume_configuration:
-        for problem in _efs(volume.efs_volume_configuration):
-            yield problem.under("efsVolumeConfiguration")
-
-
-def _efs(efs: EfsVolume) -> Iterator[Problem]:
-    authorization = efs.authorization_config
-    if authorization and authorization.access_point_id and efs.root_directory not in ("", "/"):
-        yield Problem("rootDirectory", "must be / or absent with an access point")
-    needs_encryption = authorization and (
-        authorization.access_point_id or authorization.iam == "ENABLED"
-    )
-    if needs_encryption and efs.transit_encryption != "ENABLED":
-        yield Problem("transitEncryption", "must be ENABLED with IAM or an access point")
 
 
 def _in_network(container: ContainerDefinition, mode: str) -> Iterator[Problem]:

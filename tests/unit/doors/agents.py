@@ -22,6 +22,8 @@ from agent.engine.store import Store
 from agent.host import networks as host_networks
 from agent.host.checks import Alive, Finding
 from agent.host.images.pulls import Pulls
+from agent.host.volumes.shared import SharedVolumes
+from agent.host.volumes.sharing import Sharing
 from agent.settings import Settings
 from agent.task.model import TaskId
 from agent.task.stopping import Rules
@@ -112,7 +114,9 @@ async def serving(
         desk = Desk(settings, store, fleet, feed, time.time, room, networks or NetworkRules())
         described = host_networks.load(settings, folder / "leases")
         doctor = FakeDoctor()
-        api = Api(desk, Office(settings.names, images.room, described, doctor))
+        shared = SharedVolumes(settings.names.shared_volumes)
+        sharing = Sharing(settings.names, shared, match_full=False)
+        api = Api(desk, Office(settings.names, images.room, described, doctor, sharing))
         unix = UnixDoor(settings.api_socket)
         tcp = TcpDoor(("127.0.0.1", 0), {KEY.access_key_id: KEY}, time.time)
         async with api.serving(unix, tcp):

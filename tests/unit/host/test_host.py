@@ -18,7 +18,7 @@ from agent.host.images.local import ImageMissing
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.logrouter import LogRouterError, LogRouterTimeout
 from agent.host.provisions import ProvisionError, ProvisionUnavailable
-from agent.host.volumes import VolumeError
+from agent.host.volumes.errors import VolumeError
 from agent.oci.errors import SpecError
 from agent.task.actions import (
     AcquireInterface,

@@ -1,6 +1,9 @@
 """What is mounted, in which order."""
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from agent.oci.inputs import BindMount
 from agent.oci.mounts import mounts
@@ -54,3 +57,15 @@ def test_an_init_is_bound_read_only() -> None:
     found = by_place({"linuxParameters": {"initProcessEnabled": True}}, init_path="/bin/catatonit")
     assert found["/sbin/docker-init"]["source"] == "/bin/catatonit"
     assert "ro" in found["/sbin/docker-init"]["options"]
+
+
+@pytest.mark.parametrize(
+    ("read_only", "options"),
+    [(True, ["rbind", "rprivate", "ro", "rro"]), (False, ["rbind", "rprivate", "rw"])],
+)
+def test_where_the_kernel_can_read_only_is_for_all_below(
+    read_only: bool, options: list[str]
+) -> None:
+    host = replace(inputs().host, recursive_read_only=True)
+    made = mounts(inputs(host=host, mounts=(BindMount("/srv", "/data", read_only=read_only),)))
+    assert made[-1]["options"] == options

@@ -76,3 +76,8 @@ def test_a_result_beyond_the_limits_is_refused(shop: TaskDefinition) -> None:
 @pytest.mark.parametrize("overrides", [None, [], "x", {"cpu": []}])
 def test_something_else_than_overrides_is_refused(shop: TaskDefinition, overrides: object) -> None:
     assert paths(shop, overrides)
+
+
+def test_a_size_of_fargates_disk_is_refused(shop: TaskDefinition) -> None:
+    with pytest.raises(DefinitionError, match="ephemeralStorage: is the size of a disk"):
+        apply_overrides(shop, {"ephemeralStorage": {"sizeInGiB": 30}})

@@ -9,8 +9,16 @@ from tests.unit.task.test_definition import task, web
 
 ONE = "containerDefinitions[0]"
 
+
+def volume(**fields: Any) -> dict[str, Any]:
+    return task(volumes=[{"name": "v", **fields}])
+
+
+def efs(**fields: Any) -> dict[str, Any]:
+    return volume(efsVolumeConfiguration={"fileSystemId": "fs-1", **fields})
+
+
 ROWS: list[tuple[dict[str, Any], str]] = [
-    (task(web(volumesFrom=[{"sourceContainer": "b"}]), web(name="b")), f"{ONE}.volumesFrom"),
     (task(web(logConfiguration={"logDriver": "awslogs"})), f"{ONE}.logConfiguration.logDriver"),
     (
         task(web(resourceRequirements=[{"type": "InferenceAccelerator", "value": "eia"}])),
@@ -56,14 +64,28 @@ ROWS: list[tuple[dict[str, Any], str]] = [
         task(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2019_CORE"}),
         "runtimePlatform.operatingSystemFamily",
     ),
+    (task(ephemeralStorage={"sizeInGiB": 30}), "ephemeralStorage"),
     (
-        task(volumes=[{"name": "v", "dockerVolumeConfiguration": {}}]),
-        "volumes[0].dockerVolumeConfiguration",
+        volume(dockerVolumeConfiguration={"driver": "rexray/ebs"}),
+        "volumes[0].dockerVolumeConfiguration.driver",
+    ),
+    (efs(transitEncryption="ENABLED"), "volumes[0].efsVolumeConfiguration.transitEncryption"),
+    (efs(transitEncryptionPort=2049), "volumes[0].efsVolumeConfiguration.transitEncryptionPort"),
+    (
+        volume(s3filesVolumeConfiguration={"fileSystemArn": "arn:aws:s3files:x"}),
+        "volumes[0].s3filesVolumeConfiguration",
     ),
     (
-        task(volumes=[{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "f"}}]),
-        "volumes[0].efsVolumeConfiguration",
+        volume(
+            fsxWindowsFileServerVolumeConfiguration={
+                "fileSystemId": "fs-1",
+                "rootDirectory": "share",
+                "authorizationConfig": {"credentialsParameter": "arn", "domain": "d"},
+            }
+        ),
+        "volumes[0].fsxWindowsFileServerVolumeConfiguration",
     ),
+    (volume(configuredAtLaunch=True), "volumes[0].configuredAtLaunch"),
 ]
 
 
@@ -71,6 +93,19 @@ ROWS: list[tuple[dict[str, Any], str]] = [
 def test_a_feature_without_effect_is_named(data: dict[str, Any], path: str) -> None:
     found = unsupported(read_task_definition(data).definition)
     assert [each.path for each in found] == [path]
+
+
+def test_efs_with_proof_of_who_mounts_needs_its_helper() -> None:
+    data = efs(
+        transitEncryption="ENABLED",
+        authorizationConfig={"accessPointId": "fsap-1", "iam": "ENABLED"},
+    )
+    found = unsupported(read_task_definition(data).definition)
+    assert [each.path.rpartition("volumes[0].efsVolumeConfiguration.")[2] for each in found] == [
+        "transitEncryption",
+        "authorizationConfig.accessPointId",
+        "authorizationConfig.iam",
+    ]
 
 
 def test_what_is_there_or_is_the_schedulers_is_no_obstacle() -> None:
@@ -87,8 +122,12 @@ def test_what_is_there_or_is_the_schedulers_is_no_obstacle() -> None:
         runtimePlatform={"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
         taskRoleArn="arn:aws:iam::111122223333:role/r",
         tags=[{"key": "k", "value": "v"}],
-        ephemeralStorage={"sizeInGiB": 30},
-        volumes=[{"name": "v", "host": {}}, {"name": "w", "host": {"sourcePath": "/srv"}}],
+        volumes=[
+            {"name": "v", "host": {}},
+            {"name": "w", "host": {"sourcePath": "/srv"}},
+            {"name": "x", "dockerVolumeConfiguration": {"scope": "shared", "driver": "local"}},
+            {"name": "y", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}},
+        ],
     )
     assert unsupported(read_task_definition(data).definition) == ()
 

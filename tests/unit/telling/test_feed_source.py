@@ -36,8 +36,10 @@ from metadata.source import (
     PortFacts,
     RoleFacts,
     TaskFacts,
+    VolumeFacts,
 )
 from metadata.task import render
+from tests.unit.host import worlds
 from tests.worlds import CLUSTER, IMAGE, IN_AWSVPC, ROLE, UP, container, exited, running, task, view
 
 EXECUTION = "arn:aws:iam::111122223333:role/execution"
@@ -438,3 +440,27 @@ def test_a_role_that_this_host_has_no_credentials_for_has_no_id() -> None:
     whole, _ = facts(picture(made))
     assert whole.role == RoleFacts("", ROLE)
     assert whole.execution_role == RoleFacts("", EXECUTION)
+
+
+def test_volumes_are_shown_by_place_and_those_of_the_host_without_a_name() -> None:
+    points = [
+        {"sourceVolume": "own", "containerPath": "/own"},
+        {"sourceVolume": "host", "containerPath": "/host"},
+    ]
+    taken = [{"sourceContainer": "web", "readOnly": True}]
+    shared = [{"sourceVolume": "all", "containerPath": "/all"}]
+    made = worlds.task(
+        container("web", mountPoints=points),
+        container("side", volumesFrom=taken, mountPoints=shared),
+        volumes=[
+            {"name": "own"},
+            {"name": "host", "host": {"sourcePath": "/srv"}},
+            {"name": "all", "dockerVolumeConfiguration": {"scope": "shared"}},
+        ],
+    )
+    _, side = facts(picture(made), "side")
+    assert side.volumes == (
+        VolumeFacts("/own", f"/var/x/volumes/{made.id}/own", "own"),
+        VolumeFacts("/host", "/srv", ""),
+        VolumeFacts("/all", "/var/x/shared-volumes/all/data", "all"),
+    )
