@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import resource
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
@@ -20,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from agent import VERSION
 from agent.aws import Aws
 from agent.containerd.client import Containerd
@@ -29,7 +26,7 @@ from agent.containerd.embedded import EmbeddedContainerd
 from agent.containerd.events import Gap
 from agent.containerd.payloads import TaskExit
 from agent.doors import keys
-from agent.doors.admission import Capacity, NetworkRules
+from agent.doors.admission import NetworkRules
 from agent.doors.api import Api, Door
 from agent.doors.cni import PluginServer
 from agent.doors.extensions import Office
@@ -43,6 +40,7 @@ from agent.engine.bell import Bell
 from agent.engine.feed import Feed
 from agent.engine.fleet import Fleet, show
 from agent.engine.store import Store
+from agent.host import resources
 from agent.host.cgroups import Cgroups
 from agent.host.checks import Doctor
 from agent.host.containers import Containers, RuntimeSettings
@@ -67,6 +65,7 @@ from agent.host.standins import secret_folders
 from agent.host.strays import Stray, Strays
 from agent.host.taskcgroups import TaskCgroups, open_cgroups
 from agent.host.volumes.opening import Volumes, open_volumes
+from agent.interruption import Interruption
 from agent.notify import notify
 from agent.recovery import recover
 from agent.registry.logins import engine_auth
@@ -102,6 +101,7 @@ class Parts:
     cleaner: Cleaner
     api: Api
     doors: tuple[Door, ...]
+    interruption: Interruption
 
     def background(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         """What must run meanwhile, each with a name, beside the fleet."""
@@ -110,6 +110,7 @@ class Parts:
         yield "links", _await_links(self.links, self.fleet)
         yield "images", self.cleaner.run()
         yield from self.telling.background()
+        yield from self.interruption.background()
         if self.embedded is not None:
             yield "containerd", self.embedded.run()
 
@@ -125,7 +126,7 @@ async def run(settings: Settings, kept: SocketStore) -> Ending:
     stopping.listen()
     async with AsyncExitStack() as stack:
         parts = await _assembled(settings, kept, stopping, stack)
-        await _run(parts, settings.keep_stopped_s, stopping)
+        await _run(parts, settings, stopping)
     log.info("hostler has ended; tasks run on")
     return stopping.how or Ending.EXIT
 
@@ -176,10 +177,11 @@ async def _assembled(
     host = _host(
         settings, client, images, router, networking, telling, runtimes, cgroups, privacy, volumes
     )
-    fleet = Fleet(host, store, feed, time.time, _plan_rules(settings))
+    capacity = resources.capacity(settings, networking.interfaces.provider.limit)
+    fleet = Fleet(host, store, feed, time.time, _plan_rules(settings), capacity)
     telling.open_agent_api(fleet, networking)
     desk = Desk(
-        *(settings, store, fleet, feed, time.time, _capacity(networking), _rules(networking)),
+        *(settings, store, fleet, feed, time.time, _rules(networking)),
         placing=Placing(runtimes, cgroups.root, cgroups.kernel.version),
         gpus=Gpus(settings.gpus, settings.cdi_dirs, settings.gpu_kind),
     )
@@ -188,7 +190,17 @@ async def _assembled(
     api = Api(desk, office)
     doors = (UnixDoor(settings.api_socket), *remote)
     return Parts(
-        store, telling, fleet, client, embedded, networking, links, images.cleaner, api, doors
+        store,
+        telling,
+        fleet,
+        client,
+        embedded,
+        networking,
+        links,
+        images.cleaner,
+        api,
+        doors,
+        Interruption(settings, store, fleet, feed),
     )
 
 
@@ -208,10 +220,11 @@ def _room(images: Imagery) -> ImageRoom:
     )
 
 
-async def _run(parts: Parts, keep_stopped_s: float, stopping: Stopping) -> None:
+async def _run(parts: Parts, settings: Settings, stopping: Stopping) -> None:
+    fleet = parts.fleet.run(settings.keep_stopped_s, settings.keep_stopped_jitter_s)
     async with asyncio.TaskGroup() as group:
         background = [
-            group.create_task(parts.fleet.run(keep_stopped_s), name="fleet"),
+            group.create_task(fleet, name="fleet"),
             *(group.create_task(work, name=name) for name, work in parts.background()),
         ]
         async with (
@@ -236,14 +249,6 @@ def _plugins(networking: Networking) -> PluginServer:
         networking.settings.run_dir / "cni.sock",
         lambda work: thread.run(lambda _: work()),
         lambda: nullcontext(thread.context),
-    )
-
-
-def _capacity(networking: Networking) -> Capacity:
-    return Capacity(
-        memory_mib=psutil.virtual_memory().total // 2**20,
-        cpu_units=(os.cpu_count() or 1) * 1024,
-        interfaces=networking.interfaces.provider.limit,
     )
 
 

@@ -402,6 +402,16 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "HOSTLER_ENV_FILES_DIR": ("env_files_dir", values.absolute),
     "ECS_SHARED_VOLUME_MATCH_FULL_CONFIG": ("shared_volumes_match_full", values.boolean),
     "HOSTLER_EFS_SERVERS": ("efs_servers", values.nfs_servers),
+    "HOSTLER_CPU": ("cpu_units", values.whole(2**31 - 1, 1)),
+    "HOSTLER_MEMORY": ("memory_mib", values.whole(2**31 - 1, 1)),
+    "ECS_RESERVED_MEMORY": ("reserved_memory_mib", values.whole(65535)),
+    "ECS_RESERVED_PORTS": ("reserved_ports", values.ports),
+    "ECS_RESERVED_PORTS_UDP": ("reserved_ports_udp", values.ports_or_none),
+    "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER": ("keep_stopped_jitter_s", values.duration),
+    "ECS_INSTANCE_ATTRIBUTES": ("instance_attributes", values.tags),
+    "ECS_ENABLE_SPOT_INSTANCE_DRAINING": ("spot_draining", values.boolean),
+    "HOSTLER_SPOT_NOTICE": ("spot_notice", values.absolute),
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT": ("metadata_service", values.http_address),
 }
 
 assert {known_as for known_as, _ in _SETTINGS.values()} == {each.name for each in fields(Settings)}

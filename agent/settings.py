@@ -111,6 +111,16 @@ class Settings:
     env_files_dir: Path = Path("/etc/hostler/env-files")
     shared_volumes_match_full: bool = False
     efs_servers: Mapping[str, str] = field(default_factory=dict)
+    cpu_units: int | None = None
+    memory_mib: int | None = None
+    reserved_memory_mib: int = 0
+    reserved_ports: frozenset[int] | None = None
+    reserved_ports_udp: frozenset[int] = frozenset()
+    keep_stopped_jitter_s: float = 0.0
+    instance_attributes: Mapping[str, str] = field(default_factory=dict)
+    spot_draining: bool = False
+    spot_notice: Path | None = None
+    metadata_service: str = "http://169.254.169.254"
 
     @property
     def names(self) -> Names:

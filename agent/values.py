@@ -188,6 +188,45 @@ def nfs_servers(text: str) -> Mapping[str, str]:
     return found
 
 
+def whole(highest: int, lowest: int = 0) -> Callable[[str], int]:
+    """A whole number within these bounds."""
+
+    def parse(text: str) -> int:
+        if re.fullmatch("[0-9]{1,10}", text) is None or not lowest <= int(text) <= highest:
+            raise ValueError(f"must be a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return parse
+
+
+def ports(text: str) -> frozenset[int] | None:
+    """A JSON list of ports; None, as with the ECS agent, for an empty one."""
+    return ports_or_none(text) or None
+
+
+def ports_or_none(text: str) -> frozenset[int]:
+    """A JSON list of ports, perhaps an empty one."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(_is_port(each) for each in found):
+        raise ValueError("must be a JSON list of ports such as [22, 2375]")
+    return frozenset(found)
+
+
+def _is_port(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535
+
+
+def http_address(text: str) -> str:
+    """Where an HTTP server is, without a path."""
+    found = re.fullmatch(r"(http://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)/?", text)
+    if found is None:
+        raise ValueError("must be an address such as http://169.254.169.254")
+    return found[1]
+
+
 def port_range(text: str) -> tuple[int, int]:
     """First and last port."""
     ends = re.fullmatch("([0-9]{1,5})-([0-9]{1,5})", text)

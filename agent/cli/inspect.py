@@ -31,5 +31,6 @@ def inspect(
             "closed": watched["closed"],
             "runtimes": watched["runtimes"],
             "cgroup": watched["cgroup"],
+            **({"waitsFor": watched["waitsFor"]} if watched.get("waitsFor") else {}),
         }
     )

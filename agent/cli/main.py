@@ -16,6 +16,7 @@ from agent.cli import image, network, trial, volume
 from agent.cli.agent import agent
 from agent.cli.config import config
 from agent.cli.doctor import doctor
+from agent.cli.drain import drain, undrain
 from agent.cli.errors import FAILED, CommandError
 from agent.cli.inspect import inspect
 from agent.cli.logs import logs
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, ps, inspect, logs, stop, doctor, config, version, agent):
+for verb in (run, ps, inspect, logs, stop, drain, undrain, doctor, config, version, agent):
     app.command()(verb)
 app.add_typer(image.app, name="image")
 app.add_typer(network.app, name="network")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.cli import tasks
+from agent.cli.client import Answer, Client
 from agent.cli.options import AsJson, Socket, connect
 from agent.cli.output import age, print_columns, print_json
 
@@ -24,12 +25,24 @@ def ps(
     client = connect(socket)
     found = tasks.describe(client, tasks.all_arns(client))
     shown = [each for each in found if all_ or each["lastStatus"] != "STOPPED"]
+    waiting = _waiting(client, shown)
     if json:
-        print_json({"tasks": shown})
+        print_json({"tasks": shown, **({"waiting": waiting} if waiting else {})})
         return
     shown.sort(key=lambda each: float(each["createdAt"]))
     now = time.time()
     print_columns([HEADINGS, *(row for each in shown for row in _rows(each, now))])
+    for each in waiting:
+        print(f"task {tasks.task_id(each['taskArn'])[:SHOWN_ID]} waits {each['waitsFor']}")
+
+
+def _waiting(client: Client, shown: list[Answer]) -> list[Answer]:
+    """Those of the tasks that wait for their share of the host, in their order."""
+    pending = {each["taskArn"] for each in shown if each["lastStatus"] == "PENDING"}
+    if not pending:
+        return []
+    queue = client.call("Hostler.DescribeQueue", {})["waiting"]
+    return [each for each in queue if each["taskArn"] in pending]
 
 
 def _rows(task: dict[str, Any], now: float) -> list[tuple[str, ...]]:

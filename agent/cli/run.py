@@ -21,10 +21,14 @@ from agent.cli.options import AsJson, Socket, connect
 from agent.cli.screen import JsonLines, Screen, Text
 from agent.cli.tasks import task_id
 
+NO_HOST = "No Container Instances were found in your cluster."
+"""What ECS says where no host takes new tasks."""
+
 WHAT_LACKS = {
     "RESOURCE:MEMORY": "the task asks for more memory than this host has",
     "RESOURCE:CPU": "the task asks for more CPU than this host has",
-    "RESOURCE:PORTS": "a host port that the task asks for is taken by another task",
+    "RESOURCE:PORTS": "a host port that the task asks for is taken by another task, or reserved:"
+    " ECS_RESERVED_PORTS",
     "RESOURCE:ENI": "no network interface is left for another task in awsvpc mode: 'hostler network"
     " ls' shows who has them, HOSTLER_ENIS and HOSTLER_ENI_PARENT say where they come from, and"
     " ECS_ENABLE_TASK_ENI=false that there are none",
@@ -89,7 +93,14 @@ def find_definition(client: Client, what: str) -> Answer:
 def start(client: Client, definition: Answer, overrides: Answer) -> Answer:
     """A task of that definition, accepted. Raises CommandError."""
     asked = {"taskDefinition": definition["taskDefinitionArn"], "overrides": overrides}
-    answer = client.call("RunTask", asked)
+    try:
+        answer = client.call("RunTask", asked)
+    except CommandError as error:
+        if NO_HOST in str(error):
+            raise CommandError(
+                "this host is draining and takes no new tasks; 'hostler undrain' ends that"
+            ) from error
+        raise
     if answer["failures"]:
         failure = answer["failures"][0]
         reason = failure["reason"]

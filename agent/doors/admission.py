@@ -1,34 +1,23 @@
-"""What RunTask needs to know before it accepts tasks: is it a repeat, does the host have room, does
-it have the networks.
+"""What RunTask needs to know before it accepts tasks: is it a repeat, could the host ever run it,
+does it have the networks.
 
+A task that others leave no memory or CPU for is accepted and waits (``engine.queue``). A port or an
+interface that a running task has is refused at once, as ECS does: nobody knows when it comes free.
 Pure, over the feed's pictures. RunTask itself is in ``operations``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
 from agent.doors.errors import Conflict, InvalidParameter
 from agent.doors.requests import RunTask
 from agent.engine.feed import Picture
-from agent.task.definition import TaskDefinition
+from agent.task import capacity, status
+from agent.task.capacity import Capacity, Item, Need, Resource
 from agent.task.model import GROUPS_TAG, Task
-
-Port = tuple[str, int]
-"""Protocol and number of a port of the host."""
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """What this host has: memory in MiB, CPU in units of 1/1024 core.
-
-    ``interfaces`` are those for tasks in awsvpc mode, None without a limit.
-    """
-
-    memory_mib: int
-    cpu_units: int
-    interfaces: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +26,6 @@ class NetworkRules:
 
     known_subnets: Collection[str] | None = None
     known_groups: Collection[str] | None = ()
-
-
-@dataclass(slots=True)
-class Taken:
-    """What tasks have of the host: static ports, and interfaces in awsvpc mode."""
-
-    ports: set[Port] = field(default_factory=set)
-    interfaces: int = 0
-
-    def add(self, definition: TaskDefinition) -> None:
-        """One more task of this definition."""
-        self.ports.update(static_ports(definition))
-        self.interfaces += definition.network_mode == "awsvpc"
 
 
 def repeated(asked: RunTask, pictures: Iterable[Picture]) -> list[Picture]:
@@ -68,29 +44,23 @@ def repeated(asked: RunTask, pictures: Iterable[Picture]) -> list[Picture]:
     return made
 
 
-def lacking(definition: TaskDefinition, capacity: Capacity, taken: Taken) -> str:
-    """The resource of which there is too little for the task, in ECS's words, or nothing."""
-    containers = definition.container_definitions
-    memory = definition.memory or sum(
-        each.memory_reservation or each.memory or 0 for each in containers
-    )
-    if memory > capacity.memory_mib:
-        return "MEMORY"
-    if (definition.cpu or sum(each.cpu for each in containers)) > capacity.cpu_units:
-        return "CPU"
-    if taken.ports & set(static_ports(definition)):
-        return "PORTS"
-    limit = capacity.interfaces if definition.network_mode == "awsvpc" else None
-    return "ENI" if limit is not None and taken.interfaces >= limit else ""
+def refusal(need: Need, host: Capacity, kept: Counter[Item]) -> str:
+    """The resource, in ECS's words, for want of which the task is refused, or nothing."""
+    beside = {item: kept[item] + amount for item, amount in capacity.places(need).items()}
+    lacking = capacity.never(need, host) or capacity.never(beside, host)
+    if lacking is None:
+        return ""
+    return lacking.value if isinstance(lacking, Resource) else "PORTS"
 
 
-def taken(pictures: Iterable[Picture]) -> Taken:
-    """What all tasks have of which something is left on the host."""
-    everything = Taken()
+def kept(pictures: Iterable[Picture], need_of: Callable[[Task], Need]) -> Counter[Item]:
+    """Ports and interfaces of tasks that go on running, or have yet to begin."""
+    places: Counter[Item] = Counter()
     for each in pictures:
-        if not each.progress.closed:
-            everything.add(each.intent.task.definition)
-    return everything
+        if status.desired(each.intent, each.progress) == "RUNNING":
+            for item, amount in capacity.places(need_of(each.intent.task)).items():
+                places[item] += amount
+    return places
 
 
 def check_network(asked: RunTask, task: Task, rules: NetworkRules) -> None:
@@ -118,17 +88,6 @@ def _check_known(what: str, named: Iterable[str], known: Collection[str] | None)
         if known is not None and each not in known:
             have = f"it has {', '.join(sorted(known))}" if known else "it has none"
             raise InvalidParameter(f"The {what} '{each}' does not exist on this host: {have}.")
-
-
-def static_ports(definition: TaskDefinition) -> Iterator[Port]:
-    """The ports of the host that every task of this definition needs."""
-    for container in definition.container_definitions:
-        for mapping in container.port_mappings:
-            port = mapping.host_port
-            if definition.network_mode == "host":
-                port = port or mapping.container_port
-            if port and definition.network_mode in ("bridge", "host"):
-                yield mapping.protocol, port
 
 
 def _same(asked: RunTask, picture: Picture) -> bool:

@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from agent.containerd.errors import ContainerdError
-from agent.doors import extensions, operations, protection, requests
+from agent.doors import extensions, instances, operations, protection, requests, withdrawing
 from agent.doors.errors import ApiError, SerializationError, ServerFailure, UnknownOperation
 from agent.doors.images import traffic
 from agent.doors.images.room import canonical
@@ -30,7 +30,12 @@ log = logging.getLogger(__name__)
 
 ECS_PREFIX = "AmazonEC2ContainerServiceV20141113."
 OUR_PREFIX = "Hostler."
-ECS_CALLS = {**operations.CALLS, **protection.CALLS}
+ECS_CALLS = {
+    **operations.CALLS,
+    **withdrawing.CALLS,
+    **protection.CALLS,
+    **instances.CALLS,
+}
 MAX_BODY = 1024 * 1024
 
 

@@ -61,8 +61,8 @@ async def watch_task(desk: Desk, office: Office, body: Body) -> Body:
     """The steps of a task's timeline after ``since``; waits for more while there are none.
 
     ``closed`` says that nothing of the task is left on the host, so that no more will come.
-    ``pulls`` are those that containers of the task wait for; while there are any the answer comes
-    soon.
+    ``waitsFor`` is what the task still lacks of its share of the host. ``pulls`` are those that
+    containers of the task wait for; while there are any the answer comes soon.
     """
     asked = read(requests.WatchTask, body)
     picture = find_task(desk, asked.task)
@@ -81,7 +81,21 @@ async def watch_task(desk: Desk, office: Office, body: Body) -> Body:
         "closed": picture.progress.closed,
         "runtimes": dict(task.runtimes),
         "cgroup": office.names.task_cgroup(task).path,
+        "waitsFor": desk.fleet.queue.shortage(task.id),
         "pulls": pulls.shown(office.images.pulls.of(*pulls.awaited(task, picture.progress))),
+    }
+
+
+async def describe_queue(desk: Desk, office: Office, body: Body) -> Body:
+    """The tasks that wait for their share of the host, oldest first, and what they wait for."""
+    read(requests.DescribeQueue, body)
+    waiting = desk.fleet.queue.waiting
+    return {
+        "waiting": [
+            {"taskArn": desk.store.intents[each].task.arn, "waitsFor": why}
+            for each, why in waiting.items()
+            if each in desk.store.intents
+        ]
     }
 
 
@@ -140,6 +154,7 @@ def _of_volumes(call: Callable[[Sharing, Body], Awaitable[Body]]) -> Call:
 CALLS: Mapping[str, Call] = {
     "WatchTask": watch_task,
     "GetLogs": get_logs,
+    "DescribeQueue": describe_queue,
     "DescribeNetworks": describe_networks,
     "Diagnose": diagnose,
     **{name: _of_images(call) for name, call in calls.CALLS.items()},

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from agent.doors import admission, placement, requests, shapes
-from agent.doors.admission import Capacity, NetworkRules
+from agent.doors.admission import NetworkRules
 from agent.doors.errors import ApiError, ClusterNotFound, InvalidParameter
 from agent.doors.placement import GpuRoom, Unfit
 from agent.doors.placing import Placing
@@ -21,7 +21,7 @@ from agent.engine.fleet import Fleet
 from agent.engine.store import Registered, Store
 from agent.host.gpus.inventory import Gpus
 from agent.settings import Settings
-from agent.task import names, status
+from agent.task import capacity, names, status
 from agent.task.definition import (
     DefinitionError,
     TaskDefinition,
@@ -48,7 +48,6 @@ class Desk:
     fleet: Fleet
     feed: Feed
     clock: Callable[[], float]
-    capacity: Capacity
     networks: NetworkRules = field(default_factory=NetworkRules)
     admitting: asyncio.Lock = field(default_factory=asyncio.Lock)
     placing: Placing = field(default_factory=Placing)
@@ -82,7 +81,7 @@ async def register_task_definition(desk: Desk, body: Body) -> Body:
     _refuse_privileged(desk, reading.definition)
     registered = await desk.store.register(reading.definition, desk.clock())
     return {
-        "taskDefinition": shapes.definition(registered, desk.definition_arn(registered)),
+        "taskDefinition": show_definition(desk, registered),
         "tags": _definition_tags(registered),
         "warnings": [
             *map(str, reading.warnings),
@@ -93,24 +92,24 @@ async def register_task_definition(desk: Desk, body: Body) -> Body:
 
 
 async def describe_task_definition(desk: Desk, body: Body) -> Body:
-    """The named revision, or the newest of a family."""
+    """The named revision, or the newest of a family that is ACTIVE."""
     asked = read(requests.DescribeTaskDefinition, body)
-    registered = _find_definition(desk, asked.task_definition)
+    registered = find_definition(desk, asked.task_definition)
     return {
-        "taskDefinition": shapes.definition(registered, desk.definition_arn(registered)),
+        "taskDefinition": show_definition(desk, registered),
         "tags": _definition_tags(registered) if "TAGS" in asked.include else [],
     }
 
 
 async def list_task_definitions(desk: Desk, body: Body) -> Body:
-    """ARNs of all active definitions, by family and revision."""
+    """ARNs of all definitions of one status, by family and revision."""
     asked = read(requests.ListTaskDefinitions, body)
     found = [
         desk.definition_arn(each)
         for family, revisions in sorted(desk.store.definitions.items())
         if asked.family_prefix in (None, family)
         for each in sorted(revisions.values(), key=lambda each: each.revision)
-        if asked.status == "ACTIVE"
+        if asked.status == ("ACTIVE" if deregistered_at(desk, each) is None else "INACTIVE")
     ]
     if asked.sort == "DESC":
         found.reverse()
@@ -124,7 +123,11 @@ async def run_task(desk: Desk, body: Body) -> Body:
         made = admission.repeated(asked, desk.feed)
         if made:
             return {"tasks": [shapes.task(each, tags=True) for each in made], "failures": []}
-        registered = _find_definition(desk, asked.task_definition)
+        if desk.store.notes.draining:
+            raise InvalidParameter("No Container Instances were found in your cluster.")
+        registered = find_definition(desk, asked.task_definition)
+        if deregistered_at(desk, registered) is not None:
+            raise ApiError("TaskDefinition is inactive")
         definition = _overridden(registered.definition, asked)
         _refuse_privileged(desk, definition)
         room = await placement.room(definition, desk.gpus, desk.feed)
@@ -214,14 +217,27 @@ def id_in(name: str) -> TaskId:
     return TaskId(name.rpartition("/")[2])
 
 
-def _find_definition(desk: Desk, name: str) -> Registered:
+def find_definition(desk: Desk, name: str) -> Registered:
+    """The revision of this name or ARN, or the newest ACTIVE one of a family. Raises ApiError."""
     family, colon, revision = name.rpartition("/")[2].partition(":")
     revisions = desk.store.definitions.get(family, {})
-    wanted = revision if colon else str(max(revisions, default=0))
+    active = (number for number, each in revisions.items() if deregistered_at(desk, each) is None)
+    wanted = revision if colon else str(max(active, default=0))
     for each in revisions.values():
         if str(each.revision) == wanted:
             return each
     raise ApiError("Unable to describe task definition.")
+
+
+def show_definition(desk: Desk, registered: Registered) -> Body:
+    """A task definition as the API shows it."""
+    arn, since = desk.definition_arn(registered), deregistered_at(desk, registered)
+    return shapes.definition(registered, arn, since)
+
+
+def deregistered_at(desk: Desk, registered: Registered) -> float | None:
+    """Since when no new task may use the definition."""
+    return desk.store.notes.deregistered.get((registered.definition.family, registered.revision))
 
 
 def _refuse_privileged(desk: Desk, definition: TaskDefinition) -> None:
@@ -256,11 +272,12 @@ def _admitted(
     """The tasks that there is room for, and a failure for each of the others."""
     tasks: list[Task] = []
     failures: list[Body] = []
-    taken = admission.taken(desk.feed)
+    queue, need = desk.fleet.queue, capacity.need(definition)
+    kept = admission.kept(desk.feed, queue.need)
     for _ in range(asked.count):
         made = desk.placing.placed(_new_task(desk, asked, registered, definition))
         admission.check_network(asked, made, desk.networks)
-        short = admission.lacking(definition, desk.capacity, taken)
+        short = admission.refusal(need, queue.capacity, kept)
         place = placement.foreign(definition, desk.machine) or (
             Unfit(f"RESOURCE:{short}", "") if short else room.choose(definition)
         )
@@ -268,7 +285,7 @@ def _admitted(
             failures.append(place.failure(names.container_instance_arn(desk.cluster_arn)))
         else:
             tasks.append(replace(made, gpus=place))
-            taken.add(definition)
+            kept.update(capacity.places(need))
     return tasks, failures
 
 

@@ -136,10 +136,39 @@ class DescribeTaskDefinition(Request):
     include: list[Literal["TAGS"]] = Field(default_factory=list)
 
 
+class DeregisterTaskDefinition(Request):
+    """DeregisterTaskDefinition."""
+
+    task_definition: str
+
+
 class DescribeClusters(Request):
     """DescribeClusters."""
 
     clusters: list[str] = Field(default_factory=list, max_length=MAX_TASKS)
+
+
+class ListContainerInstances(Request):
+    """ListContainerInstances."""
+
+    filter: str | None = None
+    status: (
+        Literal["ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED"] | None
+    ) = None
+
+
+class DescribeContainerInstances(Request):
+    """DescribeContainerInstances."""
+
+    container_instances: list[str] = Field(min_length=1, max_length=MAX_TASKS)
+    include: list[Literal["TAGS", "CONTAINER_INSTANCE_HEALTH"]] = Field(default_factory=list)
+
+
+class UpdateContainerInstancesState(Request):
+    """UpdateContainerInstancesState."""
+
+    container_instances: list[str] = Field(min_length=1, max_length=10)
+    status: Literal["ACTIVE", "DRAINING"]
 
 
 class WatchTask(Request):
@@ -202,6 +231,10 @@ class PruneImages(Request):
     dry_run: bool = False
     scheduled: bool = False
     older_than_seconds: float = Field(0, ge=0, le=LAST_SECOND)
+
+
+class DescribeQueue(Request):
+    """Hostler's: the tasks that wait for their share of the host."""
 
 
 class DescribeNetworks(Request):

@@ -80,8 +80,8 @@ def task(picture: Picture, *, tags: bool) -> dict[str, Any]:
     )
 
 
-def definition(registered: Registered, arn: str) -> dict[str, Any]:
-    """A task definition as DescribeTaskDefinition shows it."""
+def definition(registered: Registered, arn: str, deregistered: float | None) -> dict[str, Any]:
+    """A task definition as DescribeTaskDefinition shows it; INACTIVE once it is deregistered."""
     shown = to_api(registered.definition)
     shown.pop("tags", None)
     shown["containerDefinitions"] = [{**_UNSET, **each} for each in shown["containerDefinitions"]]
@@ -92,8 +92,9 @@ def definition(registered: Registered, arn: str) -> dict[str, Any]:
         **shown,
         "taskDefinitionArn": arn,
         "revision": registered.revision,
-        "status": "ACTIVE",
+        "status": "ACTIVE" if deregistered is None else "INACTIVE",
         "registeredAt": registered.registered_at,
+        **({} if deregistered is None else {"deregisteredAt": deregistered}),
     }
 
 

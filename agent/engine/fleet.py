@@ -13,10 +13,12 @@ from contextlib import suppress
 
 from agent.engine.bell import Clock
 from agent.engine.feed import Feed, Picture
+from agent.engine.queue import Queue
 from agent.engine.store import Store, StoreError
 from agent.engine.supervisor import Host, Supervisor
 from agent.task import names, status
 from agent.task.actions import Done, ForgetTask
+from agent.task.capacity import BOUNDLESS, Capacity
 from agent.task.model import Progress, Protection, StopRequest, Task, TaskId
 from agent.task.stopping import Rules
 
@@ -36,10 +38,19 @@ def show(store: Store, feed: Feed) -> None:
 class Fleet:
     """The supervisors of all tasks that are not closed. ``run`` must be running for any to move.
 
-    ``failures`` counts how often the barrier has held since the agent started.
+    ``failures`` counts how often the barrier has held since the agent started. ``queue`` says what
+    the tasks have of the host's ``capacity``.
     """
 
-    def __init__(self, host: Host, store: Store, feed: Feed, clock: Clock, rules: Rules) -> None:
+    def __init__(
+        self,
+        host: Host,
+        store: Store,
+        feed: Feed,
+        clock: Clock,
+        rules: Rules,
+        capacity: Capacity = BOUNDLESS,
+    ) -> None:
         self._host = host
         self._store = store
         self._feed = feed
@@ -49,24 +60,27 @@ class Fleet:
         self._task_of: dict[str, TaskId] = {}
         self._group: asyncio.TaskGroup | None = None
         self.failures = 0
+        self.queue = Queue(store, capacity, self._ring)
 
-    async def run(self, keep_closed_s: float) -> None:
+    async def run(self, keep_closed_s: float, jitter_s: float = 0.0) -> None:
         """Takes up every stored task, then keeps going until cancelled, which touches no container.
 
         They are in the feed already (``show``). Closed ones are forgotten ``keep_closed_s`` seconds
-        after they stopped.
+        after that, and some more: each its own part of ``jitter_s``.
         """
         async with asyncio.TaskGroup() as self._group:
             for task_id, intent in self._store.intents.items():
                 if not self._store.progress(task_id).closed:
                     self._supervise(intent.task)
             while True:
-                await self._sweep(keep_closed_s)
+                await self._sweep(keep_closed_s, jitter_s)
                 await asyncio.sleep(SWEEP_S)
 
     async def accept(self, *tasks: Task) -> None:
         """The tasks are on disk, and under way. Raises StoreError if they can't be kept."""
-        await self._store.accept(*tasks)
+        with self.queue.entering(tasks) as admitted:
+            waiting = {each.id for each in tasks} - admitted
+            await self._store.accept(*tasks, waiting=waiting)
         for each in tasks:
             self._feed.publish(Picture(self._store.intents[each.id], self._store.progress(each.id)))
             self._supervise(each)
@@ -80,8 +94,7 @@ class Fleet:
             return
         await self._store.ask_to_stop(task_id, request)
         self._publish_intent(task_id)
-        if task_id in self._supervisors:  # it may have closed meanwhile
-            self._supervisors[task_id].ring()
+        self._ring(task_id)
 
     async def protect(self, task_id: TaskId, protection: Protection | None) -> None:
         """It is on disk until when the task is protected; None: it is not.
@@ -93,9 +106,8 @@ class Fleet:
 
     def ring(self, container_id: str) -> None:
         """Something happened to this container; it need not be one of ours."""
-        task_id = self._task_of.get(container_id)
-        if task_id in self._supervisors:
-            self._supervisors[task_id].ring()
+        if container_id in self._task_of:
+            self._ring(self._task_of[container_id])
 
     def ring_waiting(self) -> None:
         """A device appeared on this host: tasks whose network interface it may be have a look."""
@@ -108,6 +120,10 @@ class Fleet:
         for each in self._supervisors.values():
             each.ring()
 
+    def _ring(self, task_id: TaskId) -> None:
+        if task_id in self._supervisors:  # it may have closed meanwhile, or not be taken up yet
+            self._supervisors[task_id].ring()
+
     def _publish_intent(self, task_id: TaskId) -> None:
         shown = self._feed.pictures[task_id]
         self._feed.publish(Picture(self._store.intents[task_id], shown.progress, shown.view))
@@ -115,7 +131,7 @@ class Fleet:
     def _supervise(self, task: Task) -> None:
         if self._group is None:
             return  # not running yet: run() takes up every stored task
-        supervisor = Supervisor(task.id, self._host, self._store, self._feed)
+        supervisor = Supervisor(task.id, self._host, self._store, self._feed, self.queue)
         self._supervisors[task.id] = supervisor
         for each in task.containers:
             self._task_of[names.container_id(task.id, each.name)] = task.id
@@ -130,10 +146,11 @@ class Fleet:
         for each in task.containers:
             del self._task_of[names.container_id(task.id, each.name)]
 
-    async def _sweep(self, keep_closed_s: float) -> None:
+    async def _sweep(self, keep_closed_s: float, jitter_s: float) -> None:
         for task_id, intent in tuple(self._store.intents.items()):
             progress = self._store.progress(task_id)
-            if progress.closed_at is None or self._clock() < progress.closed_at + keep_closed_s:
+            keep_s = keep_closed_s + jitter_s * names.share(task_id)
+            if progress.closed_at is None or self._clock() < progress.closed_at + keep_s:
                 continue
             await self._ended_well(intent.task, self._forget(intent.task, progress))
 

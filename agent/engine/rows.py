@@ -21,6 +21,9 @@ T = TypeVar("T")
 Row = tuple[object, ...]
 """Columns of a row, texts as bytes."""
 
+Revision = tuple[str, int]
+"""Family and revision of a task definition."""
+
 INTENT: TypeAdapter[Intent] = TypeAdapter(Intent)
 PROGRESS: TypeAdapter[Progress] = TypeAdapter(Progress)
 DEFINITION: TypeAdapter[TaskDefinition] = TypeAdapter(TaskDefinition)
@@ -29,6 +32,8 @@ COLUMNS = {
     "definition": "CAST(family AS BLOB), revision, registered_at, CAST(body AS BLOB)",
     "intent": "CAST(task_id AS BLOB), CAST(body AS BLOB)",
     "progress": "CAST(task_id AS BLOB), CAST(body AS BLOB)",
+    "host": "CAST(mark AS BLOB)",
+    "deregistered": "CAST(family AS BLOB), revision, at",
 }
 """What is read of each table."""
 
@@ -52,6 +57,8 @@ class Rows:
     definitions: dict[str, dict[int, Registered]] = field(default_factory=dict)
     intents: dict[TaskId, Intent] = field(default_factory=dict)
     progress: dict[TaskId, Progress] = field(default_factory=dict)
+    marks: set[str] = field(default_factory=set)
+    deregistered: dict[Revision, float] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
 
     def take(self, table: str, rows: Iterable[Row]) -> None:
@@ -63,7 +70,15 @@ class Rows:
                 self.unread.append(f"{table} {_name(row)}")
 
     def _take(self, table: str, row: Row) -> None:
-        name, body = _bytes(row[0]).decode(), _bytes(row[-1])
+        name = _bytes(row[0]).decode()
+        if table == "host":
+            self.marks.add(name)
+        elif table == "deregistered":
+            self.deregistered[name, int(str(row[1]))] = float(str(row[2]))
+        else:
+            self._take_body(table, name, row, _bytes(row[-1]))
+
+    def _take_body(self, table: str, name: str, row: Row, body: bytes) -> None:
         if table == "definition":
             revision, at = int(str(row[1])), float(str(row[2]))
             registered = Registered(DEFINITION.validate_json(body), revision, at)
@@ -100,6 +115,9 @@ def write(db: sqlite3.Connection, rows: Rows) -> None:
         (key, dump(PROGRESS, each)) for key, each in rows.progress.items() if key in rows.intents
     )
     db.executemany("INSERT INTO progress VALUES (?, ?)", whole)
+    db.executemany("INSERT INTO host VALUES (?)", ((each,) for each in rows.marks))
+    gone = ((*revision, at) for revision, at in rows.deregistered.items())
+    db.executemany("INSERT INTO deregistered VALUES (?, ?, ?)", gone)
 
 
 def dump(adapter: TypeAdapter[T], value: T) -> str:

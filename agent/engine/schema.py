@@ -34,5 +34,19 @@ MIGRATIONS: tuple[str, ...] = (
         ))
     );
     """,
+    # Tasks had what they needed once they were accepted; from now on they may have to wait for it.
+    """
+    UPDATE progress SET body = json_set(body, '$.admitted_at', coalesce((
+        SELECT json_extract(intent.body, '$.task.accepted_at')
+        FROM intent WHERE intent.task_id = progress.task_id
+    ), 0));
+    CREATE TABLE host (mark TEXT PRIMARY KEY) STRICT;
+    CREATE TABLE deregistered (
+        family   TEXT    NOT NULL,
+        revision INTEGER NOT NULL,
+        at       REAL    NOT NULL,
+        PRIMARY KEY (family, revision)
+    ) STRICT;
+    """,
 )
 """Migration N brings ``PRAGMA user_version`` from N to N + 1."""

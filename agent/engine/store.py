@@ -13,7 +13,7 @@ import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,6 +23,7 @@ from types import MappingProxyType
 from typing import TextIO, TypeVar
 
 from agent.engine.database import NewerSchema, open_database
+from agent.engine.notes import Notes
 from agent.engine.rows import INTENT, PROGRESS, Rows, definition_body, dump
 from agent.engine.rows import Registered as Registered
 from agent.task.definition import TaskDefinition
@@ -80,6 +81,7 @@ class Store:
         self._definitions: dict[str, dict[int, Registered]] = {}
         self._failing = False
         self.halves = Halves()
+        self.notes = Notes(self._write)
 
     async def open(self) -> None:
         """Opens or makes the database, brings it up to date and reads it.
@@ -135,9 +137,12 @@ class Store:
         self._definitions.setdefault(definition.family, {})[revision] = registered
         return registered
 
-    async def accept(self, *tasks: Task) -> None:
-        """Keeps new tasks, all of them or none; from now on they can't be lost."""
-        new = [(Intent(task), first_progress(task)) for task in tasks]
+    async def accept(self, *tasks: Task, waiting: Collection[TaskId] = ()) -> None:
+        """Keeps new tasks, all of them or none; from now on they can't be lost.
+
+        Those ``waiting`` don't have yet what they need of the host.
+        """
+        new = [(Intent(each), _first_progress(each, waiting)) for each in tasks]
         intents = [(each.task.id, dump(INTENT, each)) for each, _ in new]
         progress = [(each.task.id, dump(PROGRESS, first)) for each, first in new]
 
@@ -301,6 +306,7 @@ class Store:
         self._intents = {each: rows.intents.pop(each) for each in whole}
         self._progress = {each: rows.progress.pop(each) for each in whole}
         self.halves = Halves(rows.intents, rows.progress, doubtful)
+        self.notes.take(rows)
 
     def _close(self) -> None:
         if self._db is not None:
@@ -311,6 +317,11 @@ class Store:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def _first_progress(task: Task, waiting: Collection[TaskId]) -> Progress:
+    first = first_progress(task)
+    return replace(first, admitted_at=None) if task.id in waiting else first
 
 
 def _locked(path: Path) -> tuple[TextIO, bool]:

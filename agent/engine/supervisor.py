@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Protocol
 
 from agent.engine.bell import Bell, Clock
 from agent.engine.feed import Feed, Picture
+from agent.engine.queue import Queue
 from agent.engine.store import Store, StoreError
 from agent.task.actions import Action, News, Result
 from agent.task.model import Progress, Task, TaskId
@@ -37,13 +39,19 @@ class Host(Protocol):
 
 
 class Supervisor:
-    """Moves one task. ``ring`` wakes it; whatever it should know is in the store or on the host."""
+    """Moves one task. ``ring`` wakes it; whatever it should know is in the store or on the host.
 
-    def __init__(self, task_id: TaskId, host: Host, store: Store, feed: Feed) -> None:
+    Without a ``queue`` the host is boundless.
+    """
+
+    def __init__(
+        self, task_id: TaskId, host: Host, store: Store, feed: Feed, queue: Queue | None = None
+    ) -> None:
         self._task_id = task_id
         self._host = host
         self._store = store
         self._feed = feed
+        self._queue = queue or Queue(store)
         self._bell = Bell()
 
     def ring(self) -> None:
@@ -72,6 +80,8 @@ class Supervisor:
                 intent = self._store.intents[self._task_id]
                 progress = self._store.progress(self._task_id)
                 view = (await self._host.look(intent.task, progress)).hiding(busy)
+                if progress.admitted_at is None:
+                    view = replace(view, shortage=self._queue.shortage(self._task_id))
                 decision = plan(intent, progress, view, heard, clock(), rules)
                 if not await self._saved(intent.task, progress, decision.progress):
                     news[:0] = heard
@@ -102,6 +112,7 @@ class Supervisor:
         except StoreError as error:
             log.debug("the progress of task %s waits: %s", self._task_id, error)
             return False
+        self._queue.saved(self._task_id, before, after)
         _tell(task, before, after)
         return True
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from agent.host import faults, orphans, securitygroups
+from agent.host import faults, orphans, resources, securitygroups
 from agent.host import networks as lists
 from agent.host.guard import Guard
 from agent.host.interfaces.choice import open_provider
@@ -129,7 +129,7 @@ async def open_networking(
                 thread,
                 slow,
                 MetadataSockets(thread, front, f"{table}-metadata"),
-                HostPorts(run_dir, settings.port_range),
+                HostPorts(run_dir, settings.port_range, resources.reserved(settings)),
                 Groups(groups, of_ec2=settings.eni_provider == "ec2"),
                 table,
             )

@@ -5,7 +5,7 @@ Dynamic ones are chosen here, before the plugins run: a CNI result can't report 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,9 +23,18 @@ Taken = Collection[tuple[Protocol, int]]
 
 
 class HostPorts:
-    """Chooses from ``bounds`` (first and last; None is the kernel's range), in turn."""
+    """Chooses from ``bounds`` (first and last; None is the kernel's range), in turn.
 
-    def __init__(self, run_dir: Path, bounds: tuple[int, int] | None) -> None:
+    None of ``reserved`` is chosen.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        bounds: tuple[int, int] | None,
+        reserved: Iterable[tuple[str, int]] = (),
+    ) -> None:
+        self._reserved = frozenset((Protocol(protocol), port) for protocol, port in reserved)
         self._bounds = PortRange(*bounds) if bounds else None
         self._cursor = Cursor(run_dir / "last-port")
 
@@ -47,7 +56,7 @@ class HostPorts:
             if each.host_port
             for port in each.host_ports
         }
-        taken: Taken = ()
+        taken: Taken = self._reserved
         for last in (False,) * (_ATTEMPTS - 1) + (True,):
             chosen = choose(wanted, taken, self._bounds, self._cursor)
             try:
@@ -55,7 +64,7 @@ class HostPorts:
             except PortTaken as error:
                 if last or (error.protocol, error.port) in fixed:
                     raise
-                taken = published()
+                taken = self._reserved.union(published())
         raise AssertionError("the last attempt returns or raises")
 
 

@@ -287,7 +287,8 @@ class NetworkProgress:
 class Progress:
     """The facts about one task that can't be looked up again. Written by its supervisor only.
 
-    ``networks`` are by sandbox. ``interface`` was acquired at ``interface_at``, and stays.
+    ``networks`` are by sandbox. ``interface`` was acquired at ``interface_at``, and stays. At
+    ``admitted_at`` the task got what it needs of the host's resources; nothing of it begins before.
     """
 
     containers: Mapping[str, ContainerProgress]
@@ -303,6 +304,7 @@ class Progress:
     closed_at: float | None = None
     held: Mapping[str, Held] = field(default_factory=dict)
     timeline: tuple[Step, ...] = ()
+    admitted_at: float | None = None
 
     def having(self, name: str, **facts: Any) -> Progress:
         """The same with ``facts`` (fields of ContainerProgress) set for container ``name``."""
@@ -343,7 +345,7 @@ class Progress:
 
 
 def first_progress(task: Task) -> Progress:
-    """The progress of a task that was accepted just now."""
+    """The progress of a task that was accepted just now, and has what it needs of the host."""
     timeline = [Step(at=task.accepted_at, what="accepted")]
     role = task.definition.task_role_arn
     if role and not task.credentials_id:
@@ -355,4 +357,5 @@ def first_progress(task: Task) -> Progress:
         },
         networks={each: NetworkProgress() for each in task.sandboxes},
         timeline=tuple(timeline),
+        admitted_at=task.accepted_at,
     )

@@ -41,6 +41,11 @@ def pause_id(task_id: TaskId) -> str:
     return container_id(task_id, PAUSE)
 
 
+def share(task_id: TaskId) -> float:
+    """A number from 0 up to 1 that is the task's for good, and spread evenly over tasks."""
+    return int(sha256(task_id.encode()).hexdigest()[:8], 16) / 16**8
+
+
 def attachment_id(task_id: TaskId) -> str:
     """The API's id of the attachment of a task's network interface, in the form of a UUID."""
     return _uuid(f"{task_id}//attachment")

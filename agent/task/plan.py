@@ -4,6 +4,7 @@ Pure, and run from scratch at every turn, whether the task was accepted a second
 there is no other code for starting, for stopping, or for taking up work after a restart.
 
     learn      facts from news and looks, and whether there is a cause to stop   (learn.py)
+    admit      the task has what it needs of the host, or waits for that         (capacity.py)
     run        every container one step up, if its dependencies allow
                                             (order.py, connecting.py, credentials.py,
                                              provisions.py, health.py, restart.py)
@@ -89,12 +90,22 @@ def plan(
 
 def _pass(intent: Intent, progress: Progress, view: View, now: float, rules: Rules) -> Turn:
     turn = Turn(progress)
-    if progress.stop is None:
+    if progress.stop is None and progress.admitted_at is None:
+        turn = _admit(turn, view, now)
+    elif progress.stop is None:
         turn = _run(intent, turn, view, now, rules)
         turn = replace(turn, progress=why_stop(intent, turn.progress, now))
     else:
         turn = _wind_down(intent, turn, view, now, rules)
     return _mark(_tidy(intent.task, turn, view, now), now)
+
+
+def _admit(turn: Turn, view: View, now: float) -> Turn:
+    """Nothing of a task begins before it has its share of the host: it holds that from then on."""
+    if view.shortage:
+        return _await(turn, view.shortage, now)
+    progress = replace(turn.progress, admitted_at=now)
+    return replace(turn, progress=progress.noting(Step(now, "admitted")))
 
 
 def _run(intent: Intent, turn: Turn, view: View, now: float, rules: Rules) -> Turn:
@@ -167,11 +178,15 @@ def _raise(task: Task, turn: Turn, view: View, name: str, now: float, rules: Rul
 
 
 def _await(turn: Turn, why: str, now: float) -> Turn:
-    """Waiting for something outside is told once."""
-    told = any(each.what == "waiting" and each.detail == why for each in turn.progress.timeline)
-    if not why or told:
+    """Waiting for something outside is told once, whatever changes meanwhile behind its colon."""
+    told = (each.detail for each in turn.progress.timeline if each.what == "waiting")
+    if not why or _subject(why) in map(_subject, told):
         return turn
     return replace(turn, progress=turn.progress.noting(Step(now, "waiting", detail=why)))
+
+
+def _subject(why: str) -> str:
+    return why.partition(": ")[0]
 
 
 def _build(task: Task, turn: Turn, view: View, name: str) -> Turn:
@@ -221,7 +236,8 @@ def _wind_down(intent: Intent, turn: Turn, view: View, now: float, rules: Rules)
             continue
         push = stopping.push(intent, turn.progress, name, view.containers[name], now, rules)
         if push.ended:
-            turn = replace(turn, progress=give_up(turn.progress, name, "", now))
+            reason = stopping.reason(intent, turn.progress, name)
+            turn = replace(turn, progress=give_up(turn.progress, name, reason, now))
         if push.action is not None:
             turn = turn.wanting(push.action)
         turn = turn.waking(push.wake_at)

@@ -75,6 +75,17 @@ def push(
     return _kill_at(kill_at(intent.task.container(name), facts.stop_sent_at, rules), name, now)
 
 
+def reason(intent: Intent, progress: Progress, name: str) -> str:
+    """Why container ``name`` ends that never ran: ECS tells it if it was to be pulled when asked to
+    stop. One that the end of another container came before has none.
+    """
+    facts = progress.containers[name]
+    if intent.stop is None or facts.image is not None or facts.pin is not None:
+        return ""
+    before = f"Task stopped before image pull could begin for task: {intent.task.arn}"
+    return f"TaskStoppedBeforePullBeginError: {before}"
+
+
 def kill_at(definition: ContainerDefinition, stop_sent_at: float, rules: Rules) -> float:
     """When SIGKILL is due for a container whose stop signal was delivered at ``stop_sent_at``.
 

@@ -88,7 +88,7 @@ class View:
 
     ``interface`` is Absent where the task holds none, as in all modes but awsvpc. ``credentials``
     are those of its roles, which nobody but the agent keeps. ``provisions`` has every kind that the
-    task needs.
+    task needs. ``shortage`` is what the task must wait for as others have it, in words.
     """
 
     task: Look[None]
@@ -97,6 +97,7 @@ class View:
     interface: Look[InterfaceSeen] = Absent()
     credentials: Look[None] = Absent()
     provisions: Mapping[Provision, Look[None]] = field(default_factory=dict)
+    shortage: str = ""
 
     @property
     def unknown(self) -> bool:
@@ -122,4 +123,5 @@ class View:
             interface=changing if "interface" in busy else self.interface,
             credentials=changing if "credentials" in busy else self.credentials,
             provisions=hide("provision", self.provisions),
+            shortage=self.shortage,
         )

@@ -128,8 +128,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        try:
+            self.end_headers()
+            self.wfile.write(body)
+        except ConnectionError:  # whoever was interrupted has hung up
+            self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
         """Says nothing."""

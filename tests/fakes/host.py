@@ -147,6 +147,8 @@ class FakeHost:
         return self.device.appears_after <= age and (leaves is None or age < leaves)
 
     async def act(self, task: Task, progress: Progress, action: actions.Action) -> actions.Result:
+        late = isinstance(action, actions.ForgetTask)
+        assert progress.admitted_at is not None or late, "begun without its share of the host"
         self.acted += 1
         await self._suspend()
         if self.rude and self.rng.random() < 0.1:

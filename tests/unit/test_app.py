@@ -27,22 +27,14 @@ from tests.fakes.store import MemoryStore
 from tests.worlds import container, running, task
 
 
-def networking(settings: Settings, limit: int | None = 0, subnets: Collection[str] = ()) -> Any:
+def networking(settings: Settings, subnets: Collection[str] = ()) -> Any:
     """A network side with such a provider and the security groups web and db."""
-    provider = SimpleNamespace(limit=limit, subnets=subnets)
+    provider = SimpleNamespace(subnets=subnets)
     return SimpleNamespace(
         settings=settings,
         interfaces=SimpleNamespace(provider=provider),
         groups=SimpleNamespace(names={"web", "db"}),
     )
-
-
-@pytest.mark.parametrize("limit", [None, 0, 3])
-def test_the_capacity_has_as_many_interfaces_as_the_provider(limit: int | None) -> None:
-    capacity = app._capacity(networking(Settings(), limit))
-    assert capacity.interfaces == limit
-    assert capacity.memory_mib > 0
-    assert capacity.cpu_units >= 1024
 
 
 def test_tasks_may_name_the_providers_subnets_and_the_hosts_groups() -> None:

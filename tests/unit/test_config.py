@@ -195,6 +195,24 @@ def test_without_being_told_the_api_listens_on_loopback() -> None:
         ("ECS_ENABLE_GPU_SUPPORT", "yes"),
         ("HOSTLER_GPU_KIND", "nvidia"),
         ("HOSTLER_CDI_DIRS", "cdi"),
+        ("HOSTLER_CPU", "0"),
+        ("HOSTLER_CPU", "two"),
+        ("HOSTLER_MEMORY", "0"),
+        ("HOSTLER_MEMORY", "4g"),
+        ("ECS_RESERVED_MEMORY", "-1"),
+        ("ECS_RESERVED_MEMORY", "65536"),
+        ("ECS_RESERVED_PORTS", "22"),
+        ("ECS_RESERVED_PORTS", "[22, 0]"),
+        ("ECS_RESERVED_PORTS", "[true]"),
+        ("ECS_RESERVED_PORTS", '["22"]'),
+        ("ECS_RESERVED_PORTS_UDP", "[65536]"),
+        ("ECS_RESERVED_PORTS_UDP", "53,54"),
+        ("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER", "5"),
+        ("ECS_INSTANCE_ATTRIBUTES", "[]"),
+        ("ECS_ENABLE_SPOT_INSTANCE_DRAINING", "on"),
+        ("HOSTLER_SPOT_NOTICE", "notice"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "169.254.169.254"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://host/latest"),
     ],
 )
 def test_a_value_that_can_not_be_meant_is_refused(name: str, text: str) -> None:
@@ -297,3 +315,29 @@ def test_awsvpc_can_be_switched_off() -> None:
 def test_aws_ids_are_lists_with_commas() -> None:
     settings = set_to(HOSTLER_EC2_SUBNETS="subnet-0123abcd, subnet-4567cdef")
     assert settings.ec2_subnets == ("subnet-0123abcd", "subnet-4567cdef")
+
+
+def test_what_a_host_has_for_tasks_can_be_set() -> None:
+    shown = set_to(HOSTLER_CPU="512", HOSTLER_MEMORY="1", ECS_RESERVED_MEMORY="65535")
+    assert (shown.cpu_units, shown.memory_mib, shown.reserved_memory_mib) == (512, 1, 65535)
+
+
+def test_an_empty_list_of_reserved_ports_is_none_as_with_the_ecs_agent() -> None:
+    shown = set_to(ECS_RESERVED_PORTS="[]", ECS_RESERVED_PORTS_UDP="[]")
+    assert shown == Settings()
+    assert shown.reserved_ports is None
+    shown = set_to(ECS_RESERVED_PORTS="[22, 22, 80]", ECS_RESERVED_PORTS_UDP="[53]")
+    assert shown.reserved_ports == frozenset({22, 80})
+    assert shown.reserved_ports_udp == frozenset({53})
+
+
+@pytest.mark.parametrize("text", ["http://127.0.0.1:1338", "http://127.0.0.1:1338/"])
+def test_the_instance_metadata_service_may_be_elsewhere(text: str) -> None:
+    shown = set_to(AWS_EC2_METADATA_SERVICE_ENDPOINT=text)
+    assert shown.metadata_service == "http://127.0.0.1:1338"
+    assert set_to(AWS_EC2_METADATA_SERVICE_ENDPOINT="http://[fd00:ec2::254]").metadata_service
+
+
+def test_a_host_may_be_given_notice() -> None:
+    shown = set_to(ECS_ENABLE_SPOT_INSTANCE_DRAINING="true", HOSTLER_SPOT_NOTICE="/run/notice")
+    assert (shown.spot_draining, shown.spot_notice) == (True, Path("/run/notice"))

@@ -18,7 +18,18 @@ def test_version_is_printed(bare: Hostler) -> None:
 
 def test_help_names_the_verbs_for_users(bare: Hostler) -> None:
     out = bare("--help").out
-    for verb in ("run", "ps", "inspect", "logs", "stop", "image", "version", "agent"):
+    for verb in (
+        "run",
+        "ps",
+        "inspect",
+        "logs",
+        "stop",
+        "drain",
+        "undrain",
+        "image",
+        "version",
+        "agent",
+    ):
         assert f"\n  {verb} " in out
     assert "trial" not in out
 

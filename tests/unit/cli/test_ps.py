@@ -48,3 +48,24 @@ def test_json_has_the_tasks_as_the_api_shows_them(api: FakeApi, hostler: Hostler
 def test_nothing_running_is_a_heading_only(api: FakeApi, hostler: Hostler) -> None:
     know(api)
     assert hostler("ps").out.split() == list(HEADINGS)
+
+
+def test_tasks_that_wait_for_their_share_of_the_host_say_so(api: FakeApi, hostler: Hostler) -> None:
+    pending = task(container("web", lastStatus="PENDING"), task_id="b" * 32, lastStatus="PENDING")
+    know(api, pending)
+    why = "for 512 MiB of memory: 200 MiB of 3900 are free"
+    waiting = [
+        {"taskArn": pending["taskArn"], "waitsFor": why},
+        {"taskArn": STOPPED["taskArn"], "waitsFor": "for what nobody asked to see"},
+    ]
+    api.answers["Hostler.DescribeQueue"] = {"waiting": waiting}
+    assert hostler("ps").out.splitlines()[2:] == [f"task bbbbbbbbbbbb waits {why}"]
+    assert json.loads(hostler("ps", "--json").out) == {"tasks": [pending], "waiting": waiting[:1]}
+
+
+def test_the_queue_is_not_asked_for_where_no_task_is_pending(
+    api: FakeApi, hostler: Hostler
+) -> None:
+    know(api, task(container("web")))
+    hostler("ps")
+    assert api.asked("Hostler.DescribeQueue") == []

@@ -105,6 +105,18 @@ def test_a_missing_file_is_not_taken_for_a_family(api: FakeApi, hostler: Hostler
     assert api.calls == []
 
 
+def test_a_draining_host_is_named(api: FakeApi, hostler: Hostler) -> None:
+    def refuse(_body: Body) -> Body:
+        raise Refused(
+            "InvalidParameterException", "No Container Instances were found in your cluster."
+        )
+
+    api.answers["RunTask"] = refuse
+    ran = hostler("run", "hello")
+    assert ran.code == 125
+    assert "this host is draining and takes no new tasks; 'hostler undrain' ends that" in ran.err
+
+
 def test_what_the_host_lacks_is_said(api: FakeApi, hostler: Hostler) -> None:
     api.answers["RunTask"] = {"tasks": [], "failures": [{"arn": "", "reason": "RESOURCE:PORTS"}]}
     ran = hostler("run", "hello")

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.doors.admission import Capacity, NetworkRules
+from agent.doors.admission import NetworkRules
 from agent.doors.api import Api
 from agent.doors.extensions import Office
 from agent.doors.operations import Desk
@@ -25,6 +25,7 @@ from agent.host.images.pulls import Pulls
 from agent.host.volumes.shared import SharedVolumes
 from agent.host.volumes.sharing import Sharing
 from agent.settings import Settings
+from agent.task.capacity import Capacity
 from agent.task.model import TaskId
 from agent.task.stopping import Rules
 from tests.fakes.host import FakeHosts
@@ -109,9 +110,9 @@ async def serving(
     hosts, images = hosts or FakeHosts(clock=time.time), FakeImages()
     await store.open()
     try:
-        fleet = Fleet(hosts, store, feed, time.time, Rules())
         room = capacity or Capacity(memory_mib=4096, cpu_units=4096)
-        desk = Desk(settings, store, fleet, feed, time.time, room, networks or NetworkRules())
+        fleet = Fleet(hosts, store, feed, time.time, Rules(), room)
+        desk = Desk(settings, store, fleet, feed, time.time, networks or NetworkRules())
         described = host_networks.load(settings, folder / "leases")
         doctor = FakeDoctor()
         shared = SharedVolumes(settings.names.shared_volumes)

@@ -184,7 +184,7 @@ async def test_a_store_that_can_not_keep_a_task_is_the_agents_fault(tmp_path: Pa
         await agent.client.call("RegisterTaskDefinition", **web())
         accept, store = agent.desk.store.accept, agent.desk.store
 
-        async def full(*tasks: Task) -> None:
+        async def full(*_tasks: Task, **_rest: object) -> None:
             raise StoreError("can't write state.db: database or disk is full")
 
         store.accept = full  # type: ignore[method-assign]

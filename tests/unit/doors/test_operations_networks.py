@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from agent.doors.admission import Capacity, NetworkRules
+from agent.doors.admission import NetworkRules
+from agent.task.capacity import Capacity
 from tests.fakes.host import Device, FakeHosts
 from tests.unit.doors.agents import Agent, running
 from tests.unit.doors.client import Refused

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.doors.admission import Capacity
+from agent.task.capacity import Capacity
 from agent.task.view import Running
 from tests.unit.doors.agents import Agent, running
 from tests.unit.doors.client import Refused

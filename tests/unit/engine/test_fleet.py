@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import looptime
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from agent.engine.feed import Feed, Picture
 from agent.engine.fleet import SWEEP_S, Fleet, show
 from agent.task import names
+from agent.task.capacity import BOUNDLESS, Capacity
 from agent.task.model import Protection, StopRequest, Task, TaskId
 from agent.task.stopping import Rules
 from tests.fakes.host import Device, FakeHosts
@@ -40,11 +41,11 @@ def simulated() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def engine(hosts: FakeHosts, store: MemoryStore) -> Engine:
+def engine(hosts: FakeHosts, store: MemoryStore, capacity: Capacity = BOUNDLESS) -> Engine:
     clock = asyncio.get_running_loop().time
     feed = Feed()
     show(store, feed)
-    return Engine(hosts, store, feed, Fleet(hosts, store, feed, clock, Rules()))
+    return Engine(hosts, store, feed, Fleet(hosts, store, feed, clock, Rules(), capacity))
 
 
 async def test_stored_tasks_are_shown_as_they_were_saved() -> None:
@@ -162,6 +163,97 @@ def test_a_closed_task_is_forgotten_when_its_time_is_up_and_not_before(
             assert it.hosts.forgotten == [ONE.id]
             assert not it.feed.pictures
             assert not it.store.intents
+
+    simulated.run_until_complete(scenario())
+
+
+def test_a_closed_task_is_kept_for_its_own_part_of_the_jitter_as_well(
+    simulated: asyncio.AbstractEventLoop,
+) -> None:
+    async def scenario() -> None:
+        it = engine(FakeHosts(exits_after=0.1), MemoryStore(ONE, TWO))
+        async with asyncio.TaskGroup() as group:
+            run = group.create_task(it.fleet.run(0.0, 10 * SWEEP_S))
+            await asyncio.sleep(1)
+            it.fleet.ring_all()
+            await asyncio.sleep(1)
+            first, last = sorted((names.share(each), each) for each in IDS)
+            await asyncio.sleep((first[0] * 10 + 1) * SWEEP_S)
+            assert it.hosts.forgotten == [first[1]]
+            await asyncio.sleep((last[0] - first[0]) * 10 * SWEEP_S)
+            assert it.hosts.forgotten == [first[1], last[1]]
+            run.cancel()
+
+    simulated.run_until_complete(scenario())
+
+
+def test_a_task_begins_when_another_leaves_it_room(simulated: asyncio.AbstractEventLoop) -> None:
+    """Nothing but the other's end wakes it, and it has waited for longer than any resync."""
+
+    async def scenario() -> None:
+        it = engine(FakeHosts(), MemoryStore(), Capacity(memory_mib=100, cpu_units=1024))
+        async with asyncio.TaskGroup() as group:
+            run = group.create_task(it.fleet.run(1000.0))
+            await it.fleet.accept(ONE, TWO)
+            await asyncio.sleep(400)
+            assert it.hosts.runs(ONE)
+            assert it.hosts.of(TWO).acted == 0
+            progress = it.feed.pictures[TWO.id].progress
+            assert [(each.what, each.detail) for each in progress.timeline] == [
+                ("accepted", ""),
+                ("waiting", "for 64 MiB of memory: 36 MiB of 100 are free"),
+            ]
+            await it.fleet.stop(ONE.id, StopRequest(1.0, "asked"))
+            await asyncio.sleep(100)
+            assert it.hosts.runs(TWO)
+            run.cancel()
+        steps = [each.what for each in it.store.progress(TWO.id).timeline]
+        assert steps[:3] == ["accepted", "waiting", "admitted"]
+
+    simulated.run_until_complete(scenario())
+
+
+def test_a_task_that_is_stopped_in_the_queue_is_over_with_nothing_begun(
+    simulated: asyncio.AbstractEventLoop,
+) -> None:
+    async def scenario() -> None:
+        it = engine(FakeHosts(), MemoryStore(), Capacity(memory_mib=100, cpu_units=1024))
+        async with asyncio.TaskGroup() as group:
+            run = group.create_task(it.fleet.run(1000.0))
+            await it.fleet.accept(ONE, TWO)
+            await asyncio.sleep(1)
+            await it.fleet.stop(TWO.id, StopRequest(1.0, "asked"))
+            await asyncio.sleep(1)
+            run.cancel()
+        progress = it.store.progress(TWO.id)
+        assert progress.closed
+        assert it.hosts.of(TWO).acted == 0
+        assert progress.containers["web"].exit_code is None
+        assert progress.containers["web"].reason == (
+            "TaskStoppedBeforePullBeginError: Task stopped before image pull could begin for task: "
+            f"{TWO.arn}"
+        )
+        assert it.hosts.runs(ONE)
+
+    simulated.run_until_complete(scenario())
+
+
+def test_a_task_that_waits_goes_on_waiting_under_the_next_agent(
+    simulated: asyncio.AbstractEventLoop,
+) -> None:
+    async def scenario() -> None:
+        room = Capacity(memory_mib=100, cpu_units=1024)
+        it = engine(FakeHosts(), MemoryStore(), room)
+        await it.fleet.accept(ONE, TWO)
+        for _ in range(2):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(engine(it.hosts, it.store, room).fleet.run(1000.0), 5)
+        assert it.hosts.runs(ONE)
+        assert it.hosts.of(TWO).acted == 0
+        larger = replace(room, memory_mib=128)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(engine(it.hosts, it.store, larger).fleet.run(1000.0), 5)
+        assert it.hosts.runs(TWO)
 
     simulated.run_until_complete(scenario())
 

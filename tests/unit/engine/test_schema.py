@@ -8,14 +8,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from agent.engine.schema import MIGRATIONS
 from agent.task.model import (
     Attachment,
     ContainerProgress,
     Image,
+    Intent,
     NetworkProgress,
     PortBinding,
+    Task,
 )
 from agent.task.records import Health, HealthRecord, Held, Step
 from tests.unit.engine.test_store import opened
@@ -56,13 +59,30 @@ OLD_PROGRESS = """{
 """As the first schema had it: a network was its container's."""
 
 
-async def test_progress_of_the_first_schema_is_carried_over(path: Path) -> None:
-    made = task(container("web"), container("a.b"), container("late"))
-    async with opened(path) as store:
-        await store.accept(made)
+def write(path: Path, version: int, made: Task, progress: str) -> None:
+    """A database of that schema with one task in it."""
+    intent = TypeAdapter(Intent).dump_json(Intent(made), by_alias=True).decode()
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("UPDATE progress SET body = ?", (OLD_PROGRESS,))
-        db.execute("PRAGMA user_version = 1")
+        for each in MIGRATIONS[:version]:
+            db.executescript(each)
+        db.execute("INSERT INTO intent VALUES (?, ?)", (made.id, intent))
+        db.execute("INSERT INTO progress VALUES (?, ?)", (made.id, progress))
+        db.execute(f"PRAGMA user_version = {version}")
+
+
+async def test_tasks_of_the_second_schema_have_what_they_need(path: Path) -> None:
+    """They never waited for it."""
+    made = task(container("web"), at=7.5)
+    write(path, 2, made, '{"containers": {"web": {}}, "networks": {"web": {}}}')
+    async with opened(path) as store:
+        assert store.progress(made.id).admitted_at == 7.5
+        assert not store.notes.draining
+        assert not store.notes.deregistered
+
+
+async def test_progress_of_the_first_schema_is_carried_over(path: Path) -> None:
+    made = task(container("web"), container("a.b"), container("late"), at=1.0)
+    write(path, 1, made, OLD_PROGRESS)
     async with opened(path) as store:
         progress = store.progress(made.id)
     assert list(progress.containers) == ["web", "a.b", "late"]
@@ -83,6 +103,7 @@ async def test_progress_of_the_first_schema_is_carried_over(path: Path) -> None:
     assert progress.interface is None
     assert progress.held == {"network/late": Held(9.5, 1, "busy")}
     assert progress.timeline == (Step(1.0, "accepted"),)
+    assert progress.admitted_at == 1.0
     with closing(sqlite3.connect(path)) as db:
         (body,) = db.execute("SELECT body FROM progress").fetchone()
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.engine.feed import Feed
+from agent.engine.queue import Queue
 from agent.engine.store import Store
 from agent.engine.supervisor import Supervisor
 from agent.task.actions import Action, ObtainImage, Result
@@ -20,6 +21,7 @@ from agent.task.model import Progress, StopCode, StopRequest, Task
 from agent.task.stopping import Rules
 from agent.task.view import View
 from tests.fakes.host import Behaviour, Device, FakeHost, Lender, Supply
+from tests.fakes.queue import RudeQueue
 from tests.fakes.store import MemoryStore
 from tests.worlds import ROLE, container, task
 
@@ -46,6 +48,7 @@ class World:
     keeper: Lender
     images: Supply
     rules: Rules
+    waits: bool
     policy: dict[str, object] | None = None
 
 
@@ -123,6 +126,7 @@ worlds_ = st.builds(
     images=supplies,
     rules=rules_,
     policy=st.none() | policies,
+    waits=st.booleans(),
 )
 
 
@@ -147,7 +151,8 @@ async def live(made: Task, host: FakeHost, world: World, store: Store) -> float:
 
     async def agent() -> None:
         host.forget()
-        agents.append(Supervisor(made.id, host, store, Feed()))
+        queue = RudeQueue(store, host.rng, ring) if world.rude else Queue(store)
+        agents.append(Supervisor(made.id, host, store, Feed(), queue))
         await agents[-1].run(clock, world.rules)
 
     async def operator(at: float) -> None:
@@ -156,6 +161,7 @@ async def live(made: Task, host: FakeHost, world: World, store: Store) -> float:
         ring()
 
     host.on_change = ring
+    await store.accept(made, waiting=[made.id] if world.waits else [])
     async with asyncio.TaskGroup() as group:
         stopping = group.create_task(operator(world.stop_at))
         for crash_after in world.crashes:
@@ -175,7 +181,7 @@ def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World)
     store = None
     loop = looptime.new_event_loop()
     try:
-        store = MemoryStore(made)
+        store = MemoryStore()
         host = FakeHost(
             random.Random(world.seed),
             behaviours=dict(world.behaviours),
@@ -211,6 +217,10 @@ def test_every_life_ends_closed_with_nothing_left_and_nothing_lost(world: World)
         assert not host.starts, "started without secrets"
     if world.images.refused:
         assert not host.starts, "started without an image"
+    if progress.admitted_at is None:
+        assert not host.acted, "something was begun of a task that was stopped in the queue"
+    waits = [each for each in progress.timeline if each.detail.startswith("for memory: ")]
+    assert len(waits) < 2, "told again and again what it waits for"
     if "web" in host.starts:
         assert host.exits["init"][1] <= host.born["web"], "web started before init was COMPLETE"
 

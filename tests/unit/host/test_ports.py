@@ -155,3 +155,14 @@ def test_any_other_failure_is_no_reason_for_another_attempt(ports: HostPorts) ->
     with pytest.raises(CNIError, match="no"):
         ports.publishing(container("web", portMappings=[{"containerPort": 80}]), set, publish)
     assert len(tries) == 1
+
+
+def test_reserved_ports_are_not_chosen(tmp_path: Path) -> None:
+    reserved = [("tcp", 40000), ("tcp", 40002), ("udp", 40001)]
+    ports = HostPorts(tmp_path, (40000, 40003), reserved)
+    firewall = Firewall(40001, shown=[40001])
+    (bound,) = firewall.bindings(ports, {"containerPort": 80})
+    assert firewall.tries == [[40001], [40003]]
+    assert bound.host_port == 40003
+    with pytest.raises(CNIError, match="no 1 free tcp host ports"):
+        Firewall(40001, 40003, shown=[40001, 40003]).bindings(ports, {"containerPort": 80})

@@ -1,5 +1,6 @@
 """The plan as a script of looks, results and turns; one directed test per rule of the loop."""
 
+from dataclasses import replace
 from signal import SIGKILL, SIGTERM
 
 import pytest
@@ -22,8 +23,8 @@ from agent.task.actions import (
 )
 from agent.task.definition import ContainerDefinition
 from agent.task.images import Obtained
-from agent.task.model import Intent, StopCode
-from agent.task.records import Health, Pin
+from agent.task.model import Intent, StopCode, first_progress
+from agent.task.records import Health, Pin, Step
 from agent.task.stopping import Rules
 from agent.task.view import Absent, NetworkSeen, Seen, Unknown, View
 from tests.script import Script
@@ -48,6 +49,76 @@ def test_a_task_comes_up_step_by_step() -> None:
     s.sees(web=UP)
     assert s.turn(at=3) == []
     assert s.progress.started_at == 3
+
+
+def waiting(why: str) -> Script:
+    """A task that waits for its share of the host."""
+    made = task(container("web"))
+    s = Script(made, progress=replace(first_progress(made), admitted_at=None))
+    s.sees(replace(s.view, shortage=why))
+    return s
+
+
+def test_nothing_begins_before_the_task_has_its_share_of_the_host() -> None:
+    s = waiting("for 64 MiB of memory: 1 MiB of 100 are free")
+    assert s.turn(at=1) == []
+    assert s.wakes_at is None
+    s.sees(replace(s.view, shortage="for 64 MiB of memory: 2 MiB of 100 are free"))
+    assert s.turn(at=2) == []
+    s.sees(replace(s.view, shortage="for 128 CPU units: 0 of 1024 are free"))
+    assert s.turn(at=3) == []
+    assert [each.detail for each in s.progress.timeline if each.what == "waiting"] == [
+        "for 64 MiB of memory: 1 MiB of 100 are free",
+        "for 128 CPU units: 0 of 1024 are free",
+    ]
+    s.sees(replace(s.view, shortage=""))
+    assert s.turn(at=4) == [ObtainImage("web"), AttachNetwork("web")]
+    assert s.progress.admitted_at == 4
+    assert s.progress.timeline[-1] == Step(4, "admitted")
+
+
+def test_a_task_that_has_its_share_keeps_it_whatever_others_lack() -> None:
+    s = waiting("")
+    s.turn()
+    s.sees(replace(s.view, shortage="for 64 MiB of memory: 1 MiB of 100 are free"))
+    assert s.turn(at=1) == [ObtainImage("web"), AttachNetwork("web")]
+
+
+def test_a_stop_while_it_waits_closes_the_task() -> None:
+    s = waiting("for 64 MiB of memory: 1 MiB of 100 are free")
+    s.asked_to_stop()
+    assert s.turn(at=1) == []
+    assert s.progress.closed
+    assert s.progress.admitted_at is None
+    assert s.progress.stopped_at == 1
+
+
+@pytest.mark.parametrize("known", ["nothing", "pin", "image"])
+def test_a_container_that_is_to_stop_before_its_pull_says_so(known: str) -> None:
+    s = Script(task(container("web")))
+    s.turn()
+    if known == "pin":
+        s.result(ObtainImage("web"), Done(Pin("sha256:1")))
+    if known == "image":
+        s.result(ObtainImage("web"), Done(Obtained(IMAGE)))
+    s.turn()
+    s.asked_to_stop()
+    s.turn()
+    reason = (
+        "TaskStoppedBeforePullBeginError: Task stopped before image pull could begin for task: "
+        f"{s.intent.task.arn}"
+    )
+    assert s.progress.containers["web"].reason == (reason if known == "nothing" else "")
+
+
+def test_a_container_that_another_ones_end_came_before_has_no_reason() -> None:
+    needs = [{"containerName": "init", "condition": "SUCCESS"}]
+    made = task(container("init"), container("web", dependsOn=needs))
+    s = Script(made, seen={"init": exited(0, 1.0)}, progress=running(Intent(made), "init"))
+    s.turn(at=1)
+    s.turn(at=1)
+    assert s.progress.containers["web"].ended
+    assert s.progress.containers["web"].reason == ""
 
 
 def test_nothing_is_created_while_the_network_is_unknown() -> None:
