@@ -40,6 +40,7 @@ from agent.engine.bell import Bell
 from agent.engine.feed import Feed
 from agent.engine.fleet import Fleet, show
 from agent.engine.store import Store
+from agent.engine.wallclock import uptime
 from agent.host import resources
 from agent.host.cgroups import Cgroups
 from agent.host.checks import Doctor
@@ -178,7 +179,7 @@ async def _assembled(
         settings, client, images, router, networking, telling, runtimes, cgroups, privacy, volumes
     )
     capacity = resources.capacity(settings, networking.interfaces.provider.limit)
-    fleet = Fleet(host, store, feed, time.time, _plan_rules(settings), capacity)
+    fleet = Fleet(host, store, feed, time.time, _plan_rules(settings), capacity, steady=uptime)
     telling.open_agent_api(fleet, networking)
     desk = Desk(
         *(settings, store, fleet, feed, time.time, _rules(networking)),

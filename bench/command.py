@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROUNDS = {"launch": 21, "burst": 3, "network": 15, "metadata": 5, "pull": 5}
+ROUNDS = {"launch": 21, "burst": 3, "network": 15, "metadata": 5, "pull": 5, "adopt": 5, "soak": 1}
 NAMES = tuple(ROUNDS)
+MINUTES = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What to measure. ``idle_s``: how long an idle agent is watched, in seconds.
 
-    ``disk``: stores of images are on the disk, not in memory.
+    ``disk``: stores of images are on the disk, not in memory. ``minutes``: how long to soak.
     """
 
     name: str
@@ -23,12 +24,15 @@ class Options:
     idle_s: float
     json: Path | None
     disk: bool = False
+    minutes: float = MINUTES
 
     @property
     def arguments(self) -> list[str]:
         """The same as arguments, but for the file: that one lies outside."""
         disk = ["--disk"] if self.disk else []
-        return [self.name, "--rounds", str(self.rounds), "--idle", str(self.idle_s), *disk]
+        numbers = {"rounds": self.rounds, "idle": self.idle_s, "minutes": self.minutes}
+        given = [word for name, value in numbers.items() for word in (f"--{name}", str(value))]
+        return [self.name, *given, *disk]
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -38,13 +42,16 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("name", choices=NAMES, help="what to measure")
     parser.add_argument("--rounds", type=_count, help=f"turns ({usual})")
     parser.add_argument(
-        "--idle", type=_seconds, default=20.0, help="seconds to watch an idle agent (20)"
+        "--idle", type=_positive, default=20.0, help="seconds to watch an idle agent (20)"
     )
     parser.add_argument("--disk", action="store_true", help="pull to the disk and not to memory")
+    parser.add_argument(
+        "--minutes", type=_positive, default=MINUTES, help="how long to soak (%(default)s)"
+    )
     parser.add_argument("--json", type=Path, help="a file for the figures and ratios")
     given = parser.parse_args(arguments)
     rounds = given.rounds or ROUNDS[given.name]
-    return Options(given.name, rounds, given.idle, given.json, given.disk)
+    return Options(given.name, rounds, given.idle, given.json, given.disk, given.minutes)
 
 
 def _count(text: str) -> int:
@@ -53,11 +60,11 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
+def _positive(text: str) -> float:
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 3600:
-        raise argparse.ArgumentTypeError("must be seconds, more than 0 and less than 3600")
-    return seconds
+        number = 0.0
+    if not 0 < number < 3600:
+        raise argparse.ArgumentTypeError("must be a number, more than 0 and less than 3600")
+    return number

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import burst, launch
+from bench import adopt, burst, launch
 from bench.command import Options, parse
 from bench.metadata import measure as metadata
 from bench.network import measure as network
 from bench.pull import measure as pull
 from bench.report import Report
 from bench.sealed import RESULT
+from bench.soak import measure as soak
 from bench.world import open_world
 
 BENCHMARKS = {
@@ -24,6 +25,8 @@ BENCHMARKS = {
     "burst": burst.measure,
     "metadata": metadata.measure,
     "pull": pull.measure,
+    "adopt": adopt.measure,
+    "soak": soak.measure,
 }
 
 

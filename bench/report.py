@@ -56,7 +56,8 @@ class Report:
         if name not in self.targets:
             return "", ""
         limit = self.targets[name]
-        return f"<= {limit:g}", "met" if value <= limit else f"missed by {value / limit - 1:.0%}"
+        missed = f"missed by {value / limit - 1:.0%}" if limit else "missed"
+        return f"<= {limit:g}", "met" if value <= limit else missed
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -109,9 +109,12 @@ def spawn_agent(
     )
 
 
-def until_ready(process: subprocess.Popen[bytes], notify: socket.socket) -> bool:
-    """True once the agent serves. Raises CommandError if it ends or ``READY_S`` is over."""
-    ended = os.pidfd_open(process.pid)
+def until_ready(pid: int, notify: socket.socket) -> bool:
+    """True once the agent with this process id serves.
+
+    Raises CommandError if it ends or ``READY_S`` is over.
+    """
+    ended = os.pidfd_open(pid)
     try:
         ready, _, _ = select.select([notify.fileno(), ended], [], [], READY_S)
     finally:
@@ -145,7 +148,7 @@ def _private_agent(
         notify.bind(str(address))
         process = spawn_agent(settings, address)
         try:
-            ready = interrupts.wait(lambda: until_ready(process, notify))
+            ready = interrupts.wait(lambda: until_ready(process.pid, notify))
             notify.close()  # what nobody reads would keep the agent's sockets open
             yield Client(Path(settings["HOSTLER_RUN_DIR"]) / "api.sock") if ready else None
         finally:

@@ -38,6 +38,7 @@ def show(store: Store, feed: Feed) -> None:
 class Fleet:
     """The supervisors of all tasks that are not closed. ``run`` must be running for any to move.
 
+    ``clock`` is the wall clock; that it was set shows by ``steady``, or by default not at all.
     ``failures`` counts how often the barrier has held since the agent started. ``queue`` says what
     the tasks have of the host's ``capacity``.
     """
@@ -50,11 +51,14 @@ class Fleet:
         clock: Clock,
         rules: Rules,
         capacity: Capacity = BOUNDLESS,
+        *,
+        steady: Clock | None = None,
     ) -> None:
         self._host = host
         self._store = store
         self._feed = feed
         self._clock = clock
+        self._steady = steady
         self._rules = rules
         self._supervisors: dict[TaskId, Supervisor] = {}
         self._task_of: dict[str, TaskId] = {}
@@ -139,7 +143,7 @@ class Fleet:
 
     async def _keep(self, task: Task, supervisor: Supervisor) -> None:
         for delay in _delays():
-            if await self._ended_well(task, supervisor.run(self._clock, self._rules)):
+            if await self._ended_well(task, supervisor.run(self._clock, self._rules, self._steady)):
                 break
             await asyncio.sleep(delay)
         del self._supervisors[task.id]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -16,10 +17,12 @@ from agent.engine.bell import Bell, Clock
 from agent.engine.feed import Feed, Picture
 from agent.engine.queue import Queue
 from agent.engine.store import Store, StoreError
+from agent.engine.wallclock import Setting
 from agent.task.actions import Action, News, Result
 from agent.task.model import Progress, Task, TaskId
 from agent.task.plan import plan
 from agent.task.stopping import Rules
+from agent.task.times import moved, none_to_come
 from agent.task.view import View
 
 log = logging.getLogger(__name__)
@@ -58,16 +61,23 @@ class Supervisor:
         """Something may have changed: have a look."""
         self._bell.ring()
 
-    async def run(self, clock: Clock, rules: Rules) -> None:
-        """Returns when the task is closed."""
+    async def run(self, clock: Clock, rules: Rules, steady: Clock | None = None) -> None:
+        """Returns when the task is closed.
+
+        Should ``clock`` be set meanwhile, that shows by ``steady``, or by default not at all.
+        """
+        steady = steady or clock
+        setting = Setting(clock, steady)
+        await self._mend(clock())
         flying: dict[str, asyncio.Task[None]] = {}
         news: list[News] = []
 
         async def fly(task: Task, progress: Progress, action: Action) -> None:
-            began_at = clock()
+            began = steady()
             try:
                 result = await self._host.act(task, progress, action)
-                news.append(News(action, began_at, clock(), result))
+                now = clock()
+                news.append(News(action, now - (steady() - began), now, result))
             finally:
                 del flying[action.key]
                 self._bell.ring()
@@ -79,14 +89,15 @@ class Supervisor:
                 news.clear()
                 intent = self._store.intents[self._task_id]
                 progress = self._store.progress(self._task_id)
-                view = (await self._host.look(intent.task, progress)).hiding(busy)
-                if progress.admitted_at is None:
-                    view = replace(view, shortage=self._queue.shortage(self._task_id))
-                decision = plan(intent, progress, view, heard, clock(), rules)
+                view = (await self._look(intent.task, progress)).hiding(busy)
+                set_by = setting.by()
+                told = moved(progress, set_by)
+                decision = plan(intent, told, view, heard, clock(), rules)
                 if not await self._saved(intent.task, progress, decision.progress):
                     news[:0] = heard
                     await self._bell.wait(clock() + UNSAVED_S, clock)
                     continue
+                setting.told(set_by)
                 # A stop may have been asked for during this turn; it must not seem forgotten.
                 wanted = self._store.intents[self._task_id]
                 self._feed.publish(Picture(wanted, decision.progress, view))
@@ -103,6 +114,13 @@ class Supervisor:
                         )
                 await self._bell.wait(decision.wake_at, clock)
 
+    async def _look(self, task: Task, progress: Progress) -> View:
+        """The host as it is, and what the task waits for if it has no share of it yet."""
+        view = await self._host.look(task, progress)
+        if progress.admitted_at is not None:
+            return view
+        return replace(view, shortage=self._queue.shortage(self._task_id))
+
     async def _saved(self, task: Task, before: Progress, after: Progress) -> bool:
         """Whether ``after`` is on disk. If not, the store says so, once for all tasks."""
         if after == before:
@@ -115,6 +133,14 @@ class Supervisor:
         self._queue.saved(self._task_id, before, after)
         _tell(task, before, after)
         return True
+
+    async def _mend(self, now: float) -> None:
+        """No time of the task's is one to come, as it would be had the clock been set back."""
+        progress = self._store.progress(self._task_id)
+        mended = none_to_come(progress, now)
+        if mended != progress:
+            with suppress(StoreError):  # said already; another start tries again
+                await self._store.save(self._task_id, mended)
 
 
 def _tell(task: Task, before: Progress, after: Progress) -> None:

@@ -183,8 +183,11 @@ class Containers:
             runtime = await asyncio.to_thread(self.privacy.runtime, runtime)
         kept = keepsakes.extensions(task, name, progress)
         await self._records.ensure(task, name, image, spec, runtime, kept)
-        with suppress(AlreadyExists), self.privacy.offering(key, whole):
-            await self._make_process(task, name, _labelled(rootfs_mounts, spec), stdio)
+        try:
+            with self.privacy.offering(key, whole):
+                await self._make_process(task, name, _labelled(rootfs_mounts, spec), stdio)
+        except AlreadyExists:
+            await self._make_sure_of(key)
 
     async def start(self, task: Task, name: str) -> None:
         """The container's process runs, or has run. Raises ContainerdError."""
@@ -267,6 +270,22 @@ class Containers:
             return Absent()
         return Seen(ContainerSeen(Running.UNSTARTED))
 
+    async def _make_sure_of(self, key: str) -> None:
+        """The process is there. Raises Unavailable if only containerd's record of it is.
+
+        That is what remains of a creation in the middle of which containerd was killed.
+        """
+        try:
+            await self._client.tasks.get(key)
+        except NotFound as error:
+            await self._drop_record(key)
+            raise Unavailable(str(error), "its creation was cut short") from error
+
+    async def _drop_record(self, key: str) -> None:
+        """containerd has no process of this key that its shim doesn't know of."""
+        with suppress(NotFound):  # said by the shim too, when the record is gone already
+            await self._client.tasks.delete(key)
+
     async def _end_process(self, key: str) -> None:
         try:
             process = await self._client.tasks.get(key)
@@ -277,7 +296,7 @@ class Containers:
                     await self._client.tasks.wait(key, timeout=GONE_S)
             await self._client.tasks.delete(key)
         except NotFound:
-            return
+            await self._drop_record(key)
 
     async def _rerun(self, task: Task, name: str) -> None:
         key = names.container_id(task.id, name)

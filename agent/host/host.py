@@ -242,6 +242,8 @@ def _classified(action: Action, error: Exception) -> Result:
     if isinstance(error, _PASSES):
         return Again(why)
     match action, error:
+        case (ObtainImage(), DeadlineExceeded()):
+            return Again(why)  # containerd hangs: registries have deadlines of their own
         case (ObtainImage(), _):
             return Never("CannotPullContainerError", why)
         case (AttachNetwork(), PortTaken()):

@@ -61,7 +61,7 @@ def connection(
     if not there and any(_runs(view, each) for each in task.members(sandbox)):
         return Failed("ResourceInitializationError: the network namespace of the task is gone")
     if task.awsvpc:
-        lacking = _interface(task, progress, view, now, rules, there=there)
+        lacking = _interface(progress, view, now, rules, there=there)
         if lacking is not None:
             return lacking
     return Missing(AttachNetwork(sandbox))
@@ -77,7 +77,7 @@ def _runs(view: View, name: str) -> bool:
 
 
 def _interface(
-    task: Task, progress: Progress, view: View, now: float, rules: Rules, *, there: bool
+    progress: Progress, view: View, now: float, rules: Rules, *, there: bool
 ) -> Missing | Awaited | Failed | None:
     """What is lacking of the interface before the sandbox can be attached.
 
@@ -87,7 +87,7 @@ def _interface(
     if isinstance(look, Unknown):
         return Awaited()
     if interface is None or progress.interface_at is None or isinstance(look, Absent):
-        return _acquired(task, progress, now, rules)
+        return _acquired(progress, now, rules)
     if there or look.state.present:
         return None
     if look.state.present is None:
@@ -101,11 +101,11 @@ def _interface(
     )
 
 
-def _acquired(task: Task, progress: Progress, now: float, rules: Rules) -> Missing | Failed:
+def _acquired(progress: Progress, now: float, rules: Rules) -> Missing | Failed:
     """Try to get one, and again for as long as a device may take; who holds all may keep them."""
     action = AcquireInterface()
     failure = progress.held.get(action.key)
-    if failure is None or now < task.accepted_at + rules.interface_timeout_s:
+    if failure is None or now < failure.since + rules.interface_timeout_s:
         return Missing(action)
     return Failed(
         "ResourceInitializationError: no network interface could be had within "

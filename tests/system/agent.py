@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol, TypeVar
 
 import psutil
 
@@ -26,6 +26,19 @@ END_S = 30.0
 ROOT = Path(__file__).parents[2]
 
 
+class Process(Protocol):
+    """A child process of ours, as ``subprocess`` has it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float) -> int: ...
+
+    def send_signal(self, sig: int, /) -> None: ...
+
+
 class Agent:
     """An agent below ``root``; started by ``start``, and again after ``stop`` or ``kill9``."""
 
@@ -34,7 +47,7 @@ class Agent:
         self.settings = {**private_settings(root), **settings}
         self.socket = Path(self.settings["HOSTLER_RUN_DIR"]) / "api.sock"
         self._log = root / "agent.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def pid(self) -> int:
@@ -51,8 +64,13 @@ class Agent:
             self._log.open("ab") as log,
         ):
             notify.bind(str(address))
-            self._process = spawn_agent(self.settings, address, log)
-            until_ready(self._process, notify)
+            self._process = self._spawned(address, log)
+            until_ready(self._process.pid, notify)
+
+    @property
+    def running(self) -> bool:
+        """Whether its process has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def said(self) -> str:
         """Its log so far, of all its runs: warnings and errors."""
@@ -99,7 +117,7 @@ class Agent:
 
     def end_tasks(self) -> None:
         """Every task is closed. The agent is started for that if need be."""
-        if self._process is None or self._process.poll() is not None:
+        if not self.running:
             self.start()
         client = Client(self.socket)
         arns = tasks.all_arns(client)
@@ -139,6 +157,10 @@ class Agent:
             subprocess.run(["nft", "delete", "table", "inet", table], check=False)
         shutil.rmtree(self.root, ignore_errors=True)
 
+    def _spawned(self, notify: Path, log: IO[bytes]) -> Process:
+        """The process, just started; it says on the socket ``notify`` when it serves."""
+        return spawn_agent(self.settings, notify, log)
+
     def _end(self, number: signal.Signals) -> int:
         assert self._process is not None
         self._process.send_signal(number)
@@ -177,7 +199,16 @@ class Agent:
 @contextmanager
 def running_agent(**settings: str) -> Iterator[Agent]:
     """An agent that serves; at the end all its tasks are stopped and nothing may be left of it."""
-    agent = Agent(Path(tempfile.mkdtemp(prefix="ht-")), settings)
+    with kept_clean(Agent(Path(tempfile.mkdtemp(prefix="ht-")), settings)) as agent:
+        yield agent
+
+
+A = TypeVar("A", bound=Agent)
+
+
+@contextmanager
+def kept_clean(agent: A) -> Iterator[A]:
+    """The same for an agent of any kind, in a directory of its own."""
     try:
         agent.start()
         yield agent

@@ -15,6 +15,7 @@ def test_everything_but_the_file_goes_to_the_program_inside() -> None:
     assert given == Options("launch", 5, 2.5, Path("out.json"))
     assert parse(given.arguments) == Options("launch", 5, 2.5, None)
     assert parse(parse(["pull", "--disk"]).arguments) == Options("pull", 5, 20.0, None, disk=True)
+    assert parse(parse(["soak", "--minutes", "0.5"]).arguments).minutes == 0.5
 
 
 @pytest.mark.parametrize(
@@ -23,8 +24,8 @@ def test_everything_but_the_file_goes_to_the_program_inside() -> None:
         (["nothing"], "invalid choice"),
         (["launch", "--rounds", "0"], "must be a number from 1 up"),
         (["launch", "--rounds", "x"], "must be a number from 1 up"),
-        (["launch", "--idle", "-1"], "must be seconds"),
-        (["launch", "--idle", "nan"], "must be seconds"),
+        (["launch", "--idle", "-1"], "must be a number, more than 0"),
+        (["launch", "--idle", "nan"], "must be a number, more than 0"),
     ],
 )
 def test_wrong_arguments_are_refused_in_words(

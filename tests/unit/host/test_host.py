@@ -114,6 +114,7 @@ async def test_what_brings_a_task_down_is_tried_for_ever(
             Never("CannotPullECRContainerError", "no"),
         ),
         (FIND, NotFound("text", "gone"), Never("CannotPullContainerError", "gone")),
+        (FIND, DeadlineExceeded("text", "hangs"), Again("hangs")),
         (CREATE, SpecError("odd"), Never("CannotCreateContainerError", "odd")),
         (CREATE, VolumeError("odd"), Never("VolumeError", "odd")),
         (CREATE, OSError("full"), Never("CannotCreateContainerError", "full")),

@@ -140,11 +140,11 @@ def test_beside_a_running_container_no_second_namespace_is_made() -> None:
 
 
 def test_an_interface_that_others_hold_is_tried_for_until_its_time_is_over() -> None:
-    accepted = TASK.accepted_at
-    held = {"interface": Held(until=accepted, tries=3, why="all 2 are held")}
+    failed = TASK.accepted_at + 100.0
+    held = {"interface": Held(until=failed, tries=3, why="all 2 are held", since=failed)}
     trying = replace(FRESH, held=held)
-    assert connected(trying, Absent(), Absent(), accepted + 19.9) == ACQUIRE
-    assert connected(trying, Absent(), Absent(), accepted + 20.0) == Failed(
+    assert connected(trying, Absent(), Absent(), failed + 19.9) == ACQUIRE
+    assert connected(trying, Absent(), Absent(), failed + 20.0) == Failed(
         "ResourceInitializationError: no network interface could be had within 20 s: all 2 are held"
     )
-    assert connected(FRESH, Absent(), Absent(), accepted + 20.0) == ACQUIRE
+    assert connected(FRESH, Absent(), Absent(), failed + 20.0) == ACQUIRE
