@@ -69,6 +69,8 @@ def rebuilt(task: Task, known: Progress | None, left: Remains, now: float) -> Pr
     Nothing that may have run once will run again.
     """
     progress = known or first_progress(task)
+    if progress.admitted_at is None and (left.once_ran or left.containers):
+        progress = replace(progress, admitted_at=now)  # what it holds it must have been given
     again = {name for name, each in left.containers.items() if each.process is not None}
     for name, facts in left.ended.items():
         if name in progress.containers.keys() - again and not progress.containers[name].ended:

@@ -116,6 +116,15 @@ def test_where_nothing_runs_nothing_is_begun() -> None:
         assert containers["init"].ended or containers["init"].started_at == 5.0
 
 
+def test_what_was_begun_holds_its_share_of_the_host() -> None:
+    """Though it waits for that, by what was saved last."""
+    made = task(container("web"))
+    waits = replace(first_progress(made), admitted_at=None)
+    assert rebuilt(made, waits, left(web=Running.RUNNING), 9.0).admitted_at == 9.0
+    assert rebuilt(made, waits, left(), 9.0).admitted_at == 9.0
+    assert rebuilt(made, waits, left(once_ran=False), 9.0).admitted_at is None
+
+
 def test_facts_of_another_task_do_not_fit() -> None:
     assert fits(PAIR, first_progress(PAIR))
     assert not fits(PAIR, first_progress(task(container("web"))))
