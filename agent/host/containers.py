@@ -183,11 +183,8 @@ class Containers:
             runtime = await asyncio.to_thread(self.privacy.runtime, runtime)
         kept = keepsakes.extensions(task, name, progress)
         await self._records.ensure(task, name, image, spec, runtime, kept)
-        try:
-            with self.privacy.offering(key, whole):
-                await self._make_process(task, name, _labelled(rootfs_mounts, spec), stdio)
-        except AlreadyExists:
-            await self._make_sure_of(key)
+        with self.privacy.offering(key, whole):
+            await self._make_process(task, name, _labelled(rootfs_mounts, spec), stdio)
 
     async def start(self, task: Task, name: str) -> None:
         """The container's process runs, or has run. Raises ContainerdError."""
@@ -305,7 +302,7 @@ class Containers:
         stdio = await self._open_logs(task, name)
         spec = json.loads(record.spec)
         whole = self.privacy.whole(task, name, spec)
-        with suppress(AlreadyExists), self.privacy.offering(key, whole):
+        with self.privacy.offering(key, whole):
             await self._make_process(task, name, _labelled(root, spec), stdio)
         await self.start(task, name)
 
@@ -327,7 +324,7 @@ class Containers:
                 )
             self._clean.setdefault(key, True)
         except AlreadyExists:
-            raise
+            await self._make_sure_of(key)
         except ContainerdError as error:
             self._clean[key] = False
             if monotonic() < self._unsettled.get(task.id, -UNDOING_S) + UNDOING_S:
