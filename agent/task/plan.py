@@ -171,7 +171,7 @@ def _raise(task: Task, turn: Turn, view: View, name: str, now: float, rules: Rul
         case connecting.Failed(reason):
             progress = give_up_all(turn.progress, task.members(sandbox), reason, now)
             return replace(turn, progress=progress)
-        case connecting.Connected() if not lacks_image and provisions.ready(task, view):
+        case connecting.Connected() if not lacks_image and provisions.ready(task, name, view):
             return _build(task, turn, view, name)
         case connecting.Connected():
             return turn
@@ -222,7 +222,7 @@ def _restart(task: Task, turn: Turn, view: View, name: str, now: float) -> Turn:
     match restart.step(task, view, name):
         case restart.Hopeless(reason):
             return replace(turn, progress=not_again(turn.progress, name, reason, now))
-        case restart.Ready() if provisions.ready(task, view):
+        case restart.Ready() if provisions.ready(task, name, view):
             return turn.wanting(RestartContainer(name))
         case _:
             return turn

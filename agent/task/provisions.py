@@ -47,9 +47,18 @@ def due(
             yield TakeBack(kind)
 
 
-def ready(task: Task, view: View) -> bool:
-    """Whether a container of the task may be made, or run again."""
-    return all(isinstance(view.provisions.get(each), Seen) for each in needed(task))
+def needed_by(task: Task, name: str) -> frozenset[Provision]:
+    """The kinds that container ``name`` can't be made or run again without."""
+    return frozenset(
+        each
+        for each in needed(task)
+        if each is not Provision.SECRETS or _private(task.container(name))
+    )
+
+
+def ready(task: Task, name: str, view: View) -> bool:
+    """Whether container ``name`` may be made, or run again."""
+    return all(isinstance(view.provisions.get(each), Seen) for each in needed_by(task, name))
 
 
 def ready_to_probe(container: ContainerDefinition, view: View) -> bool:

@@ -34,14 +34,14 @@ def answers(definition: ContainerDefinition, facts: ContainerProgress, seen: Con
     """Whether the policy answers the exit that is ``seen`` with another run.
 
     It counts from the last restart, or else from the start, to the exit itself: how late that was
-    noticed makes no difference.
+    noticed makes no difference. What ended with the namespace that it shared can't come back to it.
     """
     policy = definition.restart_policy
     if policy is None or not policy.enabled or facts.started_at is None:
         return False
     if seen.exit_code is None or seen.exit_code in policy.ignored_exit_codes:
         return False
-    if seen.exited_at is None:
+    if seen.exited_at is None or seen.namespace_lost:
         return False
     began_at = facts.started_at if facts.restart is None else facts.restart.at
     return seen.exited_at - began_at >= policy.restart_attempt_period

@@ -200,7 +200,9 @@ class FakeHost:
                 return self._provide(kind)
             case actions.CreateContainer(name):
                 self.prepared = True
-                assert self.provisions >= set(provisions.needed(task)), "made without provisions"
+                assert self.provisions >= provisions.needed_by(task, name), (
+                    "made without provisions"
+                )
                 assert task.sandbox(name) in self.networks
                 self.containers.setdefault(name, ContainerSeen(Running.CREATED))
             case actions.StartContainer(name):
@@ -310,7 +312,7 @@ class FakeHost:
         """Three steps, between which it may crash."""
         seen, answered = self.containers.get(name), progress.containers[name].restart
         assert answered is not None
-        assert self.provisions >= set(provisions.needed(task)), "run again without provisions"
+        assert self.provisions >= provisions.needed_by(task, name), "run again without provisions"
         assert task.sandbox(name) in self.networks, "run again without its network"
         if seen is None:
             return actions.Never("CannotStartContainerError", "it is gone")
@@ -386,7 +388,7 @@ class FakeHosts:
 
     def of(self, task: Task) -> FakeHost:
         if task.id not in self._of:
-            behaviour = Behaviour(self.exits_after, self.exit_code, self.ignores_term)
+            behaviour = Behaviour(self.exits_after, self.exit_code, ignores_term=self.ignores_term)
             behaviours = {each.name: behaviour for each in task.containers}
             rng = random.Random(1)
             self._of[task.id] = FakeHost(

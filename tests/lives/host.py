@@ -187,7 +187,7 @@ class Host:
 
     def _ready(self, name: str) -> None:
         never(self.task.sandbox(name) not in self.sandboxes, f"{name} without its network")
-        lacking = set(provisions.needed(self.task)) - self.provided
+        lacking = provisions.needed_by(self.task, name) - self.provided
         never(bool(lacking), f"{name} without {lacking}")
 
     def _create(self, name: str) -> Iterator[None]:
@@ -259,6 +259,8 @@ class Host:
             case actions.WithdrawCredentials():
                 never(bool(self.boxes), "credentials are withdrawn from a container")
                 self.lent = False
+            case actions.TakeBack(Provision.SECRETS):
+                self.provided.discard(Provision.SECRETS)
             case actions.TakeBack(kind):
                 never(bool(self.boxes or self.sandboxes), f"{kind} is taken from a container")
                 self.provided.discard(kind)

@@ -193,3 +193,15 @@ def test_it_is_taken_back_after_the_last_container_and_its_network() -> None:
     assert s.turn(at=4.0) == []
     s.sees(replace(gone, provisions={SECRETS: Absent()}))
     assert s.turn(at=5.0) == [ReleaseTask()]
+
+
+def test_a_container_without_secrets_does_not_wait_for_those_of_others() -> None:
+    needs = [{"containerName": "web", "condition": "START"}]
+    secret = [{"name": "KEY", "valueFrom": "key"}]
+    made = task(container("web", secrets=secret), container("side", dependsOn=needs))
+    progress = running(Intent(made), "web").having("side", image=IMAGE)
+    s = Script(made, progress=progress.having_network("side", attachment=ATTACHED))
+    shown = view(made, {"web": UP})
+    networks = {each: Seen(NetworkSeen(served=True)) for each in ("web", "side")}
+    s.sees(replace(shown, networks=networks, provisions={SECRETS: Absent()}))
+    assert s.turn() == [CreateContainer("side")]

@@ -68,6 +68,7 @@ def facts(s: Script, name: str = "web") -> ContainerProgress:
         (POLICY, exited(1, 600), Restart(1, 541, 1, 540), False),
         (POLICY, exited(1, 600), Restart(1, 540, 1, 540), True),
         (POLICY, ContainerSeen(Running.STOPPED), None, False),
+        (POLICY, replace(exited(137, 600), namespace_lost=True), None, False),
         (POLICY, ContainerSeen(Running.STOPPED, exit_code=1), None, False),
         ({**POLICY, "enabled": False}, exited(1, 600), None, False),
         (None, exited(1, 600), None, False),
@@ -238,13 +239,13 @@ def test_provisions_are_there_again_first() -> None:
     s = script(web(secrets=[{"name": "KEY", "valueFrom": "arn"}]))
     lost: View = replace(s.view, provisions={Provision.SECRETS: Absent()})
     s.sees(lost)
-    assert s.turn(at=99) == [], "nobody needs them as long as it runs"
+    assert s.turn(at=99) == [Provide(Provision.SECRETS)], "another run may come at any time"
     ended = view(s.intent.task, {"web": exited(3, 100)})
     s.sees(replace(ended, provisions={Provision.SECRETS: Absent()}))
     assert s.turn(at=100) == [Provide(Provision.SECRETS)]
     s.sees(replace(ended, provisions={Provision.SECRETS: Seen(None)}))
     assert s.turn(at=101) == [RestartContainer("web")]
-    assert provisions.ready(s.intent.task, s.view)
+    assert provisions.ready(s.intent.task, "web", s.view)
 
 
 def test_provisions_that_can_not_be_had_again_end_it() -> None:
