@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +19,7 @@ from agent.cli.errors import CommandError
 from tests.system import crashing
 from tests.system.agent import Agent, kept_clean
 from tests.system.crashing import Nursery, Point, Start
-from tests.system.tasks import Json, Task, containerd_socket, names_of
+from tests.system.tasks import Json, Task, containerd_socket, eventually, names_of
 
 Live = Callable[[Task], None]
 
@@ -181,7 +183,16 @@ def containerd_killed_at_each(
     agent.pid_file = str(containerd_socket(agent).with_name("containerd.pid"))
     agent.restart()
     for crash in crashes:
+        killed = Path(agent.pid_file).read_text()
         task = crash.reference.run(agent, crash.armed.family)
         crash.reference.live(task)
+        eventually(partial(_another_serves, agent, killed), "another containerd")
         assert crash.armed in crashing.met(agent.diary), f"nobody came by {crash.point}"
         yield crash, end(task)
+
+
+def _another_serves(agent: WatchedAgent, killed: str) -> bool:
+    """Whether a containerd answers that has another pid file than this."""
+    with closing(socket.socket(socket.AF_UNIX)) as probe:
+        answers = probe.connect_ex(str(containerd_socket(agent))) == 0
+    return answers and Path(agent.pid_file).read_text() != killed
