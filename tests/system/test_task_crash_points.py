@@ -176,5 +176,8 @@ def test_containerd_killed_in_each_call_makes_no_difference(agents: list[Watched
     same_ends(
         agents,
         containerd_killed_at_each,
-        lambda point: point.when == "calling" and not point.call.endswith("/Prepare"),
+        lambda point: (
+            (point.family, point.when) == ("bridge", "calling")
+            and not point.call.endswith("/Prepare")
+        ),
     )
