@@ -10,6 +10,8 @@ from signal import SIGKILL, SIGTERM
 
 import pytest
 
+from agent.containerd.errors import Unavailable
+from agent.host.host import RealHost
 from agent.task.actions import (
     Action,
     Again,
@@ -243,6 +245,30 @@ async def test_a_created_container_may_be_deleted(enter: Enter) -> None:
     async with enter(Program.WAITS) as world:
         await done(world, *CREATED, DeleteContainer("app"), DeleteContainer("app"))
         assert (await world.look()).containers["app"] == Absent()
+
+
+@pytest.mark.parametrize("cut_off", ["create", "start"])
+async def test_a_restart_goes_on_where_another_was_cut_off(
+    containerd: DaemonPaths, cut_off: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between removing the ended process, making the next and starting it."""
+
+    async def away(*_: object, **__: object) -> None:
+        raise Unavailable("the agent died here")
+
+    enter = partial(on_this_machine, containerd=containerd.socket)
+    async with cleaned(enter, Program.COUNTS) as world:
+        await done(world, *STARTED)
+        await until_not_running(world)
+        world.answer(await seen(world))
+        assert isinstance(world.host, RealHost)
+        with monkeypatch.context() as patch:
+            patch.setattr(world.host.client.tasks, cut_off, away)
+            assert isinstance(await world.act(RestartContainer("app")), Again)
+        left = Running.UNSTARTED if cut_off == "create" else Running.CREATED
+        assert (await seen(world)).running is left
+        await done(world, RestartContainer("app"))
+        await until(world, lambda look: look.state.exit_code == 2)
 
 
 async def test_while_containerd_is_away_nothing_is_concluded(containerd: DaemonPaths) -> None:

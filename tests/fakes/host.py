@@ -44,9 +44,9 @@ class Behaviour:
 
     exits_after: float | None = None
     exit_code: int = 0
-    counts: bool = False
     ignores_term: bool = False
     healthy: bool = True
+    counts: bool = False
 
 
 @dataclass

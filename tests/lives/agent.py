@@ -143,12 +143,35 @@ class Agent:
         known = {name for name, each in facts.items() if each.stop_sent_at is not None}
         self.sent_at = {name: self.sent_at[name] for name in self.sent_at.keys() & known}
 
-    @property
-    def known(self) -> set[str]:
-        """The containers of which it is known that they ran."""
-        return {
-            name for name, each in self.progress.containers.items() if each.started_at is not None
-        }
+    def lose_shim(self, name: str) -> None:
+        """The shim of a container that runs is killed."""
+        self._lose_process(name)
+        self.host.lose_shim(name)
+
+    def reboot(self) -> None:
+        """The machine loses its power."""
+        for name in self.host.boxes:
+            self._lose_process(name)
+        self.host.reboot()
+        self.crash()
+
+    def _lose_process(self, name: str) -> None:
+        """A run of which the agent has nothing on disk counts as none: nobody can ever know of it.
+
+        Of one that it knows to have begun the exit code is unknown from now on.
+        """
+        facts, host = self.progress.containers[name], self.host
+        if facts.ended:
+            return
+        if facts.restart is not None and facts.restarting:
+            host.starts[name] = min(host.starts[name], facts.restart.count)
+            host.exits[name] = facts.restart.exit_code
+        elif facts.started_at is not None:
+            host.exits[name] = None
+        else:
+            host.starts.pop(name, None)
+            host.exits.pop(name, None)
+            host.boxes[name].runs = 0
 
     def ask_to_stop(self, *, force: bool) -> None:
         """As the store keeps it: the first request stays, force can be added."""

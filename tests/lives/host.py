@@ -149,21 +149,9 @@ class Host:
         box.out_of_memory = out_of_memory
         self.exits[name] = code
 
-    def lose_shim(self, name: str, *, known: bool) -> None:
-        """The runtime knows no process of the container any more.
-
-        If nobody had a chance to learn that it ran, it counts as one that never did.
-        """
+    def lose_shim(self, name: str) -> None:
+        """The runtime knows no process of the container any more."""
         self.boxes[name] = Box(runs=self.boxes[name].runs)
-        self._lose_process(name, known=known)
-
-    def _lose_process(self, name: str, *, known: bool) -> None:
-        if known:
-            self.exits[name] = None
-        else:
-            self.exits.pop(name, None)
-            self.starts.pop(name, None)
-            self.boxes[name].runs = 0
 
     def lose_agent(self) -> None:
         """What only the agent's process has is gone with it."""
@@ -171,10 +159,8 @@ class Host:
         self.provided.discard(Provision.SECRETS)
         self.sandboxes = dict.fromkeys(self.sandboxes, False)
 
-    def reboot(self, known: set[str]) -> None:
-        """Nothing outlives it. ``known`` are the containers of which it is known that they ran."""
-        for name in self.boxes:
-            self._lose_process(name, known=name in known)
+    def reboot(self) -> None:
+        """Nothing outlives it."""
         self.boxes.clear()
         self.sandboxes.clear()
         self.provided.clear()

@@ -80,13 +80,11 @@ class Lives(RuleBasedStateMachine):
     @rule(which=_NUMBER)
     def lose_shim(self, which: int) -> None:
         up = self._up()
-        name = up[which % len(up)]
-        self.agent.host.lose_shim(name, known=name in self.agent.known)
+        self.agent.lose_shim(up[which % len(up)])
 
     @rule()
     def reboot(self) -> None:
-        self.agent.host.reboot(self.agent.known)
-        self.agent.crash()
+        self.agent.reboot()
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 31.0, 61.0, 301.0]))
     def wait(self, seconds: float) -> None:

@@ -1,6 +1,6 @@
 """plan() in every life that hypothesis can think of (``tests.lives``).
 
-HOSTLER_LIVES sets the number of lives, for a longer run.
+HOSTLER_LIVES sets the number of lives, for a longer run (with pytest's ``--timeout=0``).
 """
 
 import os
