@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ class SystemdBus:
     deaf: bool = False
     hangs_up: bool = False
     silent: bool = False
+    knocks: int = 0
+    """Pings, which a caller sends whenever an answer takes a while."""
     calls: list[tuple[str, Any]] = field(default_factory=list)
 
     @contextmanager
@@ -49,11 +51,14 @@ class SystemdBus:
                 connection, _ = listening.accept()
             except OSError:
                 return
-            with connection:
+            # Whoever has its answer ends the connection, though it has knocked meanwhile.
+            with connection, suppress(BrokenPipeError, ConnectionResetError):
                 self._talk(connection)
 
     def _talk(self, connection: socket.socket) -> None:
         rest = _authenticated(connection)
+        if self.hangs_up:
+            return
         parser, late = Parser(), list[Message]()
         messages: list[Message] = parser.feed(rest)
         while True:
@@ -64,14 +69,17 @@ class SystemdBus:
                     for message in late:
                         self._answer(connection, message)
                     late.clear()
-            data = b"" if self.hangs_up else connection.recv(65536)
+            data = connection.recv(65536)
             if not data:
                 return
             messages = parser.feed(data)
 
     def _answer(self, connection: socket.socket, call: Message) -> None:
         method = call.header.fields[HeaderFields.member]
-        self.calls.append((method, call.body))
+        if method == "Ping":
+            self.knocks += 1
+        else:
+            self.calls.append((method, call.body))
         if method in self.refusals:
             name, text = self.refusals[method]
             connection.sendall(new_error(call, name, "s", (text,)).serialise(1))

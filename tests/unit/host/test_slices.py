@@ -74,7 +74,8 @@ def test_a_call_that_systemd_has_not_read_is_brought_to_its_notice(path: Path) -
     bus = SystemdBus(deaf=True)
     with bus.serving(path):
         Slices(path).stop(NAME)
-    assert [method for method, _ in bus.calls][:2] == ["StopUnit", "Ping"]
+    assert bus.calls == [("StopUnit", (NAME, "replace"))]
+    assert bus.knocks
 
 
 def test_what_systemd_refuses_is_told_in_its_words(path: Path) -> None:
