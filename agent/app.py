@@ -138,6 +138,7 @@ async def _assembled(
     """All parts, ready to run. What has an end ends with ``stack``, in the reverse order."""
     runtimes = await asyncio.to_thread(load_runtimes, settings)
     cgroups = await asyncio.to_thread(open_cgroups, settings, Cgroups())
+    stack.callback(cgroups.remove_root)  # whatever keeps the agent from starting
     store, feed = Store(settings.state_dir / "state.db"), Feed()
     await store.open()
     stack.push_async_callback(store.close)
@@ -165,7 +166,7 @@ async def _assembled(
     unknown = await recover(store, strays, time.time())
     show(store, feed)
     networking = await stack.enter_async_context(
-        _networking(settings, store, front, links.ring, cgroups, unknown)
+        _networking(settings, store, front, links.ring, unknown)
     )
     keyrings = _keyrings(settings, telling, stack)
     images = await stack.enter_async_context(
@@ -307,7 +308,6 @@ async def _networking(
     store: Store,
     front: MetadataFront,
     ring: Callable[[], None],
-    cgroups: TaskCgroups,
     unknown: Collection[Stray],
 ) -> AsyncIterator[Networking]:
     """``unknown`` keep what they have of it."""
@@ -323,7 +323,6 @@ async def _networking(
             there = (settings.names.netns_of(each).exists() for each in alive)
             if not any(_alive(store)) and not any(there):
                 await networking.remove()
-                cgroups.remove_root()
 
 
 def _places(of: Names, store: Store) -> Iterator[Place]:

@@ -149,15 +149,13 @@ async def test_networks_are_cleaned_at_the_start_and_go_with_the_last_task(
     theirs = [each for stray in strays for each in stray.sandboxes]
     keepers = [each.task_id for each in strays]
     store = MemoryStore(made)
-    emptied: list[str] = []
-    cgroups: Any = SimpleNamespace(remove_root=lambda: emptied.append("root"))
     monkeypatch.setattr(app, "open_networking", lambda *_: host)
     unused: Any = None
     settings = replace(Settings(), run_dir=tmp_path)
     settings.names.netns_dir.mkdir()
     for each in theirs:
         settings.names.netns_of(each).touch()
-    async with app._networking(settings, store, unused, unused, cgroups, strays):
+    async with app._networking(settings, store, unused, unused, strays):
         alive = [names.container_id(made.id, "web"), *theirs]
         assert host.told == [
             ("remove orphans of", alive, [made.id, *keepers]),
@@ -168,7 +166,6 @@ async def test_networks_are_cleaned_at_the_start_and_go_with_the_last_task(
             await store.save(made.id, replace(store.progress(made.id), closed_at=1.0))
     last = over and not unknown
     assert host.told[2:] == [("remove",)] * last + [("closed",)]
-    assert emptied == ["root"] * last
 
 
 async def test_logins_are_where_the_settings_say(tmp_path: Path) -> None:
