@@ -24,6 +24,7 @@ POLL_S = 1.0
 _TIMEOUT = ClientTimeout(total=2.0)
 _TOKEN_LIFE_S = 6 * 3600
 _LONGEST_NOTICE = 4096
+_LONGEST_TOKEN = 1024
 
 
 class MetadataError(Exception):
@@ -98,7 +99,10 @@ class MetadataService:
             async with self._session.put(url, headers=life) as answer:
                 if answer.status != 200:
                     raise MetadataError(f"{self._address} gives no token: status {answer.status}")
-                self._token = (await answer.text()).strip()
+                token = (await answer.content.read(_LONGEST_TOKEN)).decode("ascii").strip()
+                if not token.isprintable():  # no header can have it
+                    raise MetadataError(f"{self._address} gives no token: {token[:80]!r}")
+                self._token = token
         proof = {"X-aws-ec2-metadata-token": self._token}
         url = f"{self._address}/latest/meta-data/spot/instance-action"
         async with self._session.get(url, headers=proof) as answer:
@@ -124,5 +128,5 @@ def _read(text: str) -> Notice | None:
     try:
         found = json.loads(text)
         return Notice(str(found["action"]), str(found.get("time", "")))
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

@@ -30,6 +30,7 @@ class Imds:
     script: list[tuple[int, str]] = field(default_factory=list)
     tokens: int = 0
     refuses_tokens: bool = False
+    odd_token: str = ""
     asked: list[str] = field(default_factory=list)
 
     async def token(self, request: web.Request) -> web.Response:
@@ -37,6 +38,9 @@ class Imds:
         if self.refuses_tokens:
             self.refuses_tokens = False
             return web.Response(status=403)
+        if self.odd_token:
+            odd, self.odd_token = self.odd_token, ""
+            return web.Response(text=odd)
         self.tokens += 1
         return web.Response(text=f"token-{self.tokens}\n")
 
@@ -97,6 +101,7 @@ async def test_a_token_that_has_run_out_is_replaced_at_once(imds: Imds) -> None:
         ((200, "no JSON"), "answers with status 200: 'no JSON'"),
         ((200, "[]"), "answers with status 200: '[]'"),
         ((200, "{}"), "answers with status 200: '{}'"),
+        ((200, "[" * 4096), f"answers with status 200: '{'[' * 80}'"),
     ],
 )
 async def test_what_is_no_answer_is_told_once_and_asked_again(
@@ -117,6 +122,17 @@ async def test_a_service_that_gives_no_token_is_asked_again(
     imds.script = [(200, json.dumps(NOTICE))]
     assert (await notice(polling(imds))).action == "terminate"
     assert "gives no token: status 403" in caplog.text
+
+
+@pytest.mark.parametrize("odd", ["a\r\nb", "a\nb", "\x01", "\u00e9"])
+async def test_a_token_that_no_header_can_have_is_asked_for_again(
+    imds: Imds, odd: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    imds.odd_token = odd
+    imds.script = [(200, json.dumps(NOTICE))]
+    assert (await notice(polling(imds))).action == "terminate"
+    assert imds.asked == ["token-1"]
+    assert "can't ask for spot notices" in caplog.text
 
 
 class Heard(logging.Handler):
@@ -157,6 +173,7 @@ async def test_without_a_service_it_goes_on_asking_and_says_so_once(
         ("the rack is moved at noon", Notice("terminate")),
         (json.dumps(NOTICE), Notice("terminate", NOTICE["time"])),
         ('{"action": "stop"}', Notice("stop")),
+        ("[" * 4096, Notice("terminate")),
     ],
 )
 async def test_a_file_is_a_notice_whatever_it_says(
