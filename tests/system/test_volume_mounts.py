@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -112,6 +115,52 @@ def test_a_link_is_not_followed(names: Names, precious: Path) -> None:
     (tree / "link").symlink_to(precious.parent)
     trees.remove(tree)
     assert precious.read_text() == "kept"
+
+
+def nested(top: Path, levels: int) -> None:
+    """As a container nests them, which needs no path that the kernel takes."""
+    top.mkdir(parents=True)
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(levels):
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+        os.mkdir("below", dir_fd=here)
+        here, above = os.open("below", os.O_RDONLY, dir_fd=here), here
+        os.close(above)
+    os.close(here)
+
+
+def test_a_tree_deeper_than_any_path_goes(names: Names) -> None:
+    tree = names.state_dir / "tree"
+    nested(tree / "a", 3000)
+    nested(tree / "b" / "c", 2)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        trees.remove(tree)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert list(names.state_dir.iterdir()) == []
+
+
+def test_what_is_moved_while_it_goes_leads_nowhere_else(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, other = names.state_dir / "tree", names.state_dir / "other"
+    nested(tree, 2)
+    nested(other / "below", 1)
+    moved, scandir = (tree / "below" / "below"), os.scandir
+    moved.joinpath("file").touch()
+
+    def moving(folder: int) -> object:
+        with suppress(FileNotFoundError):
+            if moved.stat().st_ino == os.fstat(folder).st_ino:
+                moved.rename(other / "moved")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", moving)
+    with pytest.raises(OSError, match="moved"):
+        trees.remove(tree)
+    assert (other / "below" / "file").exists()
 
 
 def test_odd_names_are_found_in_the_kernels_table(names: Names, precious: Path) -> None:
