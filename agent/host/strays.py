@@ -25,6 +25,7 @@ from agent.host import keepsakes, shims
 from agent.host.cgroups import Cgroups
 from agent.host.keepsakes import Owned
 from agent.host.logrouter import LogRouter, LogRouterError
+from agent.host.volumes import trees
 from agent.task import names
 from agent.task.model import TASK_SANDBOX, TaskId
 from agent.task.names import Names
@@ -169,10 +170,17 @@ class Strays:
         return await asyncio.to_thread(lambda: sorted(self._data(known)))
 
     async def remove_data(self, known: Collection[TaskId]) -> list[Path]:
-        """They are gone, but for what has something mounted below it; gives which."""
-        gone = [each for each in await self.data(known) if not _mounted_below(each)]
-        for each in gone:
-            await asyncio.to_thread(shutil.rmtree, each, ignore_errors=True)
+        """They are gone, but for what has something mounted below it or resists; gives which."""
+        gone = []
+        for each in await self.data(known):
+            if _mounted_below(each):
+                continue
+            try:
+                await asyncio.to_thread(trees.remove, each)
+            except OSError as error:
+                log.warning("can't remove %s: %s", each, error)
+                continue
+            gone.append(each)
         return gone
 
     def _data(self, known: Collection[TaskId]) -> Iterator[Path]:

@@ -163,6 +163,22 @@ def test_what_is_moved_while_it_goes_leads_nowhere_else(
     assert (other / "below" / "file").exists()
 
 
+def test_what_resists_keeps_no_agent_from_starting(
+    names: Names, shared: SharedVolumes, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = names.shared_volumes
+    resists = folder / ".removed" / "data"
+    for each in (resists, folder / ".other"):
+        each.mkdir(parents=True)
+    subprocess.run(["chattr", "+i", resists], check=True)
+    try:
+        shared.sweep()
+    finally:
+        subprocess.run(["chattr", "-i", resists], check=True)
+    assert list(folder.iterdir()) == [folder / ".removed"]
+    assert f"can't remove {folder / '.removed'}" in caplog.text
+
+
 def test_odd_names_are_found_in_the_kernels_table(names: Names, precious: Path) -> None:
     odd = names.state_dir / "a b\\c\nd"
     bind(precious.parent, odd)

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 from pathlib import Path
 
 from agent.host.volumes import mountpoints
+
+log = logging.getLogger(__name__)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -41,9 +44,15 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """What a crash has left half made or half removed in ``folder`` (names with a dot) is gone."""
+    """What a crash has left half made or half removed in ``folder`` (names with a dot) is gone.
+
+    What resists (a file that a container has made immutable) is told of, and stays.
+    """
     for each in folder.glob(".*"):
-        remove(each)
+        try:
+            remove(each)
+        except OSError as error:
+            log.warning("can't remove %s, which was left half removed: %s", each, error)
 
 
 def _remove_below(name: str, parent: int) -> None:

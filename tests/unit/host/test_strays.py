@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -257,3 +258,18 @@ async def test_logs_and_volumes_of_unknown_tasks_are_found_and_deleted(
     assert await strays.data([kept]) == []
     assert of.volumes(kept).exists()
     assert (of.volumes(gone).parent / "shared").exists()
+
+
+async def test_data_nested_deeper_than_pythons_stack_goes(
+    host: FakeContainerd, of: Names, tmp_path: Path
+) -> None:
+    volumes = of.volumes(TaskId("c" * 32))
+    volumes.mkdir(parents=True)
+    here = os.open(volumes, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=here)
+        here, above = os.open("d", os.O_RDONLY, dir_fd=here), here
+        os.close(above)
+    os.close(here)
+    assert await strays_of(host, of, tmp_path).remove_data([]) == [volumes]
+    assert not volumes.exists()
