@@ -46,6 +46,11 @@ def test_systemd_never_gives_the_agent_up(machine: Machine) -> None:
     assert machine.shown(SERVICE, "StartLimitIntervalUSec") == "0"
 
 
+def test_the_state_stays_roots_when_the_log_router_is_restarted(machine: Machine) -> None:
+    machine.run("systemctl", "restart", "hostler-logs.service")
+    assert (machine.root / "var/lib/hostler").stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.timeout(240)
 def test_no_request_is_refused_while_systemd_restarts_the_agent(machine: Machine) -> None:
     task = until(machine, run(machine, shell("app", SERVES)), "RUNNING")
