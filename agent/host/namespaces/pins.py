@@ -48,7 +48,7 @@ def pin_new_ipc(path: Path) -> None:
 
 def pin(source: Path, path: Path) -> None:
     """The namespace ``source`` (below /proc) is mounted at ``path``. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+    _make_private(path.parent)
     path.touch(mode=0o444)
     _check(
         _libc.mount(os.fsencode(source), os.fsencode(path), b"none", _MS_BIND, None), f"pin {path}"
@@ -66,8 +66,12 @@ def is_memory(path: Path) -> bool:
 
 
 def mount_memory(path: Path, size_mib: int) -> None:
-    """A tmpfs for everybody is mounted at ``path``, unless there is one. Raises OSError."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o711)
+    """A tmpfs for every user of containers is mounted at ``path``, unless there is one.
+
+    Users of the host don't get there. Raises OSError.
+    """
+    _make_private(path.parent)
+    path.mkdir(exist_ok=True, mode=0o711)
     if is_memory(path):
         return
     flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
@@ -83,6 +87,12 @@ def unmount_memory(path: Path) -> None:
         _check(_libc.umount2(os.fsencode(path), _MNT_DETACH | _UMOUNT_NOFOLLOW), f"unmount {path}")
     if path.exists():
         path.rmdir()
+
+
+def _make_private(directory: Path) -> None:
+    """The directory is there and root's alone: other users see all mounts, and so its names."""
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
 
 
 def _check(status: int, what: str) -> None:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import pytest
@@ -200,3 +201,23 @@ def test_a_process_ends_once(tmp_path: Path) -> None:
 def test_what_can_not_be_mounted_is_told(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=f"can't pin {tmp_path / 'pinned/x'}"):
         pins.pin(tmp_path / "none", tmp_path / "pinned/x")
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that every user can go through, as the agent's run directory."""
+    with TemporaryDirectory() as path:
+        Path(path).chmod(0o711)
+        yield Path(path)
+
+
+def test_no_other_user_of_the_host_gets_at_shared_memory(open_directory: Path) -> None:
+    memory = worlds.names_below(open_directory).pinned("shm", TaskId("1" * 32))
+    pins.mount_memory(memory, 1)
+    try:
+        command = ["touch", str(memory / "file")]
+        ran = subprocess.run(command, user=65534, capture_output=True, text=True)
+        assert "Permission denied" in ran.stderr
+        assert list(memory.iterdir()) == []
+    finally:
+        pins.unmount_memory(memory)
