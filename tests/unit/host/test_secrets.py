@@ -257,6 +257,12 @@ async def test_without_a_file_secrets_manager_is_asked(
     )
 
 
+async def test_a_name_that_no_file_can_have_is_asked_for_afar(
+    secrets: Secrets, manager: Manager
+) -> None:
+    assert await secrets.text("n" * 512, none) == "from afar"
+
+
 async def test_without_a_folder_too(tmp_path: Path, manager: Manager) -> None:
     assert await Secrets((Folder(tmp_path / "none"),), manager).text("login", none) == "from afar"
 
