@@ -101,11 +101,11 @@ class Supervisor:
                 # A stop may have been asked for during this turn; it must not seem forgotten.
                 wanted = self._store.intents[self._task_id]
                 self._feed.publish(Picture(wanted, decision.progress, view))
-                if decision.progress.closed:
-                    return
                 for key in decision.drop & flying.keys():
                     if not flying[key].cancelling():  # once: more would disturb it as it tidies up
                         flying[key].cancel()
+                if decision.progress.closed:
+                    return
                 for action in decision.actions:
                     # One that ended during this turn has news that this decision didn't hear.
                     if action.key not in flying and action.key not in busy:

@@ -294,6 +294,39 @@ def test_a_container_that_ignores_sigterm_gets_it_once(
     assert [number for _, number, _ in host.signals] == [15, 9]
 
 
+def test_a_pull_is_dropped_too_when_nothing_else_is_there_to_be_undone(
+    new_loop: asyncio.AbstractEventLoop,
+) -> None:
+    """The task is closed in the turn in which it stops."""
+    made = task(container("web"), mode="awsvpc")
+    store = MemoryStore()
+    host = FakeHost(
+        random.Random(1),
+        rude=False,
+        device=Device(refusals=1),
+        images=Supply(asked=True, takes=1000.0),
+    )
+    world = World(
+        0,
+        False,
+        {},
+        0.1,
+        (),
+        "awsvpc",
+        Device(),
+        None,
+        Lender(),
+        False,
+        Lender(),
+        Supply(),
+        RULES,
+        False,
+    )
+    assert new_loop.run_until_complete(live(made, host, world, store)) < 1
+    assert [each.what for each in store.progress(made.id).timeline].count("pulling") == 1
+    assert not host.pulling
+
+
 def test_a_pull_that_is_dropped_tidies_up_undisturbed(
     new_loop: asyncio.AbstractEventLoop,
 ) -> None:
