@@ -44,6 +44,7 @@ from agent.task.model import (
     StopCode,
     Task,
 )
+from agent.task.provisions import needed_by
 from agent.task.records import REASON_LIMIT, Held, Pin, Step
 from agent.task.runs import give_up, give_up_all
 from agent.task.stopping import Rules
@@ -110,9 +111,10 @@ def _failed(intent: Intent, progress: Progress, news: News, reason: str, rules: 
             return runs.not_again(progress, name, reason, news.at)
         case AcquireInterface():
             return give_up_all(progress, progress.containers, reason, news.at)
-        case Provide():
+        case Provide(kind):
             progress = give_up_all(progress, progress.containers, reason, news.at)
-            progress = runs.none_again(progress, reason, news.at)
+            users = [each for each in progress.containers if kind in needed_by(intent.task, each)]
+            progress = runs.none_again(progress, users, reason, news.at)
             return _hold(progress, news, reason) if progress.runs else progress
         case ObtainCredentials():
             progress = give_up_all(progress, progress.containers, reason, news.at)

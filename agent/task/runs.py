@@ -58,9 +58,9 @@ def not_again(progress: Progress, name: str, reason: str, now: float) -> Progres
     return progress.noting(Step(now, "gave up", name, detail=kept)) if reason else progress
 
 
-def none_again(progress: Progress, reason: str, now: float) -> Progress:
-    """No container that was to be run again will be."""
-    for name in progress.containers:
+def none_again(progress: Progress, containers: Iterable[str], reason: str, now: float) -> Progress:
+    """Of these containers none that was to be run again will be."""
+    for name in containers:
         progress = not_again(progress, name, reason, now)
     return progress
 

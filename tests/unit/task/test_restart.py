@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -248,12 +249,23 @@ def test_provisions_are_there_again_first() -> None:
     assert provisions.ready(s.intent.task, "web", s.view)
 
 
-def test_provisions_that_can_not_be_had_again_end_it() -> None:
-    s = restarting()
+SECRET = {"secrets": [{"name": "KEY", "valueFrom": "arn"}]}
+
+
+@pytest.mark.parametrize(("whose", "ends"), [("web", True), ("other", False)])
+def test_provisions_that_can_not_be_had_again_end_who_needs_them(whose: str, ends: bool) -> None:
+    probed = {"healthCheck": {"command": ["CMD", "true"], "interval": 300}}
+    also: dict[str, Any] = {"web": {}, "other": probed, whose: {**SECRET, **probed}}
+    s = script(web(**also["web"]), container("other", **also["other"]))
+    s.sees(web=exited(3, 100), other=UP)
+    s.view = replace(s.view, provisions={Provision.SECRETS: Absent()})
+    assert Provide(Provision.SECRETS) in s.turn(at=100)
     s.result(Provide(Provision.SECRETS), Never("ResourceInitializationError", "no such secret"))
-    s.turn(at=101)
-    assert facts(s).reason == "ResourceInitializationError: no such secret"
-    assert facts(s).exit_code == 3
+    assert (RestartContainer("web") in s.turn(at=101)) is not ends
+    assert facts(s).ended is ends
+    if ends:
+        assert facts(s).reason == "ResourceInitializationError: no such secret"
+        assert facts(s).exit_code == 3
 
 
 def test_of_many_restarts_the_timeline_has_the_first_and_the_doublings() -> None:
