@@ -66,9 +66,10 @@ def keepsake(task: Task, name: str, progress: Progress) -> Keepsake:
 def rebuilt(task: Task, known: Progress | None, left: Remains, now: float) -> Progress:
     """The facts about ``task``: those that were ``known`` last, and what its remains tell.
 
-    Nothing that may have run once will run again.
+    Nothing that may have run once will run again. What can't be seen to have begun has its share of
+    the host still to get.
     """
-    progress = known or first_progress(task)
+    progress = known or replace(first_progress(task), admitted_at=None)
     if progress.admitted_at is None and (left.once_ran or left.containers):
         progress = replace(progress, admitted_at=now)  # what it holds it must have been given
     again = {name for name, each in left.containers.items() if each.process is not None}
