@@ -63,10 +63,20 @@ def _is_idle(pid: int) -> bool:
 
 
 def _shims() -> Iterator[tuple[int, list[str]]]:
+    """Not what others have named so: to end many that resist would take up the agent for long."""
+    namespace = _pid_namespace("self")
     for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.name().startswith(_NAME):
+        with suppress(psutil.Error, OSError):
+            if (
+                process.name().startswith(_NAME)
+                and process.uids().effective == os.geteuid()
+                and _pid_namespace(process.pid) == namespace
+            ):
                 yield process.pid, process.cmdline()
+
+
+def _pid_namespace(process: int | str) -> int:
+    return Path(f"/proc/{process}/ns/pid").stat().st_ino
 
 
 def _end(pid: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,7 +17,12 @@ from agent.host import shims
 
 @contextmanager
 def running(
-    folder: Path, namespace: str, address: str, container: str, script: str = "echo up; read x"
+    folder: Path,
+    namespace: str,
+    address: str,
+    container: str,
+    script: str = "echo up; read x",
+    by: Sequence[str] = (),
 ) -> Iterator[subprocess.Popen[str]]:
     """A process with a shim's arguments that waits on its standard input; ended afterwards."""
     program = folder / "containerd-shim-runc-v2"
@@ -23,7 +30,7 @@ def running(
         program.symlink_to("/bin/sh")
     arguments = ["-namespace", namespace, "-address", address, "-id", container]
     with subprocess.Popen(
-        [program, "-c", script, *arguments],
+        [*by, str(program), "-c", script, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -65,6 +72,25 @@ def test_those_of_others_are_left_alone(
     with running(tmp_path, namespace, str(tmp_path / socket), container) as other:
         assert shims.end_leftover("ns", tmp_path / "c.sock", {"c1"}) == []
         assert other.poll() is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to be somebody else needs root")
+@pytest.mark.parametrize(
+    "by",
+    [
+        ("setpriv", "--reuid=65534", "--clear-groups"),
+        ("unshare", "--pid", "--fork", "--kill-child"),
+    ],
+    ids=["another user", "a container"],
+)
+def test_what_somebody_else_names_like_a_shim_is_none(by: Sequence[str]) -> None:
+    with TemporaryDirectory() as path:
+        folder = Path(path)
+        folder.chmod(0o711)
+        with running(folder, "ns", str(folder / "c.sock"), "c1", by=by) as other:
+            assert shims.end_leftover("ns", folder / "c.sock", {"c1"}) == []
+            assert shims.end_idle("ns", folder / "c.sock", ()) == []
+            assert other.poll() is None
 
 
 def test_only_a_shim_that_is_not_known_and_has_no_process_is_idle(tmp_path: Path) -> None:
