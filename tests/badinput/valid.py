@@ -72,6 +72,10 @@ FULL: Body = {
     ],
 }
 
+THIS_HOST = "0" * 32
+MOUNTED = {"type": "tmpfs", "device": "tmpfs", "o": "size=64m,uid=1000"}
+"""Options of a volume that has a file system of its own."""
+
 
 def requests(task: str) -> tuple[tuple[str, Body], ...]:
     """Names of calls with bodies that are right, about ``task``; definitions more often."""
@@ -114,8 +118,13 @@ def requests(task: str) -> tuple[tuple[str, Body], ...]:
         ("DescribeClusters", {"clusters": ["default"], "include": ["STATISTICS"]}),
         ("UpdateTaskProtection", {"tasks": [task], "protectionEnabled": True}),
         ("GetTaskProtection", {"tasks": [task]}),
+        ("ListContainerInstances", {"status": "ACTIVE", "cluster": "default"}),
+        ("DescribeContainerInstances", {"containerInstances": [THIS_HOST], "include": ["TAGS"]}),
+        ("UpdateContainerInstancesState", {"containerInstances": [THIS_HOST], "status": "ACTIVE"}),
+        ("DeregisterTaskDefinition", {"taskDefinition": "web:1"}),
         ("Hostler.WatchTask", {"task": task, "since": 0}),
         ("Hostler.GetLogs", {"task": task, "container": "web", "tail": 7, "cursor": "1:1"}),
+        ("Hostler.DescribeQueue", {"cluster": "default"}),
         ("Hostler.DescribeNetworks", {}),
         ("Hostler.DescribeQueue", {}),
         ("Hostler.CreateVolume", {"name": "data", "labels": {"a": "b"}}),
@@ -127,4 +136,8 @@ def requests(task: str) -> tuple[tuple[str, Body], ...]:
         ("Hostler.InspectImage", {"image": "docker.io/hostler/hello:latest"}),
         ("Hostler.RemoveImage", {"image": "docker.io/hostler/hello:latest", "force": False}),
         ("Hostler.PruneImages", {"dryRun": True, "olderThanSeconds": 64}),
+        ("Hostler.CreateVolume", {"name": "web", "driverOpts": MOUNTED, "labels": {"a": "b"}}),
+        ("Hostler.ListVolumes", {}),
+        ("Hostler.InspectVolume", {"name": "web"}),
+        ("Hostler.RemoveVolume", {"name": "web"}),
     )
