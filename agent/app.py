@@ -42,9 +42,9 @@ from agent.host import resources
 from agent.host.gpus.inventory import Gpus
 from agent.host.images.opening import Imagery
 from agent.host.images.policy import POLICIES
-from agent.host.metadata_sockets import taken_up
-from agent.host.networking import Networking
-from agent.host.socketstore import SocketStore
+from agent.host.network.metadata_sockets import taken_up
+from agent.host.network.networking import Networking
+from agent.host.network.socketstore import SocketStore
 from agent.interruption import Interruption
 from agent.machine import Machine, ground, open_machine, places
 from agent.notify import notify

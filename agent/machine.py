@@ -21,25 +21,25 @@ from agent.containerd.embedded import EmbeddedContainerd
 from agent.ending import Ending, Stopping
 from agent.engine.bell import Bell
 from agent.engine.store import Store
-from agent.host.cgroups import Cgroups
-from agent.host.checks import Doctor
-from agent.host.containers import Containers, RuntimeSettings
+from agent.host.cgroups.kernel import Cgroups
+from agent.host.cgroups.tasks import TaskCgroups, open_cgroups
+from agent.host.containers.lifecycle import Containers, RuntimeSettings
+from agent.host.containers.runtimes import Runtimes, load_runtimes
 from agent.host.credentials import TaskCredentials
 from agent.host.host import RealHost
 from agent.host.images.opening import Imagery, open_images
 from agent.host.images.stock import usage
 from agent.host.images.stock.retention import Needed
 from agent.host.keyring import Keyrings
+from agent.host.leftovers.checks import Doctor
+from agent.host.leftovers.strays import Stray, Strays
 from agent.host.logrouter import LogRouter
-from agent.host.metadata_sockets import HOST_OWNER, MetadataFront, Place
 from agent.host.namespaces.provider import open_namespaces
-from agent.host.networking import Networking, open_networking
+from agent.host.network.metadata_sockets import HOST_OWNER, MetadataFront, Place
+from agent.host.network.networking import Networking, open_networking
 from agent.host.private.privacy import open_privacy
-from agent.host.runtimes import Runtimes, load_runtimes
 from agent.host.secrets import Secrets
 from agent.host.standins import secret_folders
-from agent.host.strays import Stray, Strays
-from agent.host.taskcgroups import TaskCgroups, open_cgroups
 from agent.host.volumes.opening import Volumes, open_volumes
 from agent.recovery import recover
 from agent.registry.logins import engine_auth

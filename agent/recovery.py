@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.engine.store import Registered, Store
-from agent.host import keepsakes
-from agent.host.keepsakes import Owned
-from agent.host.strays import Stray, Strays, remove_idle
+from agent.host.containers import keepsakes
+from agent.host.containers.keepsakes import Owned
+from agent.host.leftovers.strays import Stray, Strays, remove_idle
 from agent.task import names, rebuilding
 from agent.task.model import ContainerProgress, Intent, Progress, Task, TaskId
 from agent.task.names import Names

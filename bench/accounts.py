@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.host.cgroups import Cgroups
+from agent.host.cgroups.kernel import Cgroups
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from agent.host.cgroups import Cgroups
+from agent.host.cgroups.kernel import Cgroups
 from bench.command import Options
 
 RESULT = "result.json"

@@ -89,9 +89,9 @@ def agent(
 def _check(flags: dict[str, str]) -> None:
     """Says what is wrong with the settings and the files that they name, or that nothing is."""
     from agent import config
-    from agent.host import securitygroups
     from agent.host.interfaces import poolfile
-    from agent.host.securitygroups import SecurityGroupError
+    from agent.host.network import securitygroups
+    from agent.host.network.securitygroups import SecurityGroupError
 
     try:
         loaded = config.read(flags, os.environ)
@@ -114,11 +114,11 @@ def _serve(flags: dict[str, str]) -> None:
     from agent.doors.keys import KeysError
     from agent.ending import Ending
     from agent.engine.store import StoreError
-    from agent.host.cgroups import CgroupError
+    from agent.host.cgroups.kernel import CgroupError
     from agent.host.interfaces.provider import InterfacesExhausted
     from agent.host.logrouter import LogRouterError
-    from agent.host.securitygroups import SecurityGroupError
-    from agent.host.socketstore import SocketStore
+    from agent.host.network.securitygroups import SecurityGroupError
+    from agent.host.network.socketstore import SocketStore
     from cni.errors import CNIError
 
     expected = (

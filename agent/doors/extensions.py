@@ -15,10 +15,10 @@ from agent.doors.images.room import ImageRoom
 from agent.doors.operations import Body, Desk, find_task
 from agent.doors.requests import read
 from agent.engine.feed import Picture
-from agent.host.checks import Alive, Finding
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
+from agent.host.leftovers.checks import Alive, Finding
 from agent.host.logrouter import LogRouterError
-from agent.host.networks import Networks
+from agent.host.network.networks import Networks
 from agent.host.volumes.sharing import Sharing
 from agent.logs import reader
 from agent.task import names

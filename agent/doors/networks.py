@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.engine.feed import Picture
-from agent.host.networks import Networks
+from agent.host.network.networks import Networks
 from agent.settings import Settings
 from agent.task import names
 from agent.task.model import Attachment, Task

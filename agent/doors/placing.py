@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from agent.doors.errors import InvalidParameter
-from agent.host.runtimes import Runtimes
+from agent.host.containers.runtimes import Runtimes
 from agent.task import runtimes
 from agent.task.cgroup import CgroupRoot
 from agent.task.definition import TaskDefinition

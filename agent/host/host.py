@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, Unavailable
-from agent.host import metadata_files, probes
-from agent.host.cgroups import CgroupError
-from agent.host.containers import Containers
+from agent.host.cgroups.kernel import CgroupError
+from agent.host.cgroups.tasks import TaskCgroups
+from agent.host.containers import metadata_files, probes
+from agent.host.containers.lifecycle import Containers
 from agent.host.credentials import TaskCredentials
 from agent.host.images.fetching import PullFailed
 from agent.host.images.local import ImageMissing
@@ -27,10 +28,9 @@ from agent.host.images.stock import usage
 from agent.host.interfaces.desk import Interfaces
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
 from agent.host.logrouter import LogRouterError
+from agent.host.network.sandbox import Sandboxes
+from agent.host.network.securitygroups import SecurityGroupError
 from agent.host.provisions import Provider, ProvisionError, ProvisionUnavailable
-from agent.host.sandbox import Sandboxes
-from agent.host.securitygroups import SecurityGroupError
-from agent.host.taskcgroups import TaskCgroups
 from agent.host.volumes import binding
 from agent.oci.errors import SpecError
 from agent.task import provisions

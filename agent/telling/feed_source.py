@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 
 from agent.engine.feed import Feed, Picture
-from agent.host.metadata_sockets import HOST_OWNER
+from agent.host.network.metadata_sockets import HOST_OWNER
 from agent.host.volumes import places
 from agent.task import names, restart, status
 from agent.task.definition import ContainerDefinition, MountPoint, mount_points, port_range

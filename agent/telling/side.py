@@ -15,9 +15,9 @@ from agent.containerd.client import Containerd
 from agent.engine.feed import Feed
 from agent.engine.fleet import Fleet
 from agent.engine.store import Store
-from agent.host.faults import HostFaults
-from agent.host.metadata_files import MetadataFiles
-from agent.host.networking import Networking
+from agent.host.containers.metadata_files import MetadataFiles
+from agent.host.network.faults import HostFaults
+from agent.host.network.networking import Networking
 from agent.settings import Settings
 from agent.task import names
 from agent.telling import introspection

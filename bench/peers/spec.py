@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.host import facts
-from agent.host.cgroups import Cgroups
+from agent.host.cgroups.kernel import Cgroups
+from agent.host.containers import facts
 from agent.oci.image import ImageConfig
 from agent.oci.inputs import HostFacts, SpecInputs
 from agent.oci.spec import build_spec

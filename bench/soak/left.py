@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from agent.containerd.client import Containerd
-from agent.host.cgroups import Cgroups
+from agent.host.cgroups.kernel import Cgroups
 from bench import programs
 from bench.peers.hostler import ACCOUNT, NAMESPACE
 from bench.world import World

@@ -20,8 +20,10 @@ from agent.aws import Aws
 from agent.cli.trial import private_settings
 from agent.containerd.client import Containerd
 from agent.engine.supervisor import Host
-from agent.host.cgroups import Cgroups
-from agent.host.containers import Containers, RuntimeSettings
+from agent.host.cgroups.kernel import Cgroups
+from agent.host.cgroups.tasks import open_cgroups
+from agent.host.containers.lifecycle import Containers, RuntimeSettings
+from agent.host.containers.runtimes import Runtimes
 from agent.host.credentials import TaskCredentials
 from agent.host.host import RealHost
 from agent.host.images.fetching import Fetcher
@@ -30,13 +32,11 @@ from agent.host.images.policy import POLICIES
 from agent.host.images.pulls import Pulls
 from agent.host.images.stock.claims import Claims
 from agent.host.logrouter import LogRouter
-from agent.host.metadata_sockets import MetadataFront
-from agent.host.networking import Networking, open_networking
+from agent.host.network.metadata_sockets import MetadataFront
+from agent.host.network.networking import Networking, open_networking
+from agent.host.network.socketstore import SocketStore
 from agent.host.private.privacy import open_privacy
-from agent.host.runtimes import Runtimes
 from agent.host.secrets import Secrets
-from agent.host.socketstore import SocketStore
-from agent.host.taskcgroups import open_cgroups
 from agent.logs.protocol import SOCKET_NAME
 from agent.settings import Settings
 from agent.task.actions import Action, AttachNetwork, Done, ObtainImage, Result

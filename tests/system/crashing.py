@@ -80,7 +80,7 @@ class _Witness:
 def _wrap(witness: _Witness) -> None:
     from agent.containerd.rpc import Rpc
     from agent.host.host import RealHost
-    from agent.host.networkthread import NetworkThread
+    from agent.host.network.networkthread import NetworkThread
     from cni.runtime.chain import Runtime
 
     current: ContextVar[tuple[str, str] | None] = ContextVar("current", default=None)

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from agent import config
-from agent.host.cgroups import Cgroups
+from agent.host.cgroups.kernel import Cgroups
 from agent.task import names
 from agent.task.model import TASK_SANDBOX, TaskId
 from agent.task.names import Names

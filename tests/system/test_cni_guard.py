@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.host import guard
-from agent.host.guard import Guard
+from agent.host.network import guard
+from agent.host.network.guard import Guard
 from cni.firewall import networks, ruleset
 from cni.firewall.nftwatch import LOST, Change, Watch
 from cni.kernel.nfnetlink import open_socket

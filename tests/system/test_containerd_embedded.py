@@ -21,7 +21,7 @@ from agent.containerd.errors import NotFound, Unavailable
 from agent.containerd.events import Event, Gap
 from agent.containerd.payloads import TaskExit
 from agent.containerd.types import Status
-from agent.host.cgroups import Cgroups
+from agent.host.cgroups.kernel import Cgroups
 from tests.system.containerd_daemon import (
     DaemonPaths,
     busybox_image,

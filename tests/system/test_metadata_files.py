@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.host import metadata_files
+from agent.host.containers import metadata_files
 from tests.system.agent import Agent, running_agent
 from tests.system.tasks import WAITS, Task, eventually, names_of, needs, run, shell
 

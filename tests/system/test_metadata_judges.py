@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from agent.host.cgroups import Cgroups
+from agent.host.cgroups.kernel import Cgroups
 from metadata.endpoint import Endpoint
 from metadata.stats.sampler import Sampler
 from tests.system.agent import Agent, running_agent

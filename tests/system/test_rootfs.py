@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.containerd.types import Mount
-from agent.host import rootfs
+from agent.host.containers import rootfs
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.trial import private_settings
-from agent.host.cgroups import Cgroups
+from agent.host.cgroups.kernel import Cgroups
 from tests.system.agent import ROOT, Agent, running_agent
 from tests.system.tasks import SERVES, WAITS, Json, Task, run, shell
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from agent import config
-from agent.host import networks
+from agent.host.network import networks
 from agent.settings import Settings
 from cni.context import open_context
 from cni.kernel.netns import NamespaceThread

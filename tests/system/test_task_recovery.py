@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from agent.containerd.client import Containerd
-from agent.host.cgroups import Cgroups
+from agent.host.cgroups.kernel import Cgroups
 from agent.task import names
 from cni.kernel.netns import NamespaceThread
 from tests.system.agent import Agent, running_agent

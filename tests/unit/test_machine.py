@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from agent import machine
-from agent.host.metadata_sockets import HOST_OWNER, Place
-from agent.host.strays import Stray
+from agent.host.leftovers.strays import Stray
+from agent.host.network.metadata_sockets import HOST_OWNER, Place
 from agent.registry.logins.login import Login
 from agent.settings import Settings
 from agent.task import names

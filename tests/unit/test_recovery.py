@@ -10,9 +10,9 @@ import pytest
 
 from agent.containerd.types import ContainerRecord, Status
 from agent.engine.store import Halves, Store
-from agent.host import shims
-from agent.host.keepsakes import bury
-from agent.host.strays import Strays
+from agent.host.containers import shims
+from agent.host.containers.keepsakes import bury
+from agent.host.leftovers.strays import Strays
 from agent.recovery import recover
 from agent.task import names
 from agent.task.definition import read_task_definition

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from agent.host import facts
+from agent.host.containers import facts
 from agent.host.gpus import specifications
 from agent.host.gpus.specifications import ContainerEdits, MountEdit, NodeEdit
 from agent.oci.edits import DeviceNode, EditedMount, EditedNode, Edits, Hook, merged

@@ -20,10 +20,10 @@ from typing import Any
 from agent.containerd.client import Containerd
 from agent.containerd.errors import AlreadyExists, ContainerdError, FailedPrecondition, NotFound
 from agent.containerd.types import GROUP_ANNOTATION, ContainerRecord, Status
-from agent.host import facts, shims
-from agent.host.containers import GONE_S, UNDOING_S, RuntimeSettings
+from agent.host.containers import facts, shims
+from agent.host.containers.lifecycle import GONE_S, UNDOING_S, RuntimeSettings
+from agent.host.containers.runtimes import Runtime
 from agent.host.provisions import ProvisionError, ProvisionUnavailable
-from agent.host.runtimes import Runtime
 from agent.oci.image import ImageConfig
 from agent.oci.inputs import BindMount, HostFacts, SpecInputs
 from agent.oci.spec import build_spec

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError
-from agent.host import facts
-from agent.host.containers import RuntimeSettings
+from agent.host.cgroups.tasks import TaskCgroups
+from agent.host.containers import facts
+from agent.host.containers.lifecycle import RuntimeSettings
 from agent.host.namespaces import orphans, pins
 from agent.host.namespaces.pause import Pauses
 from agent.host.namespaces.places import IPC, MEMORY, PID, kinds
-from agent.host.taskcgroups import TaskCgroups
 from agent.task.model import Task, TaskId
 from agent.task.names import Names
 from agent.task.view import Absent, Look, Seen, Unknown

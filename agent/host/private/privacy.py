@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agent.host.containers.runtimes import Runtime
 from agent.host.private.envfiles import EnvFiles
 from agent.host.private.handover import Handover
 from agent.host.private.keeper import Keeper
 from agent.host.private.obtaining import Obtainer
-from agent.host.runtimes import Runtime
 from agent.host.secrets import Secrets
 from agent.host.standins import Folder
 from agent.oci.errors import SpecError

@@ -6,8 +6,8 @@ a mark beside it says that a filling has begun, so that one that was cut short i
 
 Both sides may be hostile: a link in an image must not lead out of its root, and containers that run
 may have the volume mounted and change it meanwhile. So the image's path is resolved inside its root
-(``agent.host.rootfs``), and from there on both sides go down by descriptors, following no link.
-What is there already stays as it is. Devices, pipes and sockets are left out.
+(``agent.host.containers.rootfs``), and from there on both sides go down by descriptors, following
+no link. What is there already stays as it is. Devices, pipes and sockets are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from agent.containerd.types import Mount
-from agent.host import rootfs
+from agent.host.containers import rootfs
 from agent.host.volumes.binding import Fresh
 from agent.host.volumes.errors import VolumeError
 

@@ -19,9 +19,9 @@ from agent.doors.unix import UnixDoor
 from agent.engine.feed import Feed, Picture
 from agent.engine.fleet import Fleet
 from agent.engine.store import Store
-from agent.host import networks as host_networks
-from agent.host.checks import Alive, Finding
 from agent.host.images.pulls import Pulls
+from agent.host.leftovers.checks import Alive, Finding
+from agent.host.network import networks as host_networks
 from agent.host.volumes.shared import SharedVolumes
 from agent.host.volumes.sharing import Sharing
 from agent.settings import Settings

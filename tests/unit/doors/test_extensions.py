@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent.host.checks import Alive
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
+from agent.host.leftovers.checks import Alive
 from agent.task import names
 from agent.task.model import TaskId
 from cni.errors import CNIError, Code

@@ -9,7 +9,7 @@ from typing import Any
 from agent.config import load
 from agent.doors import networks
 from agent.engine.feed import Picture
-from agent.host import networks as host_networks
+from agent.host.network import networks as host_networks
 from agent.settings import Settings
 from agent.task import names
 from agent.task.definition import NetworkMode

@@ -10,7 +10,7 @@ from typing import Any
 from agent.cli import packetpath
 from agent.doors import networks
 from agent.engine.feed import Picture
-from agent.host import networks as host_networks
+from agent.host.network import networks as host_networks
 from agent.settings import Settings
 from agent.task.model import Intent
 from tests import worlds

@@ -8,7 +8,7 @@ import pytest
 
 from agent.doors.errors import InvalidParameter
 from agent.doors.placing import Placing
-from agent.host.runtimes import RUNC, Runtime, Runtimes
+from agent.host.containers.runtimes import RUNC, Runtime, Runtimes
 from agent.task.cgroup import CgroupRoot
 from tests.unit.host import worlds
 from tests.worlds import container

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.host.cgroups import CgroupError, Cgroups, weight
+from agent.host.cgroups.kernel import CgroupError, Cgroups, weight
 from agent.task.limits import MAX_SHARES, MIN_SHARES, TaskLimits
 
 LIMITED = TaskLimits(period_us=50_000, quota_us=25_000, memory=64 * 2**20, pids=100)

@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 
 from agent.containerd.types import ContainerRecord
-from agent.host.checks import Alive, Doctor
-from agent.host.keepsakes import Owned
-from agent.host.orphans import Orphan
-from agent.host.runtimes import Runtime, Runtimes
-from agent.host.strays import Stray
-from agent.host.taskcgroups import TaskCgroups
+from agent.host.cgroups.tasks import TaskCgroups
+from agent.host.containers.keepsakes import Owned
+from agent.host.containers.runtimes import Runtime, Runtimes
+from agent.host.leftovers.checks import Alive, Doctor
+from agent.host.leftovers.orphans import Orphan
+from agent.host.leftovers.strays import Stray
 from agent.settings import Settings
 from agent.task.model import TaskId
 from agent.task.names import Names

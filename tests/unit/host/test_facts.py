@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.host import facts
-from agent.host.cgroups import Cgroups
+from agent.host.cgroups.kernel import Cgroups
+from agent.host.containers import facts
 from agent.oci.inputs import DEFAULT_NOFILE, SelinuxLabels
 from agent.task.definition.linux_rules import CAPABILITIES
 

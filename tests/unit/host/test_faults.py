@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from agent.host import faults
-from agent.host.faults import HostFaults
+from agent.host.network import faults
+from agent.host.network.faults import HostFaults
 from agent.task.model import TASK_SANDBOX, TaskId
 from agent.task.names import Names
 from cni.errors import CNIError, Code

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.host import files
+from agent.host.containers import files
 from agent.oci.inputs import BindMount
 from agent.task import names
 from agent.task.model import Attachment

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, cast
 import pytest
 
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, NotFound, Unavailable
-from agent.host.cgroups import CgroupError
+from agent.host.cgroups.kernel import CgroupError
 from agent.host.host import RealHost
 from agent.host.images.fetching import PullFailed
 from agent.host.images.local import ImageMissing

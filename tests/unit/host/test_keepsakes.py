@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 
 from agent.containerd.types import ContainerRecord
-from agent.host import keepsakes
-from agent.host.keepsakes import EXTENSION, Owned, buried, bury, extensions, owned, remembered
+from agent.host.containers import keepsakes
+from agent.host.containers.keepsakes import (
+    EXTENSION,
+    Owned,
+    buried,
+    bury,
+    extensions,
+    owned,
+    remembered,
+)
 from agent.task import names
 from agent.task.definition import read_task_definition
 from agent.task.model import ContainerProgress, Intent, Progress, Task, first_progress

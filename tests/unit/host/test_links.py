@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.host import files, links
+from agent.host.containers import files, links
 from agent.oci.errors import SpecError
 from agent.task import names
 from agent.task.model import Attachment, Progress, Task, first_progress

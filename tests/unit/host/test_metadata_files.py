@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from agent.engine.feed import Feed
-from agent.host import metadata_files
-from agent.host.metadata_files import MetadataFiles
+from agent.host.containers import metadata_files
+from agent.host.containers.metadata_files import MetadataFiles
 from agent.oci.inputs import BindMount
 from agent.task import names
 from agent.task.names import Names

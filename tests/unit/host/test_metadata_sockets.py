@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from agent.host.metadata_sockets import (
+from agent.host.network.metadata_sockets import (
     HOST_OWNER,
     MetadataFront,
     MetadataSockets,

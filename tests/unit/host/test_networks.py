@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.config import load
-from agent.host import networks
+from agent.host.network import networks
 from agent.settings import Settings
 from agent.task.model import NetworkInterface
 from cni.awsvpc.eni import ENI, Kind

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from agent.host import networkthread
-from agent.host.networkthread import NetworkThread
+from agent.host.network import networkthread
+from agent.host.network.networkthread import NetworkThread
 from cni.context import Context
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.host.ports import HostPorts
+from agent.host.network.ports import HostPorts
 from agent.task.model import PortBinding
 from cni.errors import CNIError, Code, PortTaken
 from cni.portmap import hostports

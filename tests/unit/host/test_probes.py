@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.host import probes
+from agent.host.containers import probes
 from agent.task.definition import HealthCheck
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from agent.containerd.errors import AlreadyExists
 from agent.containerd.types import RUNC_SHIM, ContainerRecord, RuncOptions
-from agent.host.records import Records
-from agent.host.runtimes import RUNC, Runtime, Runtimes
+from agent.host.containers.records import Records
+from agent.host.containers.runtimes import RUNC, Runtime, Runtimes
 from agent.oci.errors import SpecError
 from agent.task.cgroup import CgroupRoot
 from tests.unit.host import worlds

@@ -10,7 +10,7 @@ import pytest
 
 from agent.config import ConfigError
 from agent.containerd.types import RUNC_SHIM, ConfigOptions, RuncOptions
-from agent.host.runtimes import RUNC, Runtime, Runtimes, load_runtimes
+from agent.host.containers.runtimes import RUNC, Runtime, Runtimes, load_runtimes
 from agent.settings import Settings
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from agent.host import networks
-from agent.host.networks import Networks
-from agent.host.ports import HostPorts
-from agent.host.sandbox import IFNAME, Groups, Sandboxes
-from agent.host.securitygroups import SecurityGroupError, SecurityGroups
+from agent.host.network import networks
+from agent.host.network.networks import Networks
+from agent.host.network.ports import HostPorts
+from agent.host.network.sandbox import IFNAME, Groups, Sandboxes
+from agent.host.network.securitygroups import SecurityGroupError, SecurityGroups
 from agent.settings import Settings
 from agent.task import names
 from agent.task.model import TASK_SANDBOX, Attachment, PortBinding, Task, first_progress

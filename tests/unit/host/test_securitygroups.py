@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.host.securitygroups import SecurityGroupError, SecurityGroups, load
+from agent.host.network.securitygroups import SecurityGroupError, SecurityGroups, load
 from cni.conf import Fields
 from cni.security import allowlist
 

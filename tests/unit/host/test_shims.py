@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from agent.host import shims
+from agent.host.containers import shims
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from agent.host import slices
-from agent.host.cgroups import CgroupError, weight
-from agent.host.slices import Slices
+from agent.host.cgroups import slices
+from agent.host.cgroups.kernel import CgroupError, weight
+from agent.host.cgroups.slices import Slices
 from agent.task.limits import TaskLimits
 from tests.fakes.systemdbus import SystemdBus
 

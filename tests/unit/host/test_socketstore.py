@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.handover import Named
-from agent.host.socketstore import SocketStore
+from agent.host.network.socketstore import SocketStore
 from cni.kernel import netns
 from tests.fakes.servicemanager import ServiceManager
 

@@ -18,9 +18,9 @@ from agent.containerd.types import (
     SnapshotKind,
     Status,
 )
-from agent.host import shims
-from agent.host.cgroups import Cgroups
-from agent.host.strays import Strays, remove_idle
+from agent.host.cgroups.kernel import Cgroups
+from agent.host.containers import shims
+from agent.host.leftovers.strays import Strays, remove_idle
 from agent.task import names
 from agent.task.model import TASK_SANDBOX, TaskId, first_progress
 from agent.task.names import Names

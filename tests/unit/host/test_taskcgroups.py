@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from agent.host.cgroups import CgroupError, Cgroups
-from agent.host.taskcgroups import TaskCgroups, open_cgroups, root_of
+from agent.host.cgroups.kernel import CgroupError, Cgroups
+from agent.host.cgroups.tasks import TaskCgroups, open_cgroups, root_of
 from agent.settings import Settings
 from agent.task import names
 from agent.task.cgroup import CgroupRoot

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.host.variables import injected
+from agent.host.containers.variables import injected
 from agent.task.model import Task
 from tests.unit.host import worlds
 from tests.worlds import container

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.engine.feed import Feed, Picture
-from agent.host.metadata_sockets import HOST_OWNER
+from agent.host.network.metadata_sockets import HOST_OWNER
 from agent.task import names
 from agent.task.model import (
     Attachment,

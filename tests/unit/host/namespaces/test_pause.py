@@ -11,12 +11,12 @@ import pytest
 
 from agent.containerd.errors import ContainerdError, NotFound
 from agent.containerd.types import ContainerRecord, Exit, Process, Status
-from agent.host import facts, shims
-from agent.host.containers import RuntimeSettings
+from agent.host.containers import facts, shims
+from agent.host.containers.lifecycle import RuntimeSettings
+from agent.host.containers.runtimes import Runtimes
 from agent.host.namespaces import pause
 from agent.host.namespaces.pause import Pauses
 from agent.host.provisions import ProvisionError, ProvisionUnavailable
-from agent.host.runtimes import Runtimes
 from agent.oci.inputs import HostFacts
 from agent.task import names
 from agent.task.definition.linux_rules import CAPABILITIES

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from agent.host.containers.runtimes import RUNC, Runtime
 from agent.host.private.handover import Handover
 from agent.host.private.privacy import Privacy
-from agent.host.runtimes import RUNC, Runtime
 from agent.oci.errors import SpecError
 
 

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from agent.host.networking import Networking
-from agent.host.runtimes import Runtimes
-from agent.host.strays import Stray, Strays
-from agent.host.taskcgroups import TaskCgroups
+from agent.host.cgroups.tasks import TaskCgroups
+from agent.host.containers.runtimes import Runtimes
+from agent.host.leftovers.strays import Stray, Strays
+from agent.host.network.networking import Networking
 from agent.task.model import TaskId
 from cni.errors import CNIError
 from cni.faults import blackhole

@@ -17,8 +17,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from agent.host.networkthread import NetworkThread
-from agent.host.socketstore import SocketStore
+from agent.host.network.networkthread import NetworkThread
+from agent.host.network.socketstore import SocketStore
 from cni.kernel import loopback, portshare
 from cni.kernel.loopback import METADATA_ADDRESS
 from cni.runtime.chain import Runtime

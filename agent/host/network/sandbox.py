@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent.host.metadata_sockets import MetadataSockets
-from agent.host.networks import Networks, dies_with_namespace, eni
-from agent.host.networkthread import NetworkThread
-from agent.host.ports import HostPorts, Taken
-from agent.host.securitygroups import SecurityGroups
+from agent.host.network.metadata_sockets import MetadataSockets
+from agent.host.network.networks import Networks, dies_with_namespace, eni
+from agent.host.network.networkthread import NetworkThread
+from agent.host.network.ports import HostPorts, Taken
+from agent.host.network.securitygroups import SecurityGroups
 from agent.task import names
 from agent.task.model import Attachment, NetworkInterface, Progress, Task
 from agent.task.names import Names

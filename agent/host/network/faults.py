@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from agent.host.networkthread import NetworkThread
-from agent.host.sandbox import IFNAME
+from agent.host.network.networkthread import NetworkThread
+from agent.host.network.sandbox import IFNAME
 from agent.task.model import TASK_SANDBOX, TaskId
 from agent.task.names import Names
 from cni.errors import CNIError

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.host.files import hostname
+from agent.host.containers.files import hostname
 from agent.oci.errors import SpecError
 from agent.task import names
 from agent.task.definition import ContainerDefinition, HostEntry, port_range

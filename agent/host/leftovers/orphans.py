@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.host.namespaces import orphans as shared
-from agent.host.networks import Networks
+from agent.host.network.networks import Networks
 from agent.settings import Settings
 from agent.task.model import TaskId
 from cni.awsvpc import nics

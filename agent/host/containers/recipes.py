@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.containerd.types import GROUP_ANNOTATION, Mount
-from agent.host import facts, files, links, metadata_files, rootfs, variables
+from agent.host.cgroups.tasks import TaskCgroups
+from agent.host.containers import facts, files, links, metadata_files, rootfs, variables
+from agent.host.containers.metadata_files import MetadataFiles
+from agent.host.containers.runtimes import Runtime
 from agent.host.gpus import edits
 from agent.host.images.local import Unpacked
-from agent.host.metadata_files import MetadataFiles
 from agent.host.namespaces import places
-from agent.host.runtimes import Runtime
-from agent.host.taskcgroups import TaskCgroups
 from agent.host.volumes import binding, filling
 from agent.oci.errors import SpecError
 from agent.oci.inputs import BindMount, HostFacts, Private, SpecInputs

@@ -7,19 +7,21 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from agent.host import faults, orphans, resources, securitygroups
-from agent.host import networks as lists
-from agent.host.guard import Guard
+from agent.host import resources
 from agent.host.interfaces.choice import open_provider
 from agent.host.interfaces.desk import Interfaces
 from agent.host.interfaces.watch import watching
-from agent.host.metadata_sockets import MetadataFront, MetadataSockets
-from agent.host.networks import Networks
-from agent.host.networkthread import NetworkThread, open_thread
-from agent.host.orphans import Orphan
-from agent.host.ports import HostPorts
-from agent.host.sandbox import Groups, Sandboxes
-from agent.host.securitygroups import SecurityGroups
+from agent.host.leftovers import orphans
+from agent.host.leftovers.orphans import Orphan
+from agent.host.network import faults, securitygroups
+from agent.host.network import networks as lists
+from agent.host.network.guard import Guard
+from agent.host.network.metadata_sockets import MetadataFront, MetadataSockets
+from agent.host.network.networks import Networks
+from agent.host.network.networkthread import NetworkThread, open_thread
+from agent.host.network.ports import HostPorts
+from agent.host.network.sandbox import Groups, Sandboxes
+from agent.host.network.securitygroups import SecurityGroups
 from agent.settings import Settings
 from agent.task.model import TaskId
 from cni.firewall import coexistence, ruleset

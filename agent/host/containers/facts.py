@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from agent.host.cgroups import Cgroups
+from agent.host.cgroups.kernel import Cgroups
 from agent.oci.edits import DeviceNode
 from agent.oci.inputs import DEFAULT_NOFILE, HostFacts, SelinuxLabels
 

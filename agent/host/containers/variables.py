@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from agent.host.gpus import inventory
-from agent.host.metadata_sockets import BEHIND_PORT, LOOPBACK
+from agent.host.network.metadata_sockets import BEHIND_PORT, LOOPBACK
 from agent.task.model import Task
 
 REGION_NAMES = ("AWS_REGION", "AWS_DEFAULT_REGION")

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import SIGKILL
 
-from agent.host import slices
-from agent.host.cgroups import CgroupError, Cgroups
-from agent.host.slices import Slices
+from agent.host.cgroups import slices
+from agent.host.cgroups.kernel import CgroupError, Cgroups
+from agent.host.cgroups.slices import Slices
 from agent.settings import Settings
 from agent.task import limits, names
 from agent.task.cgroup import CgroupRoot

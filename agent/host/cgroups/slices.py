@@ -18,7 +18,7 @@ from jeepney.auth import AuthenticationError
 from jeepney.io.blocking import prep_socket
 from jeepney.wrappers import unwrap_msg
 
-from agent.host.cgroups import CgroupError, weight
+from agent.host.cgroups.kernel import CgroupError, weight
 from agent.task.limits import TaskLimits
 
 BOOTED = Path("/run/systemd/system")

@@ -21,9 +21,9 @@ from signal import SIGKILL, SIGTERM
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, NotFound
 from agent.containerd.types import GC_ROOT_LABEL, Status
-from agent.host import keepsakes, shims
-from agent.host.cgroups import Cgroups
-from agent.host.keepsakes import Owned
+from agent.host.cgroups.kernel import Cgroups
+from agent.host.containers import keepsakes, shims
+from agent.host.containers.keepsakes import Owned
 from agent.host.logrouter import LogRouter, LogRouterError
 from agent.host.volumes import trees
 from agent.task import names

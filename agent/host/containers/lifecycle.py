@@ -33,16 +33,16 @@ from agent.containerd.types import (
     Mount,
     Status,
 )
-from agent.host import facts, keepsakes, shims
+from agent.host.cgroups.tasks import TaskCgroups
+from agent.host.containers import facts, keepsakes, shims
+from agent.host.containers.metadata_files import MetadataFiles
+from agent.host.containers.recipes import Recipes
+from agent.host.containers.records import Records
+from agent.host.containers.runtimes import Runtimes
 from agent.host.images.local import Unpacked
 from agent.host.images.obtaining import Images
 from agent.host.logrouter import LogRouter
-from agent.host.metadata_files import MetadataFiles
 from agent.host.private.privacy import Privacy
-from agent.host.recipes import Recipes
-from agent.host.records import Records
-from agent.host.runtimes import Runtimes
-from agent.host.taskcgroups import TaskCgroups
 from agent.logs.protocol import Stream
 from agent.oci.errors import SpecError
 from agent.oci.private import build_public_spec

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from agent.containerd.client import Containerd
 from agent.containerd.errors import AlreadyExists
 from agent.containerd.types import ContainerRecord
-from agent.host.runtimes import Runtime, Runtimes
+from agent.host.containers.runtimes import Runtime, Runtimes
 from agent.oci.errors import SpecError
 from agent.task import names
 from agent.task.model import Image, Task

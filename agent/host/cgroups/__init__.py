@@ -1,0 +1,1 @@
+"""Cgroups of tasks and their limits: by the kernel's files, or by systemd's slices."""
