@@ -10,6 +10,8 @@ import asyncio
 import ctypes
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,7 @@ _LEFT = pytest.StashKey[list[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """A worker enters a network namespace of its own; all that it starts is in there too."""
+    _compile_once()
     if not hasattr(config, "workerinput") or os.geteuid() != 0:
         return
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET):
@@ -59,6 +62,15 @@ def pytest_terminal_summary(
     if left:
         terminalreporter.section("the tests left on the host", red=True)
         terminalreporter.write_line("\n".join(left))
+
+
+def _compile_once() -> None:
+    """Agents that tests start are not compiled anew each time, which takes longer than the rest.
+
+    Who keeps Python from writing beside the sources gets it written to the environment's directory.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(sys.prefix) / "pycache"))
 
 
 def _has_workers(config: pytest.Config) -> bool:
