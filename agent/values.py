@@ -128,12 +128,21 @@ def between(
     return parse
 
 
-def within(lowest: float, highest: float, *, otherwise: float) -> Callable[[str], float]:
-    """A duration with the ECS agent's bounds: beyond one of them it is ``otherwise``."""
+def within(
+    lowest: float, highest: float, *, otherwise: float
+) -> Callable[[str], float | Adjusted[float]]:
+    """A duration with the ECS agent's bounds: beyond one of them, as unset, it is ``otherwise``."""
 
-    def parse(text: str) -> float:
+    def parse(text: str) -> float | Adjusted[float]:
         seconds = duration(text)
-        return seconds if lowest <= seconds <= highest else otherwise
+        if lowest <= seconds <= highest:
+            return seconds
+        if seconds == 0:
+            return otherwise
+        return Adjusted(
+            otherwise,
+            f"is not between {lasting(lowest)} and {lasting(highest)}: it is {lasting(otherwise)}",
+        )
 
     return parse
 
@@ -283,13 +292,15 @@ def count_or(otherwise: int) -> Callable[[str], int | Adjusted[int]]:
     return parse
 
 
-def count_within(lowest: int, highest: int) -> Callable[[str], int | None]:
+def count_within(lowest: int, highest: int) -> Callable[[str], int | Adjusted[None]]:
     """A whole number with the ECS agent's bounds: beyond one of them it is as if not set."""
 
-    def parse(text: str) -> int | None:
+    def parse(text: str) -> int | Adjusted[None]:
         if re.fullmatch("-?[0-9]{1,18}", text.strip()) is None:
             raise ValueError("must be a whole number")
-        return int(text) if lowest <= int(text) <= highest else None
+        if lowest <= int(text) <= highest:
+            return int(text)
+        return Adjusted(None, f"is not between {lowest} and {highest}: it is as if not set")
 
     return parse
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import ConfigError, load
+from agent.config import ConfigError, load, read
 from agent.settings import RUNTIMES_FILE, Settings
 
 
@@ -35,6 +35,17 @@ def test_the_period_has_the_bounds_of_the_ecs_agent(text: str, seconds: float) -
 )
 def test_a_number_of_processes_beyond_the_kernels_is_ignored(text: str, limit: int | None) -> None:
     assert set_to(ECS_TASK_PIDS_LIMIT=text).pids_limit == limit
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("ECS_CGROUP_CPU_PERIOD", "1s", "is not between 8ms and 100ms: it is 100ms"),
+        ("ECS_TASK_PIDS_LIMIT", "0", "is not between 1 and 4194304: it is as if not set"),
+    ],
+)
+def test_what_is_put_within_bounds_is_told(name: str, text: str, said: str) -> None:
+    assert read({name: text}, {}, ()).warnings == (f"{name}={text} (the command line) {said}",)
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False)])
