@@ -89,6 +89,7 @@ def agent(
 def _check(flags: dict[str, str]) -> None:
     """Says what is wrong with the settings and the files that they name, or that nothing is."""
     from agent import config
+    from agent.host.containers.runtimes import load_runtimes
     from agent.host.interfaces import poolfile
     from agent.host.network import securitygroups
     from agent.host.network.securitygroups import SecurityGroupError
@@ -98,6 +99,7 @@ def _check(flags: dict[str, str]) -> None:
         securitygroups.load(loaded.settings.security_groups)
         if loaded.settings.enis is not None:
             poolfile.read(loaded.settings.enis)
+        load_runtimes(loaded.settings)
     except (config.ConfigError, SecurityGroupError, OSError) as error:
         _refuse(str(error))
     for each in loaded.warnings:

@@ -60,7 +60,7 @@ def test_checking_starts_nothing(bare: Hostler, file: Path) -> None:
     assert ran.err.startswith("hostler: warning: ECS_CONTANER_X")
 
 
-@pytest.mark.parametrize("name", ["HOSTLER_ENIS", "HOSTLER_SECURITY_GROUPS"])
+@pytest.mark.parametrize("name", ["HOSTLER_ENIS", "HOSTLER_SECURITY_GROUPS", "HOSTLER_RUNTIMES"])
 def test_files_that_settings_name_are_looked_at_too(
     bare: Hostler, file: Path, tmp_path: Path, name: str
 ) -> None:
