@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -152,6 +154,34 @@ def test_a_probe_that_hangs_is_ended_by_its_timeout(agent: Agent) -> None:
     task = run(agent, shell("app", SERVES, healthCheck=check))
     task.until_step("unhealthy", "app")
     assert 6.5 < task.at("app", "unhealthy") - task.at("app", "started") < 9.0, task
+    task.end()
+    assert task.leftovers() == []
+
+
+def test_what_a_probe_prints_is_shown(agent: Agent) -> None:
+    check = {"command": ["CMD-SHELL", "echo first; echo last >&2"], "interval": 5}
+    ask = "wget -qO- $ECS_CONTAINER_METADATA_URI_V4"
+    script = f"until {ask} | grep last; do sleep 0.1; done"
+    task = run(agent, shell("app", script, healthCheck=check))
+    task.until_closed()
+    assert '"output":"first\\nlast\\n"' in "".join(task.log("app")).replace(" ", "")
+
+
+def test_what_a_probe_prints_fills_no_disk(agent: Agent) -> None:
+    command = ["CMD-SHELL", "head -c 50000000 /dev/zero; sleep 60"]
+    check = {"command": command, "interval": 5, "timeout": 2, "retries": 1}
+    task = run(agent, shell("app", SERVES, healthCheck=check))
+    largest = 0
+
+    def judged() -> bool:
+        nonlocal largest
+        for path in Path(agent.settings["HOSTLER_RUN_DIR"], "tasks").rglob("probe-*"):
+            with suppress(FileNotFoundError):
+                largest = max(largest, path.stat().st_size)
+        return bool(task.shown()["healthStatus"] == "UNHEALTHY")
+
+    eventually(judged, "the probe's end")
+    assert largest == 0
     task.end()
     assert task.leftovers() == []
 

@@ -1,30 +1,23 @@
-"""Health probes: the container's ``healthCheck`` command run inside it, once, with its output.
-
-The output goes to a file by the shim itself, so nobody has to read a pipe meanwhile.
-"""
+"""Health probes: the container's ``healthCheck`` command run inside it, once, with its output."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, NotFound
 from agent.host.private.privacy import Privacy
+from agent.host.probeoutput import collected
 from agent.task import names
 from agent.task.actions import Probed
 from agent.task.definition import HealthCheck
 from agent.task.model import Task
 from agent.task.names import Names
-
-OUTPUT_BYTES = 4096
-"""Read from the end of a probe's output; ECS shows less."""
 
 _KILLED_S = 10.0
 _TIMED_OUT = -1
@@ -40,24 +33,22 @@ async def probe(
     that does not exist is a failed probe (exit code 126 or so).
     """
     key, exec_id = names.container_id(task.id, name), f"probe-{uuid.uuid4().hex[:12]}"
-    output = of.container_dir(task.id, name) / f"{exec_id}.log"
+    path = of.container_dir(task.id, name) / f"{exec_id}.output"
     record = await client.containers.get(key)
     spec = json.loads(record.spec)
     whole = privacy.whole(task, name, spec)
     process = json.dumps(_process(spec, check)).encode()
-    await client.tasks.exec(
-        key, exec_id, process, stdout=f"file://{output}", stderr=f"file://{output}"
-    )
-    try:
+    with collected(path) as output:
+        await client.tasks.exec(
+            key, exec_id, process, stdout=f"file://{path}", stderr=f"file://{path}"
+        )
         try:
             with privacy.offering(exec_id, whole and _process(whole, check)):
                 code, said = await _run(client, key, exec_id, check.timeout)
         finally:
             await _clean(client, key, exec_id)
         # Read last: the shim may still copy output after the end of what wrote it.
-        return Probed(code, said or await asyncio.to_thread(_tail, output))
-    finally:
-        output.unlink(missing_ok=True)
+        return Probed(code, said or output.text())
 
 
 def arguments(check: HealthCheck) -> list[str]:
@@ -93,13 +84,3 @@ async def _clean(client: Containerd, key: str, exec_id: str) -> None:
 
 def _process(spec: Mapping[str, Any], check: HealthCheck) -> dict[str, Any]:
     return {**spec["process"], "args": arguments(check), "terminal": False}
-
-
-def _tail(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - OUTPUT_BYTES))
-            return file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
