@@ -11,22 +11,17 @@ import json
 import logging
 import os
 import shutil
-from collections import defaultdict
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from signal import SIGKILL
-from time import monotonic
 from typing import Any, TypeVar, cast
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import (
     AlreadyExists,
-    ContainerdError,
     FailedPrecondition,
     NotFound,
-    Unavailable,
 )
 from agent.containerd.types import (
     GC_ROOT_LABEL,
@@ -36,6 +31,7 @@ from agent.containerd.types import (
 from agent.host.cgroups.tasks import TaskCgroups
 from agent.host.containers import facts, keepsakes, shims
 from agent.host.containers.metadata_files import MetadataFiles
+from agent.host.containers.processes import Processes
 from agent.host.containers.recipes import Recipes
 from agent.host.containers.records import Records
 from agent.host.containers.runtimes import Runtimes
@@ -47,20 +43,11 @@ from agent.logs.protocol import Stream
 from agent.oci.errors import SpecError
 from agent.oci.private import build_public_spec
 from agent.task import names
-from agent.task.model import Progress, Task, TaskId
+from agent.task.model import Progress, Task
 from agent.task.names import Names
 from agent.task.view import Absent, ContainerSeen, Look, Running, Seen, Unknown
 
 log = logging.getLogger(__name__)
-
-GONE_S = 10.0
-"""How long a killed process may take to be gone (it may hang in the kernel)."""
-
-UNDOING_S = 15.0
-"""How long containerd may take to undo a creation whose caller went away (seen: up to 4 s).
-
-Until then a new one may fail in many ways: its directory is there, or vanishes under the shim.
-"""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -115,12 +102,9 @@ class Containers:
         self._records = Records(client, of, settings.runtimes)
         self._settings = settings
         self.privacy = privacy
-        self._clean: dict[str, bool] = {}
-        self._turns: defaultdict[TaskId, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._processes = Processes(client, cgroups.kernel, settings.create_timeout_s)
         # Nobody but us makes containers of these names, so they need not be asked for again.
         self._absent: set[str] = set()
-        self._unsettled: dict[TaskId, float] = {}
-        self._creating = 0
 
     async def look(self, task: Task, progress: Progress, name: str) -> Look[ContainerSeen]:
         """The container's state. Raises ContainerdError when containerd can't tell."""
@@ -156,7 +140,7 @@ class Containers:
         self._absent.discard(key)
         directory = self._names.container_dir(task.id, name)
         if directory.exists():
-            self._unsettled.setdefault(task.id, monotonic())
+            self._processes.expect_rest(task.id)
         directory.mkdir(parents=True, exist_ok=True, mode=0o711)
         unpacked = await self._images.unpacked(image.id)
         mounts, rootfs_mounts, stdio = await _all_of(
@@ -204,7 +188,7 @@ class Containers:
             process = await self._client.tasks.get(key)
         except NotFound:
             # Another attempt got as far as removing it, and may have left something half-made.
-            self._unsettled.setdefault(task.id, monotonic())
+            self._processes.expect_rest(task.id)
             await self._rerun(task, name)
             return
         ended = process.exit
@@ -227,7 +211,7 @@ class Containers:
         trying again goes on where it failed.
         """
         key = names.container_id(task.id, name)
-        await self._end_process(key)
+        await self._processes.end(key)
         await self._router.close(key)
         await asyncio.to_thread(keepsakes.bury, self._names, task, name, progress)
         with suppress(NotFound):
@@ -246,13 +230,10 @@ class Containers:
         agent's, may have left one behind; looking for it is not for every task.
         """
         keys = {names.container_id(task.id, each.name) for each in task.containers}
-        clean = [self._clean.pop(each, False) for each in keys]
-        if not all(clean):
+        if not self._processes.forget(task.id, keys):
             namespace, socket = self._client.namespace, self._client.socket
             for pid in await asyncio.to_thread(shims.end_leftover, namespace, socket, keys):
                 log.warning("ended shim %d, which outlived the containers of task %s", pid, task.id)
-        self._turns.pop(task.id, None)
-        self._unsettled.pop(task.id, None)
 
     def forget(self, task: Task) -> None:
         """The task will never be looked at again."""
@@ -266,34 +247,6 @@ class Containers:
             self._absent.add(names.container_id(task.id, name))
             return Absent()
         return Seen(ContainerSeen(Running.UNSTARTED))
-
-    async def _make_sure_of(self, key: str) -> None:
-        """The process is there. Raises Unavailable if only containerd's record of it is.
-
-        That is what remains of a creation in the middle of which containerd was killed.
-        """
-        try:
-            await self._client.tasks.get(key)
-        except NotFound as error:
-            await self._drop_record(key)
-            raise Unavailable(str(error), "its creation was cut short") from error
-
-    async def _drop_record(self, key: str) -> None:
-        """containerd has no process of this key that its shim doesn't know of."""
-        with suppress(NotFound):  # said by the shim too, when the record is gone already
-            await self._client.tasks.delete(key)
-
-    async def _end_process(self, key: str) -> None:
-        try:
-            process = await self._client.tasks.get(key)
-            if process.status is not Status.STOPPED:
-                with suppress(NotFound):
-                    await self._client.tasks.kill(key, SIGKILL, everyone=True)
-                if process.status is not Status.CREATED:
-                    await self._client.tasks.wait(key, timeout=GONE_S)
-            await self._client.tasks.delete(key)
-        except NotFound:
-            await self._drop_record(key)
 
     async def _rerun(self, task: Task, name: str) -> None:
         key = names.container_id(task.id, name)
@@ -312,40 +265,15 @@ class Containers:
         """The container's record has a process, ready to start. Raises ContainerdError."""
         key, definition = names.container_id(task.id, name), task.container(name)
         directory = self._names.container_dir(task.id, name)
-        try:
-            async with self._turns[task.id]:  # two at once would race for the shim
-                await self._create_process(
-                    key,
-                    root,
-                    stdin=_stdin(directory) if definition.interactive else "",
-                    stdout=stdio[0],
-                    stderr=stdio[1],
-                    terminal=definition.pseudo_terminal,
-                )
-            self._clean.setdefault(key, True)
-        except AlreadyExists:
-            await self._make_sure_of(key)
-        except ContainerdError as error:
-            self._clean[key] = False
-            if monotonic() < self._unsettled.get(task.id, -UNDOING_S) + UNDOING_S:
-                raise Unavailable(str(error), error.said) from error
-            raise
-
-    async def _create_process(self, key: str, root: tuple[Mount, ...], **stdio: Any) -> None:
-        """Tasks.Create, with the cgroups' lock roused meanwhile if no other creation does that."""
-        self._creating += 1
-        loop = asyncio.get_running_loop()
-        rousing = (
-            loop.run_in_executor(None, self._cgroups.kernel.rouse) if self._creating == 1 else None
+        await self._processes.create(
+            task.id,
+            key,
+            root,
+            stdin=_stdin(directory) if definition.interactive else "",
+            stdout=stdio[0],
+            stderr=stdio[1],
+            terminal=definition.pseudo_terminal,
         )
-        try:
-            await self._client.tasks.create(
-                key, root, timeout=self._settings.create_timeout_s, **stdio
-            )
-        finally:
-            self._creating -= 1
-            if rousing is not None:
-                await rousing
 
     async def _prepare_snapshot(self, key: str, unpacked: Unpacked) -> tuple[Mount, ...]:
         try:

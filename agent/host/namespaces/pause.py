@@ -21,7 +21,8 @@ from agent.containerd.client import Containerd
 from agent.containerd.errors import AlreadyExists, ContainerdError, FailedPrecondition, NotFound
 from agent.containerd.types import GROUP_ANNOTATION, ContainerRecord, Status
 from agent.host.containers import facts, shims
-from agent.host.containers.lifecycle import GONE_S, UNDOING_S, RuntimeSettings
+from agent.host.containers.lifecycle import RuntimeSettings
+from agent.host.containers.processes import GONE_S, UNDOING_S
 from agent.host.containers.runtimes import Runtime
 from agent.host.provisions import ProvisionError, ProvisionUnavailable
 from agent.oci.image import ImageConfig
