@@ -183,9 +183,10 @@ class Pauses:
                     await self._client.tasks.kill(key, SIGKILL)
                 if process.status is not Status.CREATED:
                     await self._client.tasks.wait(key, timeout=GONE_S)
-            await self._client.tasks.delete(key)
         except NotFound:
-            return
+            pass  # its shim has none; containerd may still, when it was killed in a creation
+        with suppress(NotFound):
+            await self._client.tasks.delete(key)
 
 
 def is_ending(pid: int) -> bool:

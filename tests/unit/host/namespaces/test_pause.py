@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from agent.containerd.errors import ContainerdError, NotFound
+from agent.containerd.errors import AlreadyExists, ContainerdError, NotFound
 from agent.containerd.types import ContainerRecord, Exit, Process, Status
 from agent.host.containers import facts, shims
 from agent.host.containers.lifecycle import RuntimeSettings
@@ -36,6 +36,7 @@ class FakeRuntime:
     socket: Path = Path("/nowhere.sock")
     records: dict[str, ContainerRecord] = field(default_factory=dict)
     statuses: dict[str, Status] = field(default_factory=dict)
+    cut_short: set[str] = field(default_factory=set)
     refusal: ContainerdError | None = None
     short_lived: bool = False
 
@@ -55,10 +56,14 @@ class FakeRuntime:
     async def create(self, key: str, *, timeout: float) -> int:
         if self.refusal:
             raise self.refusal
+        if key in self.cut_short:
+            raise AlreadyExists(key, "there is one")
         self.statuses[key] = Status.CREATED
         return 1
 
     async def start(self, key: str, *, timeout: float) -> int:
+        if key in self.cut_short:
+            raise NotFound(key, "container not created")
         self.statuses[key] = Status.STOPPED if self.short_lived else Status.RUNNING
         return 1
 
@@ -70,6 +75,7 @@ class FakeRuntime:
 
     async def delete(self, key: str) -> Exit:
         if key not in self.statuses:
+            self.cut_short.discard(key)
             raise NotFound(key, "no such task")
         del self.statuses[key]
         return Exit(137, 1.0)
@@ -139,6 +145,13 @@ async def test_one_that_does_not_run_is_made_anew(tmp_path: Path, status: Status
     runtime = FakeRuntime(statuses={KEY: status})
     assert await pauses(runtime, tmp_path).run(SHARING) == 1
     assert runtime.statuses == {KEY: Status.RUNNING}
+
+
+async def test_one_whose_creation_was_cut_short_is_made_anew(tmp_path: Path) -> None:
+    """containerd was killed meanwhile: it knows of one, and its shim has none."""
+    runtime = FakeRuntime(cut_short={KEY})
+    assert await pauses(runtime, tmp_path).run(SHARING) == 1
+    assert (runtime.statuses, runtime.cut_short) == ({KEY: Status.RUNNING}, set())
 
 
 async def test_one_that_is_ending_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
