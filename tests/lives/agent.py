@@ -24,6 +24,7 @@ from agent.task.model import (
     first_progress,
 )
 from agent.task.plan import plan
+from agent.task.records import Health, Provision
 from agent.task.stopping import Rules
 from agent.task.view import Running, Unknown, View
 from tests.lives.host import Host, never
@@ -173,6 +174,17 @@ class Agent:
             host.exits.pop(name, None)
             host.boxes[name].runs = 0
 
+    def wait_for_room(self) -> None:
+        """It was accepted by a host that has nothing left for it."""
+        self.progress = replace(self.progress, admitted_at=None)
+        self.host.room = False
+
+    def make_room(self, *, room: bool) -> None:
+        """As the queue does it: who waits is woken. What was granted is not taken back."""
+        self.host.room = room
+        if room and self.progress.admitted_at is None:
+            self.wake_at = self.host.now
+
     def ask_to_stop(self, *, force: bool) -> None:
         """As the store keeps it: the first request stays, force can be added."""
         if self.progress.stopped:
@@ -196,6 +208,7 @@ class Agent:
     def _stalls(self) -> bool:
         """Whether neither time nor an event will wake it, though it is not done."""
         outstanding = self.flying or any(each.up for each in self.host.boxes.values())
+        outstanding = outstanding or not self.host.room  # the queue will ring
         return not (self.progress.closed or self.wake_at is not None or outstanding)
 
     # What must hold.
@@ -213,17 +226,21 @@ class Agent:
 
     def _judge_action(self, decision: Decision, action: Action) -> None:
         progress = decision.progress
+        never(progress.admitted_at is None, f"{action} without a share of the host")
         match action:
             case actions.StartContainer(name) | actions.CreateContainer(name):
                 never(progress.stop is not None, f"{name} begins in a task that stops")
                 never(progress.containers[name].ended, f"{name} begins after its end")
                 never(name in self.host.exits, f"{name} begins again without a restart")
+                if isinstance(action, actions.CreateContainer):
+                    self._judge_provided(name)
                 self._judge_order(progress, name)
             case actions.RestartContainer(name):
                 never(progress.stop is not None, f"{name} runs again in a task that stops")
                 never(progress.containers[name].ended, f"{name} runs again after its end")
                 policy = self.task.container(name).restart_policy
                 never(policy is None or not policy.enabled, f"{name} has no restart policy")
+                self._judge_provided(name)
             case actions.Signal(name, number):
                 self._judge_signal(decision, name, number)
             case actions.DeleteContainer(name):
@@ -232,6 +249,17 @@ class Agent:
                 self._judge_exit_kept(self.progress, decision.progress, name)
             case _:
                 pass
+
+    def _judge_provided(self, name: str) -> None:
+        """What the task has as a whole is there, and the container's own secrets."""
+        whole, provided = self.task.definition, self.host.provided
+        lacks = {
+            Provision.VOLUMES: any(each.docker_volume_configuration for each in whole.volumes),
+            Provision.NAMESPACES: whole.pid_mode == "task",
+            Provision.SECRETS: bool(self.task.container(name).secrets),
+        }
+        lacking = [kind for kind, wanted in lacks.items() if wanted and kind not in provided]
+        never(bool(lacking), f"{name} without {lacking}")
 
     def _judge_order(self, progress: Progress, name: str) -> None:
         """Every condition of dependsOn, links and volumesFrom holds on the host."""
@@ -285,6 +313,7 @@ class Agent:
         for fact in ("started_at", "stopped_at", "closed_at", "execution_stopped_at"):
             old = getattr(before, fact)
             never(old is not None and getattr(after, fact) != old, f"another {fact}")
+        self._judge_last_exits(before, after)
         for name, old_facts in before.containers.items():
             self._judge_container(name, old_facts, after.containers[name])
 
@@ -299,10 +328,50 @@ class Agent:
         never(before.ended and after.reason != before.reason, f"{name}: another reason")
         counts = [each.restart.count if each.restart else 0 for each in (before, after)]
         never(not 0 <= counts[1] - counts[0] <= 1, f"{name}: restarts went by {counts}")
+        if counts[1] > counts[0]:
+            never(
+                not self._wants_another_run(name, before, after), f"{name} is to run again: {after}"
+            )
         started = self.host.starts.get(name, 0)
+        healthy = after.health.status is Health.HEALTHY and self.host.up(name)
+        never(healthy and self.healthy.get(name, 0) < started, f"{name} has the health of old")
         never(
             started > 1 + counts[0], f"{name} was started {started} times in {counts[0]} restarts"
         )
+
+    def _judge_last_exits(self, before: Progress, after: Progress) -> None:
+        """Nothing ends that is to run again, unless the task does, or it can't."""
+        ends = [
+            name
+            for name, facts in after.containers.items()
+            if facts.ended
+            and not before.containers[name].ended
+            and before.containers[name].started_at is not None
+        ]
+        if len(ends) != 1 or self.intent.stop is not None or before.stop is not None:
+            return
+        (name,) = ends
+        facts, end = before.containers[name], after.containers[name]
+        if facts.restart is not None and facts.restarting:
+            box = self.host.boxes.get(name)
+            same = box is not None and box.exited_at == facts.restart.exited_at
+            never(same and end.reason == facts.restart.reason, f"{name} ends without another run")
+        elif end.exit_code is not None and name not in self.uncertain:
+            never(
+                self._wants_another_run(name, facts, end), f"{name} has ended, and should run again"
+            )
+
+    def _wants_another_run(
+        self, name: str, before: ContainerProgress, after: ContainerProgress
+    ) -> bool:
+        """Whether its policy answers the exit that it is at on the host."""
+        policy, box = self.task.container(name).restart_policy, self.host.boxes[name]
+        if policy is None or not policy.enabled or box.bereft:
+            return False
+        if box.exited_at is None or box.code in policy.ignored_exit_codes:
+            return False
+        began_at = before.restart.at if before.restart is not None else after.started_at
+        return began_at is not None and box.exited_at - began_at >= policy.restart_attempt_period
 
     def _judge_ended(self, name: str, facts: ContainerProgress, view: View) -> None:
         """An end that is claimed is one, and its code is that of the last run."""

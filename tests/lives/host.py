@@ -46,6 +46,7 @@ class Box:
     code: int | None = None
     exited_at: float | None = None
     out_of_memory: bool = False
+    bereft: bool = False
     told: bool = False
 
     @property
@@ -55,7 +56,9 @@ class Box:
     def seen(self) -> ContainerSeen:
         if self.state is not Running.STOPPED:
             return ContainerSeen(self.state, pid=1 if self.up else 0)
-        return ContainerSeen(self.state, 0, self.code, self.exited_at, self.out_of_memory)
+        return ContainerSeen(
+            self.state, 0, self.code, self.exited_at, self.out_of_memory, self.bereft
+        )
 
 
 @dataclass
@@ -75,6 +78,7 @@ class Host:
     exits: dict[str, int | None] = field(default_factory=dict)
     ran: set[str] = field(default_factory=set)
     version: int = 0
+    room: bool = True
 
     @property
     def empty(self) -> bool:
@@ -104,6 +108,7 @@ class Host:
             provisions={
                 each: _seen(each in self.provided) for each in provisions.needed(self.task)
             },
+            shortage="" if self.room else "for 64 MiB of memory: none is free",
         )
 
     def steps(self, progress: Progress, action: actions.Action) -> Iterator[None]:
@@ -149,6 +154,14 @@ class Host:
         box.out_of_memory = out_of_memory
         self.exits[name] = code
 
+    def lose_namespaces(self) -> None:
+        """Their first process ends, and with it all in them."""
+        self.provided.discard(Provision.NAMESPACES)
+        for name, box in self.boxes.items():
+            if box.up:
+                self.exit(name, 137)
+                box.bereft = True
+
     def lose_shim(self, name: str) -> None:
         """The runtime knows no process of the container any more."""
         self.boxes[name] = Box(runs=self.boxes[name].runs)
@@ -189,7 +202,7 @@ class Host:
         if box is None or box.state is not Running.CREATED:
             return
         never(self.task.entitled and not self.lent and box.runs == 0, f"{name} without credentials")
-        box.state, box.told = Running.RUNNING, False
+        box.state, box.told, box.bereft = Running.RUNNING, False, False
         box.runs += 1
         self.ran.add(name)
         self.starts[name] = self.starts.get(name, 0) + 1

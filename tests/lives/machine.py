@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from agent.task.model import Task
+from agent.task.records import Provision
 from agent.task.stopping import Rules
 from tests.lives.agent import Agent, Crash, Outcome
 from tests.lives.definitions import rules, tasks
@@ -20,11 +21,17 @@ class Lives(RuleBasedStateMachine):
     agent: Agent
 
     @initialize(
-        task=tasks(), rules=rules, upright=st.booleans(), turns=st.sampled_from([0, 4, 8, 12, 20])
+        task=tasks(),
+        rules=rules,
+        upright=st.booleans(),
+        turns=st.sampled_from([0, 4, 8, 12, 20]),
+        waits=st.sampled_from([False, False, False, True]),
     )
-    def accept(self, task: Task, rules: Rules, upright: bool, turns: int) -> None:
+    def accept(self, task: Task, rules: Rules, upright: bool, turns: int, waits: bool) -> None:
         """Many lives begin with some undisturbed turns: more is to be seen of what runs."""
         self.agent = Agent(task, rules)
+        if waits:
+            self.agent.wait_for_room()
         self.upright = upright
         self.go_on(turns)
 
@@ -77,10 +84,32 @@ class Lives(RuleBasedStateMachine):
         self.exit(which, code, oom=False)
 
     @precondition(lambda self: self._up())
+    @rule(which=_NUMBER, code=st.sampled_from([0, 1, 42]), turns=st.integers(1, 4))
+    def exit_again(self, which: int, code: int, turns: int) -> None:
+        """Late, and again soon after it was run again, should it be."""
+        up = self._up()
+        name = up[which % len(up)]
+        self.agent.host.now += 301.0
+        self.agent.host.exit(name, code)
+        self.go_on(turns)
+        if self.agent.host.up(name):
+            self.agent.host.exit(name, code)
+
+    @precondition(lambda self: self._up())
     @rule(which=_NUMBER)
     def lose_shim(self, which: int) -> None:
         up = self._up()
         self.agent.lose_shim(up[which % len(up)])
+
+    @precondition(lambda self: Provision.NAMESPACES in self.agent.host.provided)
+    @rule()
+    def lose_namespaces(self) -> None:
+        self.agent.host.lose_namespaces()
+
+    @rule(room=st.booleans())
+    def have_room(self, room: bool) -> None:
+        """What there is of the host for a task that waits for its share."""
+        self.agent.make_room(room=room)
 
     @rule()
     def reboot(self) -> None:
@@ -122,6 +151,7 @@ class Lives(RuleBasedStateMachine):
     def _come_up(self) -> None:
         agent = self.agent
         agent.host.device = True
+        agent.make_room(room=True)
         for _ in range(_BOUND):
             if agent.progress.started_at is not None or agent.progress.stop is not None:
                 return

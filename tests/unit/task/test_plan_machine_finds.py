@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from agent.task import order, plan, restart, runs, stopping
+from agent.task import order, plan, provisions, restart, runs, stopping
 from agent.task.model import Progress
 from tests.lives.host import Harm
 from tests.lives.machine import Lives
@@ -36,7 +36,10 @@ MUTATIONS: tuple[tuple[object, str, Callable[..., object], str], ...] = (
     (order, "may_start", lambda *_: order.Ready(), "begins (though|before)"),
     (order, "may_stop", lambda *_: True, "is stopped before"),
     (stopping, "kill_at", lambda _, sent_at, __: sent_at + 1, "killed too early"),
-    (restart, "answers", lambda *_: True, "has no restart policy"),
+    (restart, "answers", lambda *_: True, "has no restart policy|is to run again"),
+    (restart, "answers", lambda *_: False, "should run again"),
+    (provisions, "ready", lambda *_: True, "without .*(SECRETS|VOLUMES|NAMESPACES)"),
+    (plan, "_admit", lambda turn, view, now: turn, "nothing will ever wake it"),
     (plan, "_left", lambda *_: False, "closed while something is left|released too early"),
     (plan, "_empty", lambda *_: True, "is taken from under|closed"),
     (plan, "_is_due", lambda *_: False, "never (came up|closed)"),
