@@ -78,13 +78,13 @@ class Reference:
     """A task whose life is the same every time.
 
     ``live`` brings it from accepted to closed, and may be called again wherever that broke off.
-    ``asked`` is more of RunTask. Only actions of a kind that begins with ``about`` matter.
+    ``asked`` is more of RunTask. Only actions of kinds that begin with one of ``about`` matter.
     """
 
     definition: Mapping[str, Any]
     live: Live
     asked: Mapping[str, Any]
-    about: str = ""
+    about: tuple[str, ...] = ("",)
 
     @property
     def family(self) -> str:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,8 @@ AT_ONCE = 3
 KEYS = "[default]\naws_access_key_id = AKID\naws_secret_access_key = secret\n"
 ENDS = f"trap 'echo down; exit 9' TERM; echo up; {WAITS}"
 NOTES = [{"sourceVolume": "notes", "containerPath": "/notes"}]
+DATA = [{"sourceVolume": "data", "containerPath": "/data"}]
+SECRET = [{"name": "KEY", "valueFrom": "lab/key"}]
 
 
 def live(task: Task) -> None:
@@ -94,21 +97,61 @@ CHECKED = Reference(
     },
     live,
     {},
-    about="Probe",
+    about=("Probe",),
 )
 """The first probe is a second after the start, so this one is killed over nothing else."""
 
-REFERENCES = (BRIDGE, AWSVPC, CHECKED)
+RUNS_TWICE = {"enabled": True, "restartAttemptPeriod": 60, "ignoredExitCodes": [42]}
+"""These agents take every run for longer than it was."""
+
+PROVIDED = Reference(
+    {
+        "family": "provided",
+        "networkMode": "none",
+        "pidMode": "task",
+        "ipcMode": "task",
+        "containerDefinitions": [
+            shell(
+                "app",
+                f"echo began >> /notes/app; echo $KEY > /data/key; {ENDS}",
+                secrets=SECRET,
+                mountPoints=[*NOTES, *DATA],
+            ),
+            shell(
+                "side",
+                "echo began >> /notes/side; until [ -s /data/key ]; do usleep 10000; done;"
+                " [ $KEY = $(cat /data/key) ] && echo the same; [ ! -e /tmp/ran ] || exit 42;"
+                " touch /tmp/ran; exit 3",
+                essential=False,
+                dependsOn=needs("app", "START"),
+                restartPolicy=RUNS_TWICE,
+                secrets=SECRET,
+                mountPoints=[*NOTES, *DATA],
+            ),
+        ],
+        "volumes": [
+            {"name": "notes"},
+            {"name": "data", "dockerVolumeConfiguration": {"scope": "task"}},
+        ],
+    },
+    live,
+    {},
+    about=("Provide", "CreateContainer(container='app')", "RestartContainer"),
+)
+"""What it shares with the others it is not killed over again."""
+
+REFERENCES = (BRIDGE, AWSVPC, CHECKED, PROVIDED)
 
 
 @contextmanager
-def an_agent(number: int, nursery: Nursery) -> Iterator[WatchedAgent]:
-    """With a NIC and roles for tasks in awsvpc mode."""
+def an_agent(number: int, nursery: Nursery, secrets: Path) -> Iterator[WatchedAgent]:
+    """With a NIC and roles for tasks in awsvpc mode, and a folder of secrets."""
     nic = f"k{number}-{os.getpid()}"
     output("ip", "link", "add", nic, "type", "veth", "peer", "name", f"{nic}x")
     try:
         output("ip", "link", "set", nic, "up")
         settings = {
+            "HOSTLER_SECRETS_DIR": str(secrets),
             "HOSTLER_ENI_PARENT": nic,
             "HOSTLER_ENI_SUBNET": f"10.77.{number}.0/24",
             "HOSTLER_ENI_RANGE": f"10.77.{number}.10-10.77.{number}.250",
@@ -120,12 +163,21 @@ def an_agent(number: int, nursery: Nursery) -> Iterator[WatchedAgent]:
         output("ip", "link", "delete", nic)
 
 
+def write_secret(folder: Path) -> None:
+    """It stands in for one that AWS would have."""
+    path = folder / SECRET[0]["valueFrom"]
+    path.parent.mkdir()
+    path.touch(mode=0o600)
+    path.write_text("hush")
+
+
 @pytest.fixture(scope="module")
-def agents() -> Iterator[list[WatchedAgent]]:
-    nursery = Nursery()
+def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[WatchedAgent]]:
+    nursery, secrets = Nursery(), tmp_path_factory.mktemp("secrets")
+    write_secret(secrets)
     with ExitStack() as stack:
         stack.callback(nursery.close)
-        yield [stack.enter_context(an_agent(number, nursery)) for number in range(AT_ONCE)]
+        yield [stack.enter_context(an_agent(number, nursery, secrets)) for number in range(AT_ONCE)]
 
 
 Kill = Callable[[WatchedAgent, Sequence[Crash]], Iterator[tuple[Crash, End]]]
@@ -157,6 +209,9 @@ def same_ends(agents: list[WatchedAgent], kill: Kill, wanted: Callable[[Point], 
         for crash, end in found
         if end != ends[crash.reference.family]
     ]
+    assert ends["provided"].logs == {"app": ["up\n", "down\n"], "side": ["the same\n"] * 2}
+    notes = {"app": "began\n", "side": "began\n" * 2, "key": "hush\n"}
+    assert ends["provided"].volumes == notes
     assert len(found) == len(crashes)
     assert not wrong, "\n".join(wrong)
     assert [each.pid("app") for each in neighbours] == pids
@@ -172,12 +227,13 @@ def test_killed_at_each_point_a_task_comes_to_the_same_end(agents: list[WatchedA
 
 @pytest.mark.timeout(300)
 def test_containerd_killed_in_each_call_makes_no_difference(agents: list[WatchedAgent]) -> None:
-    """But for Snapshots.Prepare: containerd can leave a directory that is in its own way then."""
-    same_ends(
-        agents,
-        containerd_killed_at_each,
-        lambda point: (
-            (point.family, point.when) == ("bridge", "calling")
-            and not point.call.endswith("/Prepare")
-        ),
-    )
+    """But for where containerd can leave a directory that is in its own way then."""
+
+    def wanted(point: Point) -> bool:
+        blocks = point.call.endswith("/Prepare") or (
+            point.action.startswith("Provide") and point.call.endswith("Tasks/Create")
+        )
+        about = point.family in ("bridge", "provided") and point.when == "calling"
+        return about and not blocks
+
+    same_ends(agents, containerd_killed_at_each, wanted)
