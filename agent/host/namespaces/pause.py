@@ -96,7 +96,7 @@ class Pauses:
             return await self._start(task, directory, program)
         except ContainerdError as error:
             self._clean.discard(task.id)
-            if monotonic() < self._unsettled.get(task.id, -UNDOING_S) + UNDOING_S:
+            if self._is_unsettled(task):
                 raise ProvisionUnavailable(error.said) from error
             raise
 
@@ -145,8 +145,10 @@ class Pauses:
                     labels=names.labels(task, names.PAUSE),
                 )
             )
-        with suppress(AlreadyExists):
+        try:
             await self._client.tasks.create(key, timeout=self._settings.create_timeout_s)
+        except AlreadyExists:
+            await self._make_sure_of(task)
         with suppress(FailedPrecondition):  # it was started before
             await self._client.tasks.start(key, timeout=self._settings.start_timeout_s)
         pid = await self.pid(task)
@@ -175,6 +177,25 @@ class Pauses:
         spec["linux"]["namespaces"].append({"type": "network"})
         return spec
 
+    def _is_unsettled(self, task: Task) -> bool:
+        """Whether containerd may still be undoing, or ending, what an earlier try began."""
+        return monotonic() < self._unsettled.get(task.id, -UNDOING_S) + UNDOING_S
+
+    async def _make_sure_of(self, task: Task) -> None:
+        """The process is there. Raises ProvisionUnavailable if only containerd's record of it is.
+
+        That remains of a creation in which containerd was killed. One that is under way looks the
+        same, and would not survive the removal.
+        """
+        key = names.pause_id(task.id)
+        try:
+            await self._client.tasks.get(key)
+        except NotFound as error:
+            if not self._is_unsettled(task):
+                with suppress(NotFound):
+                    await self._client.tasks.delete(key)
+            raise ProvisionUnavailable("its creation was cut short") from error
+
     async def _end(self, key: str) -> None:
         try:
             process = await self._client.tasks.get(key)
@@ -183,10 +204,9 @@ class Pauses:
                     await self._client.tasks.kill(key, SIGKILL)
                 if process.status is not Status.CREATED:
                     await self._client.tasks.wait(key, timeout=GONE_S)
-        except NotFound:
-            pass  # its shim has none; containerd may still, when it was killed in a creation
-        with suppress(NotFound):
             await self._client.tasks.delete(key)
+        except NotFound:
+            return
 
 
 def is_ending(pid: int) -> bool:

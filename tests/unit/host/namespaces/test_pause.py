@@ -150,8 +150,22 @@ async def test_one_that_does_not_run_is_made_anew(tmp_path: Path, status: Status
 async def test_one_whose_creation_was_cut_short_is_made_anew(tmp_path: Path) -> None:
     """containerd was killed meanwhile: it knows of one, and its shim has none."""
     runtime = FakeRuntime(cut_short={KEY})
-    assert await pauses(runtime, tmp_path).run(SHARING) == 1
+    making = pauses(runtime, tmp_path)
+    with pytest.raises(ProvisionUnavailable):
+        await making.run(SHARING)
+    assert await making.run(SHARING) == 1
     assert (runtime.statuses, runtime.cut_short) == ({KEY: Status.RUNNING}, set())
+
+
+async def test_one_whose_creation_may_be_under_way_is_left_alone(tmp_path: Path) -> None:
+    """An earlier agent asked for it: containerd knows of it, and its shim does not yet."""
+    runtime = FakeRuntime(cut_short={KEY})
+    (pauses(runtime, tmp_path)._directory(SHARING.id)).mkdir(parents=True)
+    making = pauses(runtime, tmp_path)
+    for _ in range(2):
+        with pytest.raises(ProvisionUnavailable):
+            await making.run(SHARING)
+    assert runtime.cut_short == {KEY}
 
 
 async def test_one_that_is_ending_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
