@@ -14,7 +14,7 @@ from tests.lives.host import Harm
 from tests.lives.machine import Lives
 
 LIVES = settings(
-    max_examples=300,
+    max_examples=2000,
     stateful_step_count=30,
     phases=[Phase.generate],
     derandomize=True,
