@@ -54,10 +54,10 @@ class Processes:
                 await self._create(key, root, **stdio)
             self._clean.setdefault(key, True)
         except AlreadyExists:
-            await self._make_sure_of(task_id, key)
+            await self._make_sure_of(key)
         except ContainerdError as error:
             self._clean[key] = False
-            if self._is_unsettled(task_id):
+            if monotonic() < self._unsettled.get(task_id, -UNDOING_S) + UNDOING_S:
                 raise Unavailable(str(error), error.said) from error
             raise
 
@@ -93,21 +93,15 @@ class Processes:
             if rousing is not None:
                 await rousing
 
-    def _is_unsettled(self, task_id: TaskId) -> bool:
-        """Whether containerd may still be undoing, or ending, what an earlier try began."""
-        return monotonic() < self._unsettled.get(task_id, -UNDOING_S) + UNDOING_S
-
-    async def _make_sure_of(self, task_id: TaskId, key: str) -> None:
+    async def _make_sure_of(self, key: str) -> None:
         """The process is there. Raises Unavailable if only containerd's record of it is.
 
-        That remains of a creation in which containerd was killed. One that is under way looks the
-        same, and would not survive the removal.
+        That is what remains of a creation in the middle of which containerd was killed.
         """
         try:
             await self._client.tasks.get(key)
         except NotFound as error:
-            if not self._is_unsettled(task_id):
-                await self._drop_record(key)
+            await self._drop_record(key)
             raise Unavailable(str(error), "its creation was cut short") from error
 
     async def _drop_record(self, key: str) -> None:

@@ -96,7 +96,7 @@ class Pauses:
             return await self._start(task, directory, program)
         except ContainerdError as error:
             self._clean.discard(task.id)
-            if self._is_unsettled(task):
+            if monotonic() < self._unsettled.get(task.id, -UNDOING_S) + UNDOING_S:
                 raise ProvisionUnavailable(error.said) from error
             raise
 
@@ -177,23 +177,17 @@ class Pauses:
         spec["linux"]["namespaces"].append({"type": "network"})
         return spec
 
-    def _is_unsettled(self, task: Task) -> bool:
-        """Whether containerd may still be undoing, or ending, what an earlier try began."""
-        return monotonic() < self._unsettled.get(task.id, -UNDOING_S) + UNDOING_S
-
     async def _make_sure_of(self, task: Task) -> None:
         """The process is there. Raises ProvisionUnavailable if only containerd's record of it is.
 
-        That remains of a creation in which containerd was killed. One that is under way looks the
-        same, and would not survive the removal.
+        That is what remains of a creation in the middle of which containerd was killed.
         """
         key = names.pause_id(task.id)
         try:
             await self._client.tasks.get(key)
         except NotFound as error:
-            if not self._is_unsettled(task):
-                with suppress(NotFound):
-                    await self._client.tasks.delete(key)
+            with suppress(NotFound):
+                await self._client.tasks.delete(key)
             raise ProvisionUnavailable("its creation was cut short") from error
 
     async def _end(self, key: str) -> None:

@@ -157,17 +157,6 @@ async def test_one_whose_creation_was_cut_short_is_made_anew(tmp_path: Path) -> 
     assert (runtime.statuses, runtime.cut_short) == ({KEY: Status.RUNNING}, set())
 
 
-async def test_one_whose_creation_may_be_under_way_is_left_alone(tmp_path: Path) -> None:
-    """An earlier agent asked for it: containerd knows of it, and its shim does not yet."""
-    runtime = FakeRuntime(cut_short={KEY})
-    (pauses(runtime, tmp_path)._directory(SHARING.id)).mkdir(parents=True)
-    making = pauses(runtime, tmp_path)
-    for _ in range(2):
-        with pytest.raises(ProvisionUnavailable):
-            await making.run(SHARING)
-    assert runtime.cut_short == {KEY}
-
-
 async def test_one_that_is_ending_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = FakeRuntime(statuses={KEY: Status.RUNNING})
     monkeypatch.setattr(pause, "is_ending", lambda pid: True)
