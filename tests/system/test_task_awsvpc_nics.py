@@ -16,7 +16,7 @@ import pytest
 from tests.system import vpclab
 from tests.system.agent import Agent, running_agent
 from tests.system.tasknet import HERE, awsvpc, interface, link, namespace
-from tests.system.tasks import SERVES, Json, Task, output, shell
+from tests.system.tasks import SERVES, Json, Task, eventually, output, shell
 from tests.system.vpclab import GATEWAY, IMDS, Vpc
 
 NIC, LATE, PARENT = (f"{kind}{os.getpid()}" for kind in "nlp")
@@ -122,6 +122,7 @@ def test_a_nic_is_moved_in_and_comes_back_as_it_was(world: World) -> None:
 
 def test_the_list_says_names_and_resolver(world: World) -> None:
     task = running(world, shell("app", SHOW), subnet="nic")
+    eventually(lambda: any("{" in each for each in task.log("app")[:-1]), "all of its output")
     *lines, _ = task.log("app")
     assert lines[:3] == [
         "seven.lab.example\n",
