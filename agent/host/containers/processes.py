@@ -39,6 +39,7 @@ class Processes:
         self._clean: dict[str, bool] = {}
         self._turns: defaultdict[TaskId, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._unsettled: dict[TaskId, float] = {}
+        self._cut: set[str] = set()
         self._creating = 0
 
     def expect_rest(self, task_id: TaskId) -> None:
@@ -54,10 +55,14 @@ class Processes:
                 await self._create(key, root, **stdio)
             self._clean.setdefault(key, True)
         except AlreadyExists:
-            await self._make_sure_of(key)
+            await self._make_sure_of(task_id, key)
+        except Unavailable:
+            self._clean[key] = False
+            self._cut.add(key)
+            raise
         except ContainerdError as error:
             self._clean[key] = False
-            if monotonic() < self._unsettled.get(task_id, -UNDOING_S) + UNDOING_S:
+            if self._is_unsettled(task_id):
                 raise Unavailable(str(error), error.said) from error
             raise
 
@@ -79,6 +84,7 @@ class Processes:
         clean = [self._clean.pop(each, False) for each in keys]
         self._turns.pop(task_id, None)
         self._unsettled.pop(task_id, None)
+        self._cut.difference_update(keys)
         return all(clean)
 
     async def _create(self, key: str, root: tuple[Mount, ...], **stdio: Any) -> None:
@@ -93,15 +99,21 @@ class Processes:
             if rousing is not None:
                 await rousing
 
-    async def _make_sure_of(self, key: str) -> None:
+    def _is_unsettled(self, task_id: TaskId) -> bool:
+        """Whether containerd may still be undoing, or ending, what an earlier agent began."""
+        return monotonic() < self._unsettled.get(task_id, -UNDOING_S) + UNDOING_S
+
+    async def _make_sure_of(self, task_id: TaskId, key: str) -> None:
         """The process is there. Raises Unavailable if only containerd's record of it is.
 
-        That is what remains of a creation in the middle of which containerd was killed.
+        That is what remains of a creation of ours that containerd did not survive. One that it is
+        still carrying out for an agent that was killed looks the same, and must be let be.
         """
         try:
             await self._client.tasks.get(key)
         except NotFound as error:
-            await self._drop_record(key)
+            if key in self._cut or not self._is_unsettled(task_id):
+                await self._drop_record(key)
             raise Unavailable(str(error), "its creation was cut short") from error
 
     async def _drop_record(self, key: str) -> None:
