@@ -101,46 +101,7 @@ CHECKED = Reference(
 )
 """The first probe is a second after the start, so this one is killed over nothing else."""
 
-RUNS_TWICE = {"enabled": True, "restartAttemptPeriod": 60, "ignoredExitCodes": [42]}
-"""These agents take every run for longer than it was."""
-
-PROVIDED = Reference(
-    {
-        "family": "provided",
-        "networkMode": "none",
-        "pidMode": "task",
-        "ipcMode": "task",
-        "containerDefinitions": [
-            shell(
-                "app",
-                f"echo began >> /notes/app; echo $KEY > /data/key; {ENDS}",
-                secrets=SECRET,
-                mountPoints=[*NOTES, *DATA],
-            ),
-            shell(
-                "side",
-                "echo began >> /notes/side; until [ -s /data/key ]; do usleep 10000; done;"
-                " [ $KEY = $(cat /data/key) ] && echo the same; [ ! -e /tmp/ran ] || exit 42;"
-                " touch /tmp/ran; exit 3",
-                essential=False,
-                dependsOn=needs("app", "START"),
-                restartPolicy=RUNS_TWICE,
-                secrets=SECRET,
-                mountPoints=[*NOTES, *DATA],
-            ),
-        ],
-        "volumes": [
-            {"name": "notes"},
-            {"name": "data", "dockerVolumeConfiguration": {"scope": "task"}},
-        ],
-    },
-    live,
-    {},
-    about=("Provide", "CreateContainer(container='app')", "RestartContainer"),
-)
-"""What it shares with the others it is not killed over again."""
-
-REFERENCES = (BRIDGE, AWSVPC, CHECKED, PROVIDED)
+REFERENCES = (BRIDGE, AWSVPC, CHECKED)
 
 
 @contextmanager
@@ -209,9 +170,6 @@ def same_ends(agents: list[WatchedAgent], kill: Kill, wanted: Callable[[Point], 
         for crash, end in found
         if end != ends[crash.reference.family]
     ]
-    assert ends["provided"].logs == {"app": ["up\n", "down\n"], "side": ["the same\n"] * 2}
-    notes = {"app": "began\n", "side": "began\n" * 2, "key": "hush\n"}
-    assert ends["provided"].volumes == notes
     assert len(found) == len(crashes)
     assert not wrong, "\n".join(wrong)
     assert [each.pid("app") for each in neighbours] == pids
@@ -222,14 +180,13 @@ def same_ends(agents: list[WatchedAgent], kill: Kill, wanted: Callable[[Point], 
 
 @pytest.mark.timeout(300)
 def test_killed_at_each_point_a_task_comes_to_the_same_end(agents: list[WatchedAgent]) -> None:
-    """But for the middle of a creation in containerd, and tasks with provisions.
+    """But for the middle of a creation in containerd.
 
     After a kill there a task may wait for longer than a test does; why is not understood yet.
     """
 
     def wanted(point: Point) -> bool:
-        amid = point.when == "calling" and point.call.endswith("Tasks/Create")
-        return point.family != "provided" and not amid
+        return not (point.when == "calling" and point.call.endswith("Tasks/Create"))
 
     same_ends(agents, crash_at_each, wanted)
 
@@ -238,14 +195,11 @@ def test_killed_at_each_point_a_task_comes_to_the_same_end(agents: list[WatchedA
 def test_containerd_killed_in_each_call_makes_no_difference(agents: list[WatchedAgent]) -> None:
     """But for where containerd can leave a directory that is in its own way for ever.
 
-    That is in a creation, or as it makes a snapshot. Of a task with provisions only restarts are
-    disturbed: else its pause process may be in creation meanwhile.
+    That is in a creation, or as it makes a snapshot.
     """
 
     def wanted(point: Point) -> bool:
-        if point.when != "calling" or point.call.endswith(("/Prepare", "Tasks/Create")):
-            return False
-        restarts = point.family == "provided" and point.action.startswith("Restart")
-        return point.family == "bridge" or restarts
+        blocks = point.call.endswith(("/Prepare", "Tasks/Create"))
+        return point.family == "bridge" and point.when == "calling" and not blocks
 
     same_ends(agents, containerd_killed_at_each, wanted)
