@@ -144,7 +144,9 @@ async def open_machine(
             TaskCredentials(telling.credentials.vault),
             providers={
                 Provision.VOLUMES: volumes.provider,
-                Provision.NAMESPACES: open_namespaces(client, settings.names, on.cgroups, runtime),
+                Provision.NAMESPACES: open_namespaces(
+                    client, settings.names, on.cgroups, runtime, containers.processes
+                ),
                 Provision.SECRETS: privacy.keeper,
             },
         )

@@ -102,7 +102,7 @@ class Containers:
         self._records = Records(client, of, settings.runtimes)
         self._settings = settings
         self.privacy = privacy
-        self._processes = Processes(client, cgroups.kernel, settings.create_timeout_s)
+        self.processes = Processes(client, cgroups.kernel, settings.create_timeout_s)
         # Nobody but us makes containers of these names, so they need not be asked for again.
         self._absent: set[str] = set()
 
@@ -140,7 +140,7 @@ class Containers:
         self._absent.discard(key)
         directory = self._names.container_dir(task.id, name)
         if directory.exists():
-            self._processes.expect_rest(task.id)
+            self.processes.expect_rest(task.id)
         directory.mkdir(parents=True, exist_ok=True, mode=0o711)
         unpacked = await self._images.unpacked(image.id)
         mounts, rootfs_mounts, stdio = await _all_of(
@@ -188,7 +188,7 @@ class Containers:
             process = await self._client.tasks.get(key)
         except NotFound:
             # Another attempt got as far as removing it, and may have left something half-made.
-            self._processes.expect_rest(task.id)
+            self.processes.expect_rest(task.id)
             await self._rerun(task, name)
             return
         ended = process.exit
@@ -211,7 +211,7 @@ class Containers:
         trying again goes on where it failed.
         """
         key = names.container_id(task.id, name)
-        await self._processes.end(key)
+        await self.processes.end(task.id, key)
         await self._router.close(key)
         await asyncio.to_thread(keepsakes.bury, self._names, task, name, progress)
         with suppress(NotFound):
@@ -230,7 +230,7 @@ class Containers:
         agent's, may have left one behind; looking for it is not for every task.
         """
         keys = {names.container_id(task.id, each.name) for each in task.containers}
-        if not self._processes.forget(task.id, keys):
+        if not self.processes.forget(task.id, keys):
             namespace, socket = self._client.namespace, self._client.socket
             for pid in await asyncio.to_thread(shims.end_leftover, namespace, socket, keys):
                 log.warning("ended shim %d, which outlived the containers of task %s", pid, task.id)
@@ -265,7 +265,7 @@ class Containers:
         """The container's record has a process, ready to start. Raises ContainerdError."""
         key, definition = names.container_id(task.id, name), task.container(name)
         directory = self._names.container_dir(task.id, name)
-        await self._processes.create(
+        await self.processes.create(
             task.id,
             key,
             root,

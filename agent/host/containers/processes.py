@@ -46,6 +46,10 @@ class Processes:
         """An earlier creation may have left something half-made; containerd may be undoing it."""
         self._unsettled.setdefault(task_id, monotonic())
 
+    def is_unsettled(self, task_id: TaskId) -> bool:
+        """Whether containerd may still be undoing, or ending, what an earlier agent began."""
+        return monotonic() < self._unsettled.get(task_id, -UNDOING_S) + UNDOING_S
+
     async def create(
         self, task_id: TaskId, key: str, root: tuple[Mount, ...], **stdio: Any
     ) -> None:
@@ -62,11 +66,11 @@ class Processes:
             raise
         except ContainerdError as error:
             self._clean[key] = False
-            if self._is_unsettled(task_id):
+            if self.is_unsettled(task_id):
                 raise Unavailable(str(error), error.said) from error
             raise
 
-    async def end(self, key: str) -> None:
+    async def end(self, task_id: TaskId, key: str) -> None:
         """Nothing of the process is left, nor of its record. Raises ContainerdError."""
         try:
             process = await self._client.tasks.get(key)
@@ -77,7 +81,7 @@ class Processes:
                     await self._client.tasks.wait(key, timeout=GONE_S)
             await self._client.tasks.delete(key)
         except NotFound:
-            await self._drop_record(key)
+            await self._drop_record(task_id, key)
 
     def forget(self, task_id: TaskId, keys: Collection[str]) -> bool:
         """The task is over; gives whether all its creations ended well, as far as is known."""
@@ -99,24 +103,21 @@ class Processes:
             if rousing is not None:
                 await rousing
 
-    def _is_unsettled(self, task_id: TaskId) -> bool:
-        """Whether containerd may still be undoing, or ending, what an earlier agent began."""
-        return monotonic() < self._unsettled.get(task_id, -UNDOING_S) + UNDOING_S
-
     async def _make_sure_of(self, task_id: TaskId, key: str) -> None:
-        """The process is there. Raises Unavailable if only containerd's record of it is.
-
-        That is what remains of a creation of ours that containerd did not survive. One that it is
-        still carrying out for an agent that was killed looks the same, and must be let be.
-        """
+        """The process is there. Raises Unavailable if only containerd's record of it is."""
         try:
             await self._client.tasks.get(key)
         except NotFound as error:
-            if key in self._cut or not self._is_unsettled(task_id):
-                await self._drop_record(key)
+            await self._drop_record(task_id, key)
             raise Unavailable(str(error), "its creation was cut short") from error
 
-    async def _drop_record(self, key: str) -> None:
-        """containerd has no process of this key that its shim doesn't know of."""
+    async def _drop_record(self, task_id: TaskId, key: str) -> None:
+        """containerd has no process of this key that its shim doesn't know of.
+
+        Such remain of creations of ours that containerd did not survive. One that it is still
+        carrying out for an agent that was killed looks the same, and must be let be.
+        """
+        if self.is_unsettled(task_id) and key not in self._cut:
+            return
         with suppress(NotFound):  # said by the shim too, when the record is gone already
             await self._client.tasks.delete(key)

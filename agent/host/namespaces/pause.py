@@ -10,19 +10,22 @@ import asyncio
 import json
 import logging
 import shutil
-from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from signal import SIGKILL
-from time import monotonic
 from typing import Any
 
 from agent.containerd.client import Containerd
-from agent.containerd.errors import AlreadyExists, ContainerdError, FailedPrecondition, NotFound
+from agent.containerd.errors import (
+    AlreadyExists,
+    ContainerdError,
+    FailedPrecondition,
+    NotFound,
+    Unavailable,
+)
 from agent.containerd.types import GROUP_ANNOTATION, ContainerRecord, Status
 from agent.host.containers import facts, shims
 from agent.host.containers.lifecycle import RuntimeSettings
-from agent.host.containers.processes import GONE_S, UNDOING_S
+from agent.host.containers.processes import Processes
 from agent.host.containers.runtimes import Runtime
 from agent.host.provisions import ProvisionError, ProvisionUnavailable
 from agent.oci.image import ImageConfig
@@ -55,14 +58,18 @@ class Pauses:
     """The pause processes of all tasks."""
 
     def __init__(
-        self, client: Containerd, of: Names, host: HostFacts, settings: RuntimeSettings
+        self,
+        client: Containerd,
+        of: Names,
+        host: HostFacts,
+        settings: RuntimeSettings,
+        processes: Processes,
     ) -> None:
         self._client = client
         self._names = of
         self._host = host
         self._settings = settings
-        self._clean: set[TaskId] = set()
-        self._unsettled: dict[TaskId, float] = {}
+        self._processes = processes
 
     async def pid(self, task: Task) -> int:
         """Process id of the task's pause process, 0 if there is none. Raises ContainerdError."""
@@ -89,21 +96,20 @@ class Pauses:
             )
         directory = self._directory(task.id)
         if directory.exists():
-            self._unsettled.setdefault(task.id, monotonic())
+            self._processes.expect_rest(task.id)
         await self.remove(task)
         try:
             await asyncio.to_thread(_make_root, directory)
             return await self._start(task, directory, program)
         except ContainerdError as error:
-            self._clean.discard(task.id)
-            if monotonic() < self._unsettled.get(task.id, -UNDOING_S) + UNDOING_S:
+            if isinstance(error, Unavailable) or self._processes.is_unsettled(task.id):
                 raise ProvisionUnavailable(error.said) from error
             raise
 
     async def remove(self, task: Task) -> None:
         """Nothing is left of it. Raises ContainerdError, OSError."""
         key = names.pause_id(task.id)
-        await self._end(key)
+        await self._processes.end(task.id, key)
         with suppress(NotFound):
             await self._client.containers.delete(key)
         directory = self._directory(task.id)
@@ -113,13 +119,11 @@ class Pauses:
     async def release(self, task: Task) -> None:
         """No shim that was begun for it is left. Only when no container of the task is."""
         await self.remove(task)
-        if task.id not in self._clean:
-            keys: Collection[str] = {names.pause_id(task.id)}
+        keys = {names.pause_id(task.id)}
+        if not self._processes.forget(task.id, keys):
             namespace, socket = self._client.namespace, self._client.socket
             for pid in await asyncio.to_thread(shims.end_leftover, namespace, socket, keys):
                 log.warning("ended shim %d, which outlived task %s", pid, task.id)
-        self._clean.discard(task.id)
-        self._unsettled.pop(task.id, None)
 
     def _runtime(self, task: Task) -> Runtime:
         """That of the task's containers: none with a kernel of its own shares a namespace."""
@@ -145,16 +149,12 @@ class Pauses:
                     labels=names.labels(task, names.PAUSE),
                 )
             )
-        try:
-            await self._client.tasks.create(key, timeout=self._settings.create_timeout_s)
-        except AlreadyExists:
-            await self._make_sure_of(task)
+        await self._processes.create(task.id, key, ())
         with suppress(FailedPrecondition):  # it was started before
             await self._client.tasks.start(key, timeout=self._settings.start_timeout_s)
         pid = await self.pid(task)
         if not pid:
             raise ProvisionUnavailable("the pause process ended at once")
-        self._clean.add(task.id)
         return pid
 
     def _spec(self, task: Task, directory: Path, program: str) -> dict[str, Any]:
@@ -176,31 +176,6 @@ class Pauses:
         )
         spec["linux"]["namespaces"].append({"type": "network"})
         return spec
-
-    async def _make_sure_of(self, task: Task) -> None:
-        """The process is there. Raises ProvisionUnavailable if only containerd's record of it is.
-
-        That is what remains of a creation in the middle of which containerd was killed.
-        """
-        key = names.pause_id(task.id)
-        try:
-            await self._client.tasks.get(key)
-        except NotFound as error:
-            with suppress(NotFound):
-                await self._client.tasks.delete(key)
-            raise ProvisionUnavailable("its creation was cut short") from error
-
-    async def _end(self, key: str) -> None:
-        try:
-            process = await self._client.tasks.get(key)
-            if process.status is not Status.STOPPED:
-                with suppress(NotFound):
-                    await self._client.tasks.kill(key, SIGKILL)
-                if process.status is not Status.CREATED:
-                    await self._client.tasks.wait(key, timeout=GONE_S)
-            await self._client.tasks.delete(key)
-        except NotFound:
-            return
 
 
 def is_ending(pid: int) -> bool:

@@ -14,6 +14,7 @@ from agent.containerd.errors import ContainerdError
 from agent.host.cgroups.tasks import TaskCgroups
 from agent.host.containers import facts
 from agent.host.containers.lifecycle import RuntimeSettings
+from agent.host.containers.processes import Processes
 from agent.host.namespaces import orphans, pins
 from agent.host.namespaces.pause import Pauses
 from agent.host.namespaces.places import IPC, MEMORY, PID, kinds
@@ -25,10 +26,15 @@ _MEMORY_MIB = 64
 
 
 def open_namespaces(
-    client: Containerd, of: Names, cgroups: TaskCgroups, settings: RuntimeSettings
+    client: Containerd,
+    of: Names,
+    cgroups: TaskCgroups,
+    settings: RuntimeSettings,
+    processes: Processes,
 ) -> Namespaces:
     """The provider, with what it needs. Blocking: it looks at the host."""
-    return Namespaces(of, cgroups, Pauses(client, of, facts.gather(cgroups.kernel), settings))
+    pauses = Pauses(client, of, facts.gather(cgroups.kernel), settings, processes)
+    return Namespaces(of, cgroups, pauses)
 
 
 class Namespaces:

@@ -11,8 +11,10 @@ import pytest
 
 from agent.containerd.errors import AlreadyExists, ContainerdError, NotFound
 from agent.containerd.types import ContainerRecord, Exit, Process, Status
+from agent.host.cgroups.kernel import Cgroups
 from agent.host.containers import facts, shims
 from agent.host.containers.lifecycle import RuntimeSettings
+from agent.host.containers.processes import Processes
 from agent.host.containers.runtimes import Runtimes
 from agent.host.namespaces import pause
 from agent.host.namespaces.pause import Pauses
@@ -53,7 +55,7 @@ class FakeRuntime:
             raise NotFound(key, "no such task")
         return Process(key, "", 1, self.statuses[key])
 
-    async def create(self, key: str, *, timeout: float) -> int:
+    async def create(self, key: str, root: object, *, timeout: float) -> int:
         if self.refusal:
             raise self.refusal
         if key in self.cut_short:
@@ -67,7 +69,7 @@ class FakeRuntime:
         self.statuses[key] = Status.STOPPED if self.short_lived else Status.RUNNING
         return 1
 
-    async def kill(self, key: str, number: int) -> None:
+    async def kill(self, key: str, number: int, *, everyone: bool) -> None:
         self.statuses[key] = Status.STOPPED
 
     async def wait(self, key: str, *, timeout: float) -> Exit:
@@ -103,7 +105,8 @@ def _as_if_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def pauses(runtime: FakeRuntime, folder: Path) -> Pauses:
     host = HostFacts(1, "x86_64", CAPABILITIES)
     settings = RuntimeSettings(Runtimes(), create_timeout_s=1, start_timeout_s=1)
-    return Pauses(cast(Any, runtime), worlds.names_below(folder), host, settings)
+    processes = Processes(cast(Any, runtime), Cgroups(folder), settings.create_timeout_s)
+    return Pauses(cast(Any, runtime), worlds.names_below(folder), host, settings, processes)
 
 
 def made(runtime: FakeRuntime) -> dict[str, Any]:
@@ -150,11 +153,19 @@ async def test_one_that_does_not_run_is_made_anew(tmp_path: Path, status: Status
 async def test_one_whose_creation_was_cut_short_is_made_anew(tmp_path: Path) -> None:
     """containerd was killed meanwhile: it knows of one, and its shim has none."""
     runtime = FakeRuntime(cut_short={KEY})
-    making = pauses(runtime, tmp_path)
-    with pytest.raises(ProvisionUnavailable):
-        await making.run(SHARING)
-    assert await making.run(SHARING) == 1
+    assert await pauses(runtime, tmp_path).run(SHARING) == 1
     assert (runtime.statuses, runtime.cut_short) == ({KEY: Status.RUNNING}, set())
+
+
+async def test_one_whose_creation_may_be_under_way_is_left_alone(tmp_path: Path) -> None:
+    """An earlier agent asked for it: containerd knows of it, and its shim does not yet."""
+    runtime = FakeRuntime(cut_short={KEY})
+    making = pauses(runtime, tmp_path)
+    making._directory(SHARING.id).mkdir(parents=True)
+    for _ in range(2):
+        with pytest.raises(ProvisionUnavailable):
+            await making.run(SHARING)
+    assert runtime.cut_short == {KEY}
 
 
 async def test_one_that_is_ending_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
