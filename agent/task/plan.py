@@ -37,6 +37,7 @@ from agent.task.actions import (
 )
 from agent.task.learn import LONGEST_HOLD_S, learn, why_stop
 from agent.task.model import Intent, Progress, Task
+from agent.task.patience import Hopeless
 from agent.task.records import Held, Provision, Step
 from agent.task.runs import give_up, give_up_all, not_again
 from agent.task.stopping import Rules
@@ -137,7 +138,7 @@ def _run(intent: Intent, turn: Turn, view: View, now: float, rules: Rules) -> Tu
 def _entitle(task: Task, turn: Turn, view: View, now: float, rules: Rules) -> Turn:
     """The credentials of the task's roles; without them nothing of it may start."""
     match credentials.lacking(task, turn.progress, view, now, rules):
-        case credentials.Hopeless(reason):
+        case Hopeless(reason):
             progress = give_up_all(turn.progress, turn.progress.containers, reason, now)
             return replace(turn, progress=progress)
         case None:
@@ -149,7 +150,7 @@ def _entitle(task: Task, turn: Turn, view: View, now: float, rules: Rules) -> Tu
 def _provide(task: Task, turn: Turn, view: View, now: float, rules: Rules) -> Turn:
     """What the task needs as a whole; what has not started without it never will."""
     for each in provisions.due(task, turn.progress, view, now, rules):
-        if isinstance(each, provisions.Hopeless):
+        if isinstance(each, Hopeless):
             progress = give_up_all(turn.progress, turn.progress.containers, each.reason, now)
             turn = replace(turn, progress=progress)
         else:

@@ -8,21 +8,14 @@ is; who does it is in ``agent.host``. A look shows whether it is there.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from agent.task.actions import Provide, TakeBack
 from agent.task.definition import ContainerDefinition
 from agent.task.model import ContainerProgress, Progress, Task
+from agent.task.patience import Hopeless, tried
 from agent.task.records import Provision
 from agent.task.stopping import Rules
 from agent.task.view import Absent, Seen, View
-
-
-@dataclass(frozen=True, slots=True)
-class Hopeless:
-    """One can't be had: ``reason`` is why nothing more of the task can start."""
-
-    reason: str
 
 
 def needed(task: Task) -> tuple[Provision, ...]:
@@ -42,7 +35,7 @@ def due(
         look = view.provisions.get(kind, Absent())
         used = _used(task, progress, kind)
         if isinstance(look, Absent) and used:
-            yield _provide(Provide(kind), progress, now, rules)
+            yield tried(Provide(kind), progress, rules.provision_timeout_s, now)
         elif isinstance(look, Seen) and not used and kind is Provision.SECRETS:
             yield TakeBack(kind)
 
@@ -64,17 +57,6 @@ def ready(task: Task, name: str, view: View) -> bool:
 def ready_to_probe(container: ContainerDefinition, view: View) -> bool:
     """Whether a process can be run in the container with the variables that it should have."""
     return not _private(container) or isinstance(view.provisions.get(Provision.SECRETS), Seen)
-
-
-def _provide(action: Provide, progress: Progress, now: float, rules: Rules) -> Provide | Hopeless:
-    failure = progress.held.get(action.key)
-    if failure is None or progress.runs:
-        return action
-    # Time in which nobody tried, as the agent was down or the host asleep, counts for nothing.
-    if min(now, failure.until) < failure.since + rules.provision_timeout_s:
-        return action
-    limit = f"{rules.provision_timeout_s:.0f} s"
-    return Hopeless(f"ResourceInitializationError: {failure.why} (tried for {limit})")
 
 
 def _used(task: Task, progress: Progress, kind: Provision) -> bool:
