@@ -10,8 +10,8 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,27 +50,20 @@ def inside(mounts: Iterable[Mount], scratch: Path, work: Callable[[int], None]) 
 
     Blocking. Raises OSError when the root can't be mounted, and what ``work`` raises.
     """
-    failed: list[Exception] = []
 
     def do() -> None:
+        _enter_own_mounts()
+        for each in mounts:
+            _mount(each, scratch)
+        root = os.open(scratch, os.O_PATH | os.O_DIRECTORY)
         try:
-            _enter_own_mounts()
-            for each in mounts:
-                _mount(each, scratch)
-            root = os.open(scratch, os.O_PATH | os.O_DIRECTORY)
-            try:
-                work(root)
-            finally:
-                os.close(root)
-        except Exception as error:  # noqa: BLE001 - raised by the caller
-            failed.append(error)
+            work(root)
+        finally:
+            os.close(root)
 
     # A mount namespace belongs to a thread and ends with it, and the mounts with that.
-    thread = threading.Thread(target=do, name="rootfs")
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rootfs") as thread:
+        thread.submit(do).result()
 
 
 def open_inside(root: int, path: str, flags: int) -> int:

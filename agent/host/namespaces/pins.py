@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cni.kernel import netns
@@ -29,21 +29,14 @@ def pin_new_ipc(path: Path) -> None:
     """A new IPC namespace is mounted at ``path``, unless there is one. Raises OSError."""
     if is_pinned(path):
         return
-    failed: list[OSError] = []
 
     def work() -> None:
-        try:
-            _check(_libc.unshare(_CLONE_NEWIPC), "make an IPC namespace")
-            pin(Path(_OWN_IPC), path)
-        except OSError as error:
-            failed.append(error)
+        _check(_libc.unshare(_CLONE_NEWIPC), "make an IPC namespace")
+        pin(Path(_OWN_IPC), path)
 
     # A thread may leave its IPC namespace alone; it ends with that, so nobody meets it there.
-    thread = threading.Thread(target=work, name="ipc namespace")
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ipc namespace") as thread:
+        thread.submit(work).result()
 
 
 def pin(source: Path, path: Path) -> None:
