@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agent.cli.client import Client as Api
-from tests.system import nspawn
+from tests.machines import nspawn
+from tests.machines.nspawn import Machine
 from tests.system.agent import ROOT
-from tests.system.nspawn import Machine
 from tests.system.tasks import Json, eventually
 
 UNITS = ROOT / "systemd"

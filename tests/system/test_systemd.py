@@ -10,9 +10,9 @@ import pytest
 
 from agent.task.model import TaskId
 from agent.task.names import Names
-from tests.system import nspawn
+from tests.machines import nspawn
+from tests.machines.nspawn import Machine
 from tests.system.manager import clients
-from tests.system.nspawn import Machine
 from tests.system.servicelab import SERVICE, UNITS, call, here, run, serving, until
 from tests.system.tasks import SERVES, eventually, shell
 

@@ -9,8 +9,8 @@ import pytest
 
 from agent.task import names
 from agent.task.model import TaskId
-from tests.system import nspawn
-from tests.system.nspawn import Machine
+from tests.machines import nspawn
+from tests.machines.nspawn import Machine
 from tests.system.servicelab import SERVICE, call, run, serving, until
 from tests.system.tasks import WAITS, Json, eventually, shell
 
