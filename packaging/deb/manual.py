@@ -1,0 +1,173 @@
+"""Man pages: one for the command, one for each verb, and one for the settings. See man(7).
+
+They say what ``--help`` and docs/configuration.md say, so they can't tell anything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from agent.cli.errors import FAILED
+from agent.cli.main import app
+from deb import BuildError
+from deb import settings as known
+
+Command = Any
+"""A command of typer's or a group of them, which has no types of its own for them."""
+
+COMMAND = "hostler"
+
+_FILES = (
+    ("/etc/hostler/hostler.config", "settings, see hostler.config(5)"),
+    ("/etc/ecs/ecs.config", "settings of the ECS agent, which are taken too"),
+    ("/var/lib/hostler", "what survives a reboot: state, logs and volumes of tasks"),
+    ("/run/hostler/api.sock", "where the agent is asked, by root and the group hostler"),
+)
+
+
+def pages(version: str, config_page: str) -> dict[str, str]:
+    """The text of every page by its file name, such as ``hostler.1``."""
+    root = typer.main.get_command(app)
+    found = {f"{COMMAND}.config.5": _settings(version, config_page)}
+    for path, command in _commands([COMMAND], root):
+        found[f"{'-'.join(path)}.1"] = "\n".join(_page(version, path, command, root)) + "\n"
+    return found
+
+
+def _commands(path: list[str], command: Command) -> Iterator[tuple[list[str], Command]]:
+    """The command and all below it but hidden ones, each with how it is called."""
+    yield path, command
+    for name, each in getattr(command, "commands", {}).items():
+        if not each.hidden:
+            yield from _commands([*path, name], each)
+
+
+def _page(version: str, path: list[str], command: Command, root: Command) -> Iterator[str]:
+    context = None
+    for name in path:
+        context = command.context_class(command, info_name=name, parent=context)
+    first, *more = _paragraphs(command)
+    yield _title("-".join(path), 1, version)
+    yield ".SH NAME"
+    yield rf"{_plain('-'.join(path))} \- {_plain(first[0].lower() + first[1:].rstrip('.'))}"
+    yield ".SH SYNOPSIS"
+    yield rf"\fB{_plain(' '.join(path))}\fR " + " ".join(_usage(command, context))
+    yield ".SH DESCRIPTION"
+    for number, paragraph in enumerate([first, *more]):
+        yield from [".PP"] * (number > 0)
+        yield _plain(paragraph)
+    yield from _records("ARGUMENTS", command, context, "argument")
+    yield from _records("OPTIONS", command, context, "option")
+    yield from _verbs(path, command)
+    if command is root:
+        yield from _listed("FILES", _FILES)
+    yield from _status()
+    others = ["hostler.config(5)"] if command is root else ["hostler(1)", "hostler.config(5)"]
+    yield from (".SH SEE ALSO", ", ".join(map(_reference, others)))
+
+
+def _paragraphs(command: Command) -> list[str]:
+    text = command.help
+    if not text:
+        raise BuildError(f"the command {command.name} has no help")
+    return [" ".join(each.split()) for each in text.split("\n\n")]
+
+
+def _usage(command: Command, context: Any) -> Iterator[str]:
+    """Arguments as the command's own help has them."""
+    for each in command.collect_usage_pieces(context):
+        yield rf"\fI{_plain(each.strip('{}'))}\fR"
+
+
+def _records(heading: str, command: Command, context: Any, kind: str) -> Iterator[str]:
+    found = [each for each in command.get_params(context) if each.param_type_name == kind]
+    records = [record for each in found if (record := each.get_help_record(context)) is not None]
+    yield from _listed(heading, records)
+
+
+def _verbs(path: list[str], command: Command) -> Iterator[str]:
+    below = [each for each in _commands(path, command) if len(each[0]) == len(path) + 1]
+    if below:
+        yield ".SH COMMANDS"
+    for verb, each in below:
+        yield from (".TP", _reference(f"{'-'.join(verb)}(1)"), _plain(_paragraphs(each)[0]))
+
+
+def _status() -> Iterator[str]:
+    yield from _listed(
+        "EXIT STATUS",
+        (
+            ("0", "It is done."),
+            ("2", "The command line is wrong."),
+            (str(FAILED), "Hostler could not do what was asked; standard error says why."),
+        ),
+    )
+
+
+def _settings(version: str, config_page: str) -> str:
+    lines = [
+        _title(f"{COMMAND}.config", 5, version),
+        *(".SH NAME", r"hostler.config \- settings of the Hostler agent"),
+        *(".SH SYNOPSIS", r"\fI/etc/hostler/hostler.config\fR"),
+        *(".SH DESCRIPTION", _plain(_ABOUT)),
+    ]
+    section = ""
+    for each in known.read(config_page):
+        if each.section != section:
+            section = each.section
+            lines.append(f'.SH "{_plain(section.upper())}"')
+        default = f"Default: `{each.default}`." if each.default else "It has no default."
+        lines += [".TP", rf"\fB{_plain(each.name)}\fR", _marked(_sentence(each.meaning))]
+        lines += [".br", _marked(f"{default} Values: {each.values}.")]
+    lines += [".SH SEE ALSO", ", ".join(map(_reference, ("hostler(1)", "hostler-config(1)")))]
+    return "\n".join(lines) + "\n"
+
+
+_ABOUT = (
+    "A line is NAME=VALUE; one that begins with # is a comment. Quotes stay in the value. "
+    "A flag of hostler-agent(1) beats the environment, which beats this file, which beats the "
+    "ECS agent's /etc/ecs/ecs.config. An empty value is as good as none. hostler-config(1) shows "
+    "what is in force and where it comes from."
+)
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:].rstrip(".") + "."
+
+
+def _listed(heading: str, pairs: Any) -> Iterator[str]:
+    if pairs:
+        yield f".SH {heading}"
+    for term, text in pairs:
+        yield from (".TP", rf"\fB{_plain(term)}\fR", _plain(text or ""))
+
+
+def _title(name: str, section: int, version: str) -> str:
+    return f'.TH "{_plain(name.upper())}" "{section}" "" "Hostler {version}" "Hostler"'
+
+
+def _reference(page: str) -> str:
+    name, section = page.rstrip(")").split("(")
+    return rf"\fB{_plain(name)}\fR({section})"
+
+
+def _marked(text: str) -> str:
+    """Markdown's code in bold."""
+    pieces = re.split("`([^`]*)`", text)
+    marked = [rf"\fB{_plain(each)}\fR" if odd % 2 else _plain(each) for odd, each in enumerate(pieces)]
+    return _unled("".join(marked))
+
+
+def _plain(text: str) -> str:
+    """Text that roff takes as it stands."""
+    text = text.replace("\\", r"\e").replace("-", r"\-").replace("'", r"\(aq")
+    return _unled(text.replace("…", "...").replace("`", r"\(ga"))
+
+
+def _unled(text: str) -> str:
+    """A full stop that begins a line would make a request of it."""
+    return rf"\&{text}" if text.startswith(".") else text
