@@ -103,19 +103,12 @@ async def open_machine(
 ) -> AsyncIterator[Machine]:
     """All of it meanwhile. Tasks that the store had lost are in it again."""
     async with AsyncExitStack() as stack:
-        embedded = await _embedded(settings, stopping, stack)
-        client = await stack.enter_async_context(
-            Containerd(
-                embedded.socket if embedded else _host_socket(settings),
-                settings.containerd_namespace,
-                snapshotter=settings.snapshotter,
-            )
-        )
+        client, embedded = await open_containerd(settings, stopping, stack)
         await client.namespaces.ensure(settings.containerd_namespace)
         router = LogRouter(settings.run_dir)
         await router.ensure_running()
         stack.push_async_callback(router.stop_if_idle)
-        strays = _strays(settings, client, router, on.cgroups)
+        strays = strays_on(settings, client, router, on.cgroups)
         unknown, links = await recover(store, strays, time.time()), Bell()
         networking = await stack.enter_async_context(
             _networking(settings, store, front, links.ring, unknown)
@@ -154,9 +147,25 @@ async def open_machine(
         yield Machine(client, embedded, networking, links, images, volumes, doctor, host)
 
 
-def _strays(
+async def open_containerd(
+    settings: Settings, stopping: Stopping, stack: AsyncExitStack
+) -> tuple[Containerd, EmbeddedContainerd | None]:
+    """A client of the containerd that the settings name, and that itself where it is our own."""
+    embedded = await _embedded(settings, stopping, stack)
+    socket = embedded.socket if embedded else _host_socket(settings)
+    client = Containerd(socket, settings.containerd_namespace, snapshotter=settings.snapshotter)
+    return await stack.enter_async_context(client), embedded
+
+
+def has_containerd(settings: Settings) -> bool:
+    """Whether there is one to ask: the host's, or one of our own that ever was. Blocking."""
+    return _uses_hosts(settings) or _own_root(settings).exists()
+
+
+def strays_on(
     settings: Settings, client: Containerd, router: LogRouter, cgroups: TaskCgroups
 ) -> Strays:
+    """Who finds what is left of tasks on this host."""
     root = "" if cgroups.root.systemd else cgroups.root.path
     return Strays(client, router, cgroups.kernel, settings.names, root)
 
@@ -180,11 +189,10 @@ async def _embedded(
     settings: Settings, stopping: Stopping, stack: AsyncExitStack
 ) -> EmbeddedContainerd | None:
     """Our own containerd, started, where the host's is not to be used or is not there."""
-    shared = settings.containerd == "auto" and await asyncio.to_thread(HOST_CONTAINERD.exists)
-    if shared or settings.containerd.startswith("/"):
+    if await asyncio.to_thread(_uses_hosts, settings):
         return None
-    root, state = settings.state_dir / "containerd", settings.run_dir / "containerd"
-    embedded = EmbeddedContainerd(root, state, state / "containerd.sock")
+    state = settings.run_dir / "containerd"
+    embedded = EmbeddedContainerd(_own_root(settings), state, state / "containerd.sock")
     await embedded.start()
 
     async def end() -> None:
@@ -195,6 +203,15 @@ async def _embedded(
 
     stack.push_async_callback(end)
     return embedded
+
+
+def _uses_hosts(settings: Settings) -> bool:
+    shared = settings.containerd == "auto" and HOST_CONTAINERD.exists()
+    return shared or settings.containerd.startswith("/")
+
+
+def _own_root(settings: Settings) -> Path:
+    return settings.state_dir / "containerd"
 
 
 def _host_socket(settings: Settings) -> Path:

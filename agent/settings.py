@@ -138,6 +138,11 @@ class Settings:
         return f"{self.nft_table}-faults"
 
     @property
+    def metadata_table(self) -> str:
+        """The nftables table before the metadata socket, in each namespace that has one."""
+        return f"{self.nft_table}-metadata"
+
+    @property
     def api_socket(self) -> Path:
         """The control API's unix socket."""
         return self.run_dir / "api.sock"

@@ -21,6 +21,7 @@ from agent.cli.errors import FAILED, CommandError
 from agent.cli.inspect import inspect
 from agent.cli.logs import logs
 from agent.cli.ps import ps
+from agent.cli.reset import reset
 from agent.cli.run import run
 from agent.cli.stop import stop
 from agent.cli.version import version
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, ps, inspect, logs, stop, drain, undrain, doctor, config, version, agent):
+for verb in (run, ps, inspect, logs, stop, drain, undrain, doctor, config, version, agent, reset):
     app.command()(verb)
 app.add_typer(image.app, name="image")
 app.add_typer(network.app, name="network")

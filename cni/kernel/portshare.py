@@ -20,6 +20,7 @@ from cni.kernel import loopback, nfnetlink
 from cni.kernel.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
+    NetlinkError,
     Request,
     attribute,
     nested,
@@ -75,13 +76,32 @@ def restore(address: IPv4Address, port: int, behind: int, table: str) -> None:
 
 def withdraw(address: IPv4Address, table: str) -> None:
     """Take away the table and the address; for a namespace that lives on. Either may be gone."""
+    _remove_table(table)
+    loopback.drop_address(address)
+
+
+def withdraw_if_there(address: IPv4Address, table: str) -> bool:
+    """The same, if the table is there: else the address may be another agent's. Return whether."""
+    there = _remove_table(table)
+    if there:
+        loopback.drop_address(address)
+    return there
+
+
+def _remove_table(table: str) -> bool:
+    """Take away the table; return whether it was there."""
     name = attribute(_TABLE_NAME, table.encode() + b"\0")
     delete = Request(
         f"delete table {table}", nfnetlink.kind(_DELTABLE), 0, nfnetlink.header(_IPV4) + name
     )
-    with nfnetlink.open_socket() as rules, tolerating(errno.ENOENT):
-        nfnetlink.transact(rules, [delete])
-    loopback.drop_address(address)
+    with nfnetlink.open_socket() as rules:
+        try:
+            nfnetlink.transact(rules, [delete])
+        except NetlinkError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return False
+    return True
 
 
 def _make_table(name: str, address: IPv4Address, port: int, behind: int) -> None:

@@ -67,10 +67,10 @@ def _md5sums(stage: Path) -> str:
     lines = []
     for each in sorted(stage.rglob("*")):
         where = each.relative_to(stage)
-        if each.is_file() and not each.is_symlink() and where.parts[0] != "DEBIAN":
-            if where != CONFIG:
-                digest = hashlib.md5(each.read_bytes(), usedforsecurity=False).hexdigest()
-                lines.append(f"{digest}  {where}\n")
+        regular = each.is_file() and not each.is_symlink()
+        if regular and where != CONFIG and where.parts[0] != "DEBIAN":
+            digest = hashlib.md5(each.read_bytes(), usedforsecurity=False).hexdigest()
+            lines.append(f"{digest}  {where}\n")
     return "".join(lines)
 
 
@@ -93,7 +93,7 @@ def _dpkg(*arguments: str) -> str:
 
 
 def _dpkg_deb(stage: Path, package: Path) -> None:
-    command = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", stage, package]
+    command = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(stage), str(package)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if ran.returncode != 0:
         raise BuildError(f"dpkg-deb failed: {ran.stderr.strip()}")
@@ -111,7 +111,7 @@ def set_epoch(root: Path) -> int:
 
 
 def _committed(root: Path) -> str:
-    command = ["git", "-C", root, "log", "-1", "--format=%ct"]
+    command = ["git", "-C", str(root), "log", "-1", "--format=%ct"]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -46,7 +46,7 @@ def find(candidates: Sequence[Path] = SYSTEMS) -> Interpreter:
 
 
 def _version(path: Path) -> tuple[int, int] | None:
-    command = [path, "-I", "-c", _ASKED]
+    command = [str(path), "-I", "-c", _ASKED]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):

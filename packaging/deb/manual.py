@@ -158,7 +158,9 @@ def _reference(page: str) -> str:
 def _marked(text: str) -> str:
     """Markdown's code in bold."""
     pieces = re.split("`([^`]*)`", text)
-    marked = [rf"\fB{_plain(each)}\fR" if odd % 2 else _plain(each) for odd, each in enumerate(pieces)]
+    marked = [
+        rf"\fB{_plain(each)}\fR" if odd % 2 else _plain(each) for odd, each in enumerate(pieces)
+    ]
     return _unled("".join(marked))
 
 

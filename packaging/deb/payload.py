@@ -32,7 +32,9 @@ def place(stage: Path, site: Path, version: str, epoch: int) -> None:
         _write(stage / where, text)
     _write(stage / _DOC / "copyright", _copyright(site))
     _write_gz(stage / _DOC / "changelog.gz", changelog(version, epoch))
-    _write(stage / "usr/share/lintian/overrides" / NAME, (TEMPLATES / "lintian-overrides").read_text())
+    _write(
+        stage / "usr/share/lintian/overrides" / NAME, (TEMPLATES / "lintian-overrides").read_text()
+    )
 
 
 def _units(stage: Path) -> None:

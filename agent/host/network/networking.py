@@ -81,14 +81,7 @@ class Networking:
 
     async def remove(self) -> None:
         """Bridge, table, rules and faults are gone; for when no sandbox needs them."""
-
-        def remove(runtime: Runtime) -> None:
-            faults.withdraw(runtime, self.settings.faults_table)
-            coexistence.close_forwarding(self.settings.nft_table, [self.settings.bridge])
-            rtnetlink.delete_link(runtime.context.links, self.settings.bridge)
-            ruleset.remove_table(self.settings.nft_table)
-
-        await self.thread.run(remove)
+        await self.thread.run(lambda runtime: withdraw(runtime, self.settings))
 
     def _open_firewall(self, runtime: Runtime) -> tuple[str, ...]:
         ruleset.make_table(self.settings.nft_table)
@@ -99,6 +92,14 @@ class Networking:
 
     def _open_forwarding(self, _runtime: Runtime) -> tuple[str, ...]:
         return coexistence.open_forwarding(self.settings.nft_table, [self.settings.bridge])
+
+
+def withdraw(runtime: Runtime, settings: Settings) -> None:
+    """Bridge, table, rules and faults are gone. Raises CNIError, OSError."""
+    faults.withdraw(runtime, settings.faults_table)
+    coexistence.close_forwarding(settings.nft_table, [settings.bridge])
+    rtnetlink.delete_link(runtime.context.links, settings.bridge)
+    ruleset.remove_table(settings.nft_table)
 
 
 def _tell(done: tuple[str, ...]) -> tuple[str, ...]:
@@ -130,7 +131,7 @@ async def open_networking(
                 settings.names,
                 thread,
                 slow,
-                MetadataSockets(thread, front, f"{table}-metadata"),
+                MetadataSockets(thread, front, settings.metadata_table),
                 HostPorts(run_dir, settings.port_range, resources.reserved(settings)),
                 Groups(groups, of_ec2=settings.eni_provider == "ec2"),
                 table,
