@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -75,7 +74,7 @@ def _md5sums(stage: Path) -> str:
 
 
 def _set_modes(stage: Path) -> None:
-    """Whatever the builder's umask: what may be executed before may be executed after."""
+    """Whatever the builder's umask and pip made of them: only commands may be executed."""
     stage.chmod(DIRECTORY)
     for each in stage.rglob("*"):
         if each.is_symlink():
@@ -83,7 +82,7 @@ def _set_modes(stage: Path) -> None:
         if each.is_dir():
             each.chmod(DIRECTORY)
         else:
-            each.chmod(EXECUTABLE if each.stat().st_mode & stat.S_IXUSR else FILE)
+            each.chmod(EXECUTABLE if each.parent == stage / PREFIX / "bin" else FILE)
 
 
 def _dpkg(*arguments: str) -> str:

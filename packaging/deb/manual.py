@@ -29,12 +29,12 @@ _FILES = (
 )
 
 
-def pages(version: str, config_page: str) -> dict[str, str]:
+def pages(version: str, date: str, config_page: str) -> dict[str, str]:
     """The text of every page by its file name, such as ``hostler.1``."""
-    root = typer.main.get_command(app)
-    found = {f"{COMMAND}.config.5": _settings(version, config_page)}
+    root, edition = typer.main.get_command(app), f'"{date}" "Hostler {version}" "Hostler"'
+    found = {f"{COMMAND}.config.5": _settings(edition, config_page)}
     for path, command in _commands([COMMAND], root):
-        found[f"{'-'.join(path)}.1"] = "\n".join(_page(version, path, command, root)) + "\n"
+        found[f"{'-'.join(path)}.1"] = "\n".join(_page(edition, path, command, root)) + "\n"
     return found
 
 
@@ -46,12 +46,13 @@ def _commands(path: list[str], command: Command) -> Iterator[tuple[list[str], Co
             yield from _commands([*path, name], each)
 
 
-def _page(version: str, path: list[str], command: Command, root: Command) -> Iterator[str]:
+def _page(edition: str, path: list[str], command: Command, root: Command) -> Iterator[str]:
     context = None
     for name in path:
-        context = command.context_class(command, info_name=name, parent=context)
+        given = command.context_settings
+        context = command.context_class(command, info_name=name, parent=context, **given)
     first, *more = _paragraphs(command)
-    yield _title("-".join(path), 1, version)
+    yield _title("-".join(path), 1, edition)
     yield ".SH NAME"
     yield rf"{_plain('-'.join(path))} \- {_plain(first[0].lower() + first[1:].rstrip('.'))}"
     yield ".SH SYNOPSIS"
@@ -108,9 +109,9 @@ def _status() -> Iterator[str]:
     )
 
 
-def _settings(version: str, config_page: str) -> str:
+def _settings(edition: str, config_page: str) -> str:
     lines = [
-        _title(f"{COMMAND}.config", 5, version),
+        _title(f"{COMMAND}.config", 5, edition),
         *(".SH NAME", r"hostler.config \- settings of the Hostler agent"),
         *(".SH SYNOPSIS", r"\fI/etc/hostler/hostler.config\fR"),
         *(".SH DESCRIPTION", _plain(_ABOUT)),
@@ -146,8 +147,8 @@ def _listed(heading: str, pairs: Any) -> Iterator[str]:
         yield from (".TP", rf"\fB{_plain(term)}\fR", _plain(text or ""))
 
 
-def _title(name: str, section: int, version: str) -> str:
-    return f'.TH "{_plain(name.upper())}" "{section}" "" "Hostler {version}" "Hostler"'
+def _title(name: str, section: int, edition: str) -> str:
+    return f'.TH "{_plain(name.upper())}" "{section}" {edition}'
 
 
 def _reference(page: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.parser
 import gzip
 import shutil
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,8 @@ def place(stage: Path, site: Path, version: str, epoch: int) -> None:
     (stage / "usr/bin").mkdir(parents=True)
     (stage / "usr/bin" / NAME).symlink_to(f"/{PREFIX}/bin/{NAME}")
     _units(stage)
-    for name, text in manual.pages(version, settings.PAGE.read_text()).items():
+    date = time.strftime("%Y-%m-%d", time.gmtime(epoch))
+    for name, text in manual.pages(version, date, settings.PAGE.read_text()).items():
         section = name[-1]
         _write_gz(stage / f"usr/share/man/man{section}" / f"{name}.gz", text)
     for where, text in completion.scripts().items():
@@ -74,11 +76,21 @@ def changelog(version: str, epoch: int) -> str:
 
 def _points(section: list[str]) -> Iterator[str]:
     """The section's points, without its headings."""
+    points: list[str] = []
     for line in section:
         if line.startswith("- "):
-            yield f"  * {line[2:]}"
+            points.append(line[2:])
         elif line.startswith("  "):
-            yield f"    {line.strip()}"
+            points[-1] += f" {line.strip()}"
+    for each in points:
+        yield from textwrap.wrap(
+            each,
+            _LINE,
+            initial_indent="  * ",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
 
 def _copyright(site: Path) -> str:
