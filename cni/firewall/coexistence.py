@@ -13,7 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from cni.errors import CNIError, Code
+from cni.firewall import firewalld
+from cni.firewall.commands import call
 from cni.firewall.ruleset import require_table
 from cni.kernel import nfnetlink
 from cni.kernel.netlink import NLM_F_DUMP, Request, attributes
@@ -25,8 +26,6 @@ _CHAIN_LIMIT: Final = 28
 _SUFFIX: Final = "-FORWARD"
 # Tells the jumps of all agents: which of them comes first does not matter.
 _MARK: Final = "-m comment --comment hostler"
-_LASTING: Final = ((), ("--permanent",))
-_DEADLINE_S: Final = 30.0
 
 _GETCHAIN: Final = 4
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 1, 3, 4, 5
@@ -47,10 +46,8 @@ def open_forwarding(table: str, bridges: Collection[str]) -> tuple[str, ...]:
         if lines:
             _restore(command, lines)
             done.append(f"{command}: FORWARD accepts what enters or leaves {_named(bridges)}")
-    for bridge in _untrusted(bridges):
-        # What is only so at run time is lost with the next `firewall-cmd --reload`.
-        for lasting in _LASTING:
-            _call("firewall-cmd", *lasting, "--zone=trusted", f"--change-interface={bridge}")
+    for bridge in firewalld.untrusted(bridges):
+        firewalld.trust(bridge)
         done.append(f"firewalld: {bridge} is in the zone trusted")
     return tuple(done)
 
@@ -61,12 +58,7 @@ def close_forwarding(table: str, bridges: Collection[str]) -> None:
         lines = closing(_listing(command), chain_name(table))
         if lines:
             _restore(command, lines)
-    if _firewalld_runs():
-        for bridge in bridges:
-            if _zone(bridge) == "trusted":
-                for lasting in _LASTING:
-                    zone = (*lasting, "--zone=trusted")
-                    _call("firewall-cmd", *zone, f"--remove-interface={bridge}")
+    firewalld.distrust(bridges)
 
 
 def blocked_by(table: str, bridges: Collection[str]) -> tuple[str, ...]:
@@ -76,7 +68,9 @@ def blocked_by(table: str, bridges: Collection[str]) -> tuple[str, ...]:
         for command in _iptables()
         if opening(_listing(command), chain_name(table), bridges)
     ]
-    found += [f"firewalld: {bridge} is not in the zone trusted" for bridge in _untrusted(bridges)]
+    found += [
+        f"firewalld: {bridge} is not in the zone trusted" for bridge in firewalld.untrusted(bridges)
+    ]
     with nfnetlink.open_socket() as firewall:
         request = Request("list chains", nfnetlink.kind(_GETCHAIN), NLM_F_DUMP, nfnetlink.header(0))
         for answer in firewall.query(request):
@@ -158,37 +152,12 @@ def _loaded(names: str) -> list[str]:
 
 
 def _listing(command: str) -> list[str]:
-    return _call(command, "-w", "-S").splitlines()
+    return call(command, "-w", "-S").splitlines()
 
 
 def _restore(command: str, lines: Sequence[str]) -> None:
     """Carry out the lines as one transaction of the filter table."""
-    _call(f"{command}-restore", "-w", "--noflush", text="\n".join(lines) + "\n")
-
-
-def _untrusted(bridges: Collection[str]) -> list[str]:
-    if not _firewalld_runs():
-        return []
-    return [bridge for bridge in bridges if _zone(bridge) != "trusted"]
-
-
-def _firewalld_runs() -> bool:
-    from shutil import which
-
-    if not which("firewall-cmd"):
-        return False
-    try:
-        _call("firewall-cmd", "--state")
-    except CNIError:
-        return False
-    return True
-
-
-def _zone(bridge: str) -> str:
-    try:
-        return _call("firewall-cmd", f"--get-zone-of-interface={bridge}").strip()
-    except CNIError:  # in no zone
-        return ""
+    call(f"{command}-restore", "-w", "--noflush", text="\n".join(lines) + "\n")
 
 
 def _dropping(answer: bytes) -> Iterator[str]:
@@ -205,19 +174,3 @@ def _dropping(answer: bytes) -> Iterator[str]:
 
 def _named(bridges: Collection[str]) -> str:
     return ", ".join(sorted(bridges))
-
-
-def _call(*command: str, text: str = "") -> str:
-    import subprocess  # rarely needed, and costs an executable plugin milliseconds
-
-    try:
-        done = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=_DEADLINE_S, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise CNIError(Code.TRY_AGAIN_LATER, f"{command[0]} does not answer") from error
-    except OSError as error:
-        raise CNIError(Code.IO_FAILURE, f"{command[0]} cannot be run", str(error)) from error
-    if done.returncode:
-        raise CNIError(Code.IO_FAILURE, f"{' '.join(command)} failed", done.stderr.strip())
-    return done.stdout

@@ -224,7 +224,6 @@ def ufw(lab: Lab) -> Iterator[None]:
 
 
 @needs("ufw")
-@needs("ufw")
 def test_beside_ufw_containers_are_reached(lab: Lab) -> None:
     with ufw(lab):
         before = rules(lab)
@@ -250,20 +249,25 @@ BUS_CONFIG = """\
 
 
 @pytest.fixture
-def firewalld(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The real firewalld on a bus of its own, in the lab's network namespace."""
-    address = f"unix:path={tmp_path}/bus"
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
+def bus(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A system bus of the lab's own."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/bus")
     (tmp_path / "bus.conf").write_text(BUS_CONFIG.format(socket=tmp_path / "bus"))
+    command = ["dbus-daemon", f"--config-file={tmp_path}/bus.conf", "--nofork", "--print-address"]
+    with running(lab, command) as said:
+        said.readline()  # the bus is there
+        yield
+
+
+@pytest.fixture
+def firewalld(lab: Lab, bus: None, tmp_path: Path) -> Iterator[None]:
+    """The real firewalld on that bus, in the lab's network namespace."""
     shutil.copytree("/etc/firewalld", tmp_path / "firewalld")
-    bus = ["dbus-daemon", f"--config-file={tmp_path}/bus.conf", "--nofork", "--print-address"]
     daemon = [
         "firewalld", "--nofork", "--nopid", "--log-target=console",
         f"--system-config={tmp_path}/firewalld",
     ]  # fmt: skip
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(running(lab, bus)).readline()  # the bus is there
-        stack.enter_context(running(lab, daemon))
+    with running(lab, daemon):
         wait_for_firewalld(lab)
         yield
 
@@ -289,6 +293,11 @@ def wait_for_firewalld(lab: Lab) -> None:
 
 
 @needs("firewalld")
+@pytest.mark.usefixtures("bus")
+def test_beside_a_bus_without_firewalld_nothing_is_done(lab: Lab) -> None:
+    assert opened(lab) == blocked(lab) == ()
+
+
 @needs("firewalld")
 @pytest.mark.usefixtures("firewalld")
 def test_beside_firewalld_containers_reach_the_zone_that_they_may_not_by_default(lab: Lab) -> None:
