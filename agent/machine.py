@@ -106,7 +106,7 @@ async def open_machine(
         client, embedded = await open_containerd(settings, stopping, stack)
         await client.namespaces.ensure(settings.containerd_namespace)
         router = LogRouter(settings.run_dir)
-        await router.ensure_running()
+        await router.begin()  # it takes a while, and nothing needs it before the end of this
         stack.push_async_callback(router.stop_if_idle)
         strays = strays_on(settings, client, router, on.cgroups)
         unknown, links = await recover(store, strays, time.time()), Bell()
@@ -144,6 +144,7 @@ async def open_machine(
             },
         )
         doctor = Doctor(networking, on.runtimes, on.cgroups, strays)
+        await router.ensure_running()
         yield Machine(client, embedded, networking, links, images, volumes, doctor, host)
 
 

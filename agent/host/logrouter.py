@@ -44,13 +44,23 @@ class LogRouter:
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir.absolute()
         self._starting = asyncio.Lock()
+        self._begun: asyncio.subprocess.Process | None = None
+
+    async def begin(self) -> None:
+        """Unless one answers a router is being started, and ``ensure_running`` waits for it."""
+        async with self._starting:
+            if self._begun is None and not await self._answers():
+                self._begun = await self._start()
 
     async def ensure_running(self) -> None:
         """A router answers on the socket. Raises ``LogRouterError`` with what it said."""
         async with self._starting:
-            if await self._answers():
-                return
-            await self._start()
+            process, self._begun = self._begun, None
+            if process is None:
+                if await self._answers():
+                    return
+                process = await self._start()
+            await self._until_started(process)
             if not await self._answers():
                 raise LogRouterError(f"the log router does not answer; see {self._stderr}")
 
@@ -73,7 +83,13 @@ class LogRouter:
         return streams
 
     async def stop_if_idle(self) -> bool:
-        """Whether the router, having no stream open, has ended; True if there was none."""
+        """Whether the router, having no stream open, has ended; True if there was none.
+
+        One that was begun is waited for.
+        """
+        if self._begun is not None:
+            with suppress(LogRouterError):
+                await self.ensure_running()
         try:
             async with asyncio.timeout(REQUEST_S):
                 reply = await self._once({"op": "stop_if_idle"})
@@ -123,10 +139,11 @@ class LogRouter:
             raise LogRouterError(str(reply.get("error")))
         return reply
 
-    async def _start(self) -> None:
+    async def _start(self) -> asyncio.subprocess.Process:
+        """What ends as soon as a router that it leaves behind listens."""
         self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._stderr.open("ab") as stderr:
-            process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "agent.logs", "--dir", self._run_dir, "--detach"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=stderr,
@@ -135,6 +152,8 @@ class LogRouter:
                 start_new_session=True,
                 env={k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"},
             )
+
+    async def _until_started(self, process: asyncio.subprocess.Process) -> None:
         try:
             async with asyncio.timeout(START_S):
                 status = await process.wait()

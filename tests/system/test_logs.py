@@ -251,6 +251,31 @@ async def test_the_router_outlives_whoever_started_it_and_stops_when_idle(bench:
     assert await bench.pid() != pid
 
 
+async def test_a_router_that_was_begun_is_waited_for_by_whoever_needs_it(bench: Bench) -> None:
+    await bench.router.stop_if_idle()
+    await bench.router.begin()
+    await bench.router.begin()
+    await bench.router.open(bench.stream("c1"))
+    pid = await bench.pid()
+    await bench.router.ensure_running()
+    assert await bench.pid() == pid
+    await bench.router.close("c1")
+    assert await bench.router.stop_if_idle() is True
+
+
+async def test_a_router_that_was_begun_in_vain_is_stopped_before_it_is_needed(
+    bench: Bench,
+) -> None:
+    await bench.router.stop_if_idle()
+    await bench.router.begin()
+    assert await bench.router.stop_if_idle() is True
+
+    async def gone() -> bool:
+        return not (bench.folder / "run" / SOCKET_NAME).exists()
+
+    await within(20, gone)
+
+
 async def test_two_agents_start_one_router(bench: Bench) -> None:
     others = [LogRouter(bench.folder / "run") for _ in range(3)]
     results = await asyncio.gather(
@@ -272,6 +297,12 @@ async def test_a_router_that_cannot_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "run" / "logs.lock").mkdir()
     with pytest.raises(LogRouterError, match=r"Is a directory.*logs\.lock"):
         await LogRouter(tmp_path / "run").ensure_running()
+    begun = LogRouter(tmp_path / "run")
+    await begun.begin()
+    assert await begun.stop_if_idle() is True
+    await begun.begin()
+    with pytest.raises(LogRouterError, match="Is a directory"):
+        await begun.ensure_running()
 
 
 def test_a_wrong_command_line_is_answered_with_the_right_one() -> None:
