@@ -109,7 +109,9 @@ def _check(flags: dict[str, str]) -> None:
 
 def _serve(flags: dict[str, str]) -> None:
     import asyncio
+    import gc
 
+    gc.disable()  # modules stay for good: going through them time and again is a tenth of a start
     from agent import app, config, handover
     from agent.containerd.embedded import EmbeddedError
     from agent.containerd.errors import ContainerdError
@@ -123,6 +125,8 @@ def _serve(flags: dict[str, str]) -> None:
     from agent.host.network.socketstore import SocketStore
     from cni.errors import CNIError
 
+    gc.freeze()
+    gc.enable()
     expected = (
         *(config.ConfigError, StoreError, EmbeddedError, ContainerdError),
         *(KeysError, LogRouterError, CNIError, OSError),
