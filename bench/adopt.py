@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import psutil
 
 from bench.command import Options
-from bench.manager import DEADLINE_S, Manager, manager
+from bench.manager import manager
 from bench.peers.hostler import Agent, Waiter, agent, definition
 from bench.peers.hostlerfleet import HostlerFleet
 from bench.planning import plan10_us
 from bench.report import Report, conditions, spread, table
+from bench.starting import Start, cpu_s, end_tasks, running_tasks, started
 from bench.summary import summary
 from bench.versions import versions
 from bench.world import QUITTER, World, ready
@@ -37,19 +35,6 @@ TARGETS = {"adopt200_s": 2.0, "rss200_mb": 40.0, "event200/event10": 1.5, "gap20
 SETTLE_S = 3.0
 BEAT_S = 0.05
 HEART = ("sh", "-c", f"trap 'exit 0' TERM; while :; do echo; usleep {BEAT_S * 1e6:.0f}; done")
-_MIB = 2**20
-_MOST_DESCRIBED = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """A start of the agent: seconds until READY, its CPU seconds until then and until all is quiet,
-    and its memory then."""
-
-    ready_s: float
-    cpu_s: float
-    settled_cpu_s: float
-    rss_mib: float
 
 
 async def measure(world: World, options: Options) -> Report:
@@ -57,41 +42,22 @@ async def measure(world: World, options: Options) -> Report:
     report = Report(targets=TARGETS)
     report.sections.append(conditions(options.rounds, await versions()))
     with manager(world.scratch / "notify") as hearing:
-        async with _started(world, hearing) as (_, empty):
+        async with started(world, hearing, NAME, SETTLE_S) as (_, empty):
             pass
-        async with _started(world, hearing) as (running, _):
+        async with started(world, hearing, NAME, SETTLE_S) as (running, _):
             await _filled(world, running, report)
             heart = await _heart(running)
             before = await _lives(running)
         starts = []
         for _ in range(options.rounds):
-            async with _started(world, hearing) as (running, start):
+            async with started(world, hearing, NAME, SETTLE_S) as (running, start):
                 starts.append(start)
                 assert await _lives(running) == before, "the start of an agent ended containers"
         async with agent(world, NAME) as running:
             gap = await _longest_gap(running, heart)
-            await _ended(running)
+            await end_tasks(running)
     _fill(report, empty, starts, gap)
     return report
-
-
-@asynccontextmanager
-async def _started(world: World, hearing: Manager) -> AsyncIterator[tuple[Agent, Start]]:
-    began, readiness = time.monotonic(), hearing.expect()
-    async with agent(world, NAME, {"NOTIFY_SOCKET": str(hearing.address)}) as running:
-        async with asyncio.timeout(DEADLINE_S):
-            at = await readiness
-        process = psutil.Process(running.pid)
-        cpu = _cpu_s(process)
-        await asyncio.sleep(SETTLE_S)
-        rss = process.memory_info().rss / _MIB
-        yield running, Start(at - began, cpu, _cpu_s(process), rss)
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    """CPU seconds of the process so far."""
-    used = process.cpu_times()
-    return used.user + used.system
 
 
 async def _filled(world: World, running: Agent, report: Report) -> None:
@@ -116,11 +82,11 @@ async def _filled(world: World, running: Agent, report: Report) -> None:
 async def _event_s(running: Agent) -> float:
     """CPU seconds of the agent for a task from accepted to gone."""
     process, waiter = psutil.Process(running.pid), Waiter(running)
-    before = _cpu_s(process)
+    before = cpu_s(process)
     for _ in range(EVENTS):
         answer = await running.ecs("RunTask", taskDefinition="quitter")
         await waiter.until(answer["tasks"][0]["taskArn"], "closed")
-    return (_cpu_s(process) - before) / EVENTS
+    return (cpu_s(process) - before) / EVENTS
 
 
 async def _heart(running: Agent) -> str:
@@ -134,21 +100,7 @@ async def _heart(running: Agent) -> str:
 
 async def _lives(running: Agent) -> Mapping[str, Any]:
     """When the containers of each running task started, by its ARN."""
-    return {each["taskArn"]: each["startedAt"] for each in await _running_tasks(running)}
-
-
-async def _running_tasks(running: Agent) -> list[dict[str, Any]]:
-    listed: list[str] = []
-    more: dict[str, str] = {}
-    while not listed or more:
-        answer = await running.ecs("ListTasks", desiredStatus="RUNNING", **more)
-        listed += answer["taskArns"]
-        more = {key: answer[key] for key in ("nextToken",) if key in answer}
-    tasks: list[dict[str, Any]] = []
-    for first in range(0, len(listed), _MOST_DESCRIBED):
-        some = listed[first : first + _MOST_DESCRIBED]
-        tasks += (await running.ecs("DescribeTasks", tasks=some))["tasks"]
-    return [each for each in tasks if each["lastStatus"] == "RUNNING"]
+    return {each["taskArn"]: each["startedAt"] for each in await running_tasks(running)}
 
 
 async def _longest_gap(running: Agent, arn: str) -> float:
@@ -161,14 +113,6 @@ async def _longest_gap(running: Agent, arn: str) -> float:
             break
         cursor = answer["cursor"]
     return max(b - a for a, b in itertools.pairwise(times))
-
-
-async def _ended(running: Agent) -> None:
-    waiter = Waiter(running)
-    arns = [each["taskArn"] for each in await _running_tasks(running)]
-    for arn in arns:
-        await running.ecs("StopTask", task=arn, force=True)
-    await asyncio.gather(*(waiter.until(arn, "closed") for arn in arns))
 
 
 def _fill(report: Report, empty: Start, starts: list[Start], gap: float) -> None:

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROUNDS = {"launch": 21, "burst": 3, "network": 15, "metadata": 5, "pull": 5, "adopt": 5, "soak": 1}
+ROUNDS = {
+    "launch": 21,
+    "burst": 3,
+    "network": 15,
+    "metadata": 5,
+    "pull": 5,
+    "adopt": 5,
+    "soak": 1,
+    "start": 11,
+}
 NAMES = tuple(ROUNDS)
 MINUTES = 10.0
 

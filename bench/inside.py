@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import adopt, burst, launch
+from bench import adopt, burst, launch, start
 from bench.command import Options, parse
 from bench.metadata import measure as metadata
 from bench.network import measure as network
@@ -27,6 +27,7 @@ BENCHMARKS = {
     "pull": pull.measure,
     "adopt": adopt.measure,
     "soak": soak.measure,
+    "start": start.measure,
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +27,8 @@ _WAIT_S = 10.0
 _DEADLINE = aiohttp.ClientTimeout(total=60.0)
 _ECS = "AmazonEC2ContainerServiceV20141113."
 
-_COMMAND = (sys.executable, "-m", "agent", "agent")
+AGENT = (sys.executable, "-m", "agent", "agent")
+"""The agent's command."""
 
 
 class Agent:
@@ -165,11 +166,14 @@ def definition(family: str, mode: str, command: tuple[str, ...]) -> dict[str, An
 
 @asynccontextmanager
 async def agent(
-    world: World, name: str, settings: Mapping[str, str] | None = None
+    world: World,
+    name: str,
+    settings: Mapping[str, str] | None = None,
+    command: Sequence[str] = AGENT,
 ) -> AsyncIterator[Agent]:
     """An agent with a state and a network of its own, ended at the end. ``name``: a few letters.
 
-    ``settings`` are more of its settings, by their names.
+    ``settings`` are more of its settings, by their names; ``command`` may run it in another way.
     """
     account, folder = world.entered(ACCOUNT), world.scratch / name
     run_dir = folder / "run"
@@ -187,7 +191,7 @@ async def agent(
         **(settings or {}),
     }
     socket = run_dir / "api.sock"
-    async with daemon(*_COMMAND, env=env, scratch=folder, ready=socket) as pid:
+    async with daemon(*command, env=env, scratch=folder, ready=socket) as pid:
         connector = aiohttp.UnixConnector(path=str(socket), limit=0)
         async with aiohttp.ClientSession(connector=connector, timeout=_DEADLINE) as session:
             yield Agent(pid, session)
