@@ -164,5 +164,7 @@ def _weigh(scratch: Path, report: Report) -> None:
         return
     made = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.stat().st_mtime))
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        report.figures["package_mb"] = package.installed_mb(found, Path(folder))
-    report.sections.append(f"package: {found.name} of {made}")
+        weight = package.weight(found, Path(folder))
+    report.figures["package_mb"] = weight.installed_mb
+    took = f"{weight.installed_mb:.1f} MB installed, {weight.disk_mb:.1f} MB of disk"
+    report.sections.append(f"{found.name} of {made}: {took}")
