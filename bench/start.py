@@ -26,7 +26,7 @@ from bench.manager import Manager, manager
 from bench.peers.hostlerfleet import HostlerFleet
 from bench.report import Report, conditions, spread, table
 from bench.starting import Start, end_tasks, running_tasks, started
-from bench.summary import Summary, ratio, summary
+from bench.summary import ratio, summary
 from bench.versions import versions
 from bench.world import World
 
@@ -144,13 +144,12 @@ async def _restarts(world: World, hearing: Manager, rounds: int, report: Report)
             ended = time.monotonic()
     took, cpu = summary(whole), summary([each.cpu_s for each in starts])
     report.figures |= {f"restart{TASKS}_s": took.median, f"restart{TASKS}_cpu_s": cpu.median}
-    ready: Summary = summary([each.ready_s for each in starts])
     report.sections.append(
         table(
             (f"restart with {TASKS} tasks", "ms"),
             [
                 ("from SIGTERM to the next one's READY=1", spread(took)),
-                ("of that: from its start", spread(ready)),
+                ("of that: from its start", spread(summary([each.ready_s for each in starts]))),
                 ("its CPU from its start", spread(cpu)),
             ],
         )
