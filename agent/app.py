@@ -1,7 +1,7 @@
 """The composition root: from settings to objects to one group of tasks, and the way down again.
 
 The only module that sees all floors. SIGTERM ends the agent and nothing else: containers, their
-logs and their network go on, and the next agent takes them up. After SIGUSR2 that is the same
+logs and their network go on, and the next agent takes them up. After SIGHUP that is the same
 process.
 
 What answers metadata is up first and down last: between two agents requests wait at the sockets.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import resource
 import time
 from collections.abc import Coroutine, Iterator
@@ -18,7 +19,7 @@ from contextlib import AsyncExitStack, aclosing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from agent import VERSION
+from agent import VERSION, watchdog
 from agent.containerd.client import Containerd
 from agent.containerd.events import Gap
 from agent.containerd.payloads import TaskExit
@@ -31,7 +32,7 @@ from agent.doors.images.room import ImageRoom
 from agent.doors.operations import Desk
 from agent.doors.placing import Placing
 from agent.doors.tcp import TcpDoor
-from agent.doors.unix import UnixDoor
+from agent.doors.unix import GROUP, UnixDoor
 from agent.ending import Ending, Stopping
 from agent.engine.bell import Bell
 from agent.engine.feed import Feed
@@ -48,6 +49,7 @@ from agent.host.network.socketstore import SocketStore
 from agent.interruption import Interruption
 from agent.machine import Machine, ground, open_machine, places
 from agent.notify import notify
+from agent.renewal import Check, until_ended
 from agent.settings import Settings
 from agent.task.stopping import Rules
 from agent.telling.side import Telling, open_telling
@@ -79,29 +81,38 @@ class Parts:
         yield from self.interruption.background()
 
 
-async def run(settings: Settings, kept: SocketStore) -> Ending:
-    """Runs the agent until SIGTERM, SIGINT or SIGUSR2. Raises what keeps it from starting.
+async def run(settings: Settings, kept: SocketStore, check: Check) -> Ending:
+    """Runs the agent until a signal ends it. Raises what keeps it from starting.
 
-    ``kept`` are the metadata sockets that outlive it.
+    ``kept`` are the metadata sockets that outlive it, ``check`` looks whether a successor could
+    start.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a dozen files per container
     stopping = Stopping()
     stopping.listen()
-    async with AsyncExitStack() as stack:
-        parts = await _assembled(settings, kept, stopping, stack)
-        await _run(parts, settings, stopping)
+    store = Store(settings.state_dir / "state.db")
+    async with asyncio.TaskGroup() as minding:
+        every_s = watchdog.interval_s(os.environ)
+        telling = minding.create_task(
+            watchdog.keep_telling(every_s, store.answers), name="watchdog"
+        )
+        async with AsyncExitStack() as stack:
+            parts = await _assembled(settings, store, kept, stopping, stack)
+            await _run(parts, settings, stopping, check)
+        telling.cancel()
+    notify(watchdog.PING)  # a successor has the whole time
     log.info("hostler has ended; tasks run on")
     return stopping.how or Ending.EXIT
 
 
 async def _assembled(
-    settings: Settings, kept: SocketStore, stopping: Stopping, stack: AsyncExitStack
+    settings: Settings, store: Store, kept: SocketStore, stopping: Stopping, stack: AsyncExitStack
 ) -> Parts:
     """All parts, ready to run. What has an end ends with ``stack``, in the reverse order."""
     floor = await asyncio.to_thread(ground, settings)
     stack.callback(floor.cgroups.remove_root)  # whatever keeps the agent from starting
-    store, feed = Store(settings.state_dir / "state.db"), Feed()
+    feed = Feed()
     await store.open()
     stack.push_async_callback(store.close)
     show(store, feed)
@@ -132,7 +143,8 @@ async def _assembled(
         machine.doctor,
         machine.volumes.sharing,
     )
-    doors = (UnixDoor(settings.api_socket), *remote)
+    here = await asyncio.to_thread(UnixDoor, settings.api_socket, GROUP)
+    doors = (here, *remote)
     interruption = Interruption(settings, store, fleet, feed)
     return Parts(store, telling, fleet, machine, Api(desk, office), doors, interruption)
 
@@ -148,7 +160,7 @@ def _room(images: Imagery) -> ImageRoom:
     )
 
 
-async def _run(parts: Parts, settings: Settings, stopping: Stopping) -> None:
+async def _run(parts: Parts, settings: Settings, stopping: Stopping, check: Check) -> None:
     fleet = parts.fleet.run(settings.keep_stopped_s, settings.keep_stopped_jitter_s)
     async with asyncio.TaskGroup() as group:
         background = [
@@ -163,8 +175,7 @@ async def _run(parts: Parts, settings: Settings, stopping: Stopping) -> None:
             where = " and ".join(map(str, parts.doors))
             log.info("hostler %s serves %s", VERSION, where)
             notify(f"READY=1\nSTATUS=serving {where}")
-            await stopping.asked()
-            notify("STOPPING=1" if stopping.how is Ending.EXIT else "RELOADING=1")
+            await until_ended(stopping, check, f"serving {where}")
             parts.telling.endpoint.end()
         for each in background:
             each.cancel()

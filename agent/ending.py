@@ -1,8 +1,15 @@
-"""How an agent is asked to end, and what becomes of it then."""
+"""How an agent is asked to end or to start anew, and what becomes of it then.
+
+SIGTERM and SIGINT end it. SIGHUP asks it to start anew, with what is configured and installed by
+then (``renewal`` looks at the configuration first), as with other services. Where the agent has a
+terminal and loses it, SIGHUP means that instead: nobody is there any more who could end it, so it
+ends. Who has started it with SIGHUP ignored, as nohup(1) does, wants neither.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from enum import Enum
 
@@ -15,32 +22,63 @@ class Ending(Enum):
     """Another one is executed in its place."""
 
 
+def hold_reloads() -> None:
+    """SIGHUP waits for the next ``Stopping`` that listens, also in a program executed meanwhile.
+
+    Without that it would kill a process that is about to listen.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
 class Stopping:
-    """The signals that end an agent. ``how`` is None until one has come."""
+    """The signals that end an agent. ``how`` is None until it is settled that it ends."""
 
     def __init__(self) -> None:
         self._asked = asyncio.Event()
         self.how: Ending | None = None
 
     def listen(self) -> None:
-        """SIGTERM and SIGINT end it, SIGUSR2 makes room for its successor."""
+        """From now on the signals are heard. Only in the main thread."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ask, Ending.EXIT)
+            loop.add_signal_handler(number, self._end)
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            return
+        had_terminal = _has_terminal()
 
-        def ask_for_successor(*_: object) -> None:
+        def hung_up(*_: object) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._ask, Ending.SUCCESSOR)
+                loop.call_soon_threadsafe(self._hung_up, had_terminal)
 
         # A signal that the loop handles kills the process from the moment the loop is closed, and
         # there is a moment between that and the successor.
-        signal.signal(signal.SIGUSR2, ask_for_successor)
+        signal.signal(signal.SIGHUP, hung_up)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     async def asked(self) -> None:
-        """Returns once such a signal has come."""
+        """Returns at the next request: to start anew, as long as ``how`` is still None."""
         await self._asked.wait()
+        self._asked.clear()
 
-    def _ask(self, how: Ending) -> None:
-        if self.how is not Ending.EXIT:  # that is meant for all of it
-            self.how = how
+    def make_room(self) -> None:
+        """It ends for a successor, unless it is to end for good."""
+        self.how = self.how or Ending.SUCCESSOR
+
+    def _hung_up(self, had_terminal: bool) -> None:
+        if had_terminal and not _has_terminal():
+            self._end()
+        else:
+            self._asked.set()
+
+    def _end(self) -> None:
+        self.how = Ending.EXIT  # that is meant for all of it
         self._asked.set()
+
+
+def _has_terminal() -> bool:
+    """Whether the process has a controlling terminal (tty(4))."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

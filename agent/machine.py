@@ -56,6 +56,9 @@ from metadata.source import Owner
 log = logging.getLogger(__name__)
 
 HOST_CONTAINERD = Path("/run/containerd/containerd.sock")
+"""The host's own."""
+SERVICE_CONTAINERD = Path("/run/hostler-containerd")
+"""What hostler-containerd.service makes when it is first started, and what stays until a reboot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +155,17 @@ async def open_containerd(
     settings: Settings, stopping: Stopping, stack: AsyncExitStack
 ) -> tuple[Containerd, EmbeddedContainerd | None]:
     """A client of the containerd that the settings name, and that itself where it is our own."""
-    embedded = await _embedded(settings, stopping, stack)
-    socket = embedded.socket if embedded else _host_socket(settings)
+    socket, embedded = await asyncio.to_thread(shared_containerd, settings), None
+    if socket is None:
+        embedded = await _embedded(settings, stopping, stack)
+        socket = embedded.socket
     client = Containerd(socket, settings.containerd_namespace, snapshotter=settings.snapshotter)
     return await stack.enter_async_context(client), embedded
 
 
 def has_containerd(settings: Settings) -> bool:
-    """Whether there is one to ask: the host's, or one of our own that ever was. Blocking."""
-    return _uses_hosts(settings) or _own_root(settings).exists()
+    """Whether there is one to ask: a shared one, or one of our own that ever was. Blocking."""
+    return shared_containerd(settings) is not None or _own_root(settings).exists()
 
 
 def strays_on(
@@ -188,10 +193,8 @@ def _needed(store: Store) -> Needed:
 
 async def _embedded(
     settings: Settings, stopping: Stopping, stack: AsyncExitStack
-) -> EmbeddedContainerd | None:
-    """Our own containerd, started, where the host's is not to be used or is not there."""
-    if await asyncio.to_thread(_uses_hosts, settings):
-        return None
+) -> EmbeddedContainerd:
+    """Our own containerd, started; it ends with ``stack`` unless there is a successor."""
     state = settings.run_dir / "containerd"
     embedded = EmbeddedContainerd(_own_root(settings), state, state / "containerd.sock")
     await embedded.start()
@@ -206,17 +209,27 @@ async def _embedded(
     return embedded
 
 
-def _uses_hosts(settings: Settings) -> bool:
-    shared = settings.containerd == "auto" and HOST_CONTAINERD.exists()
-    return shared or settings.containerd.startswith("/")
-
-
 def _own_root(settings: Settings) -> Path:
     return settings.state_dir / "containerd"
 
 
-def _host_socket(settings: Settings) -> Path:
-    return HOST_CONTAINERD if settings.containerd == "auto" else Path(settings.containerd)
+def shared_containerd(
+    settings: Settings, host: Path = HOST_CONTAINERD, service: Path = SERVICE_CONTAINERD
+) -> Path | None:
+    """Where the containerd serves that is to be used; None if it is one of the agent's own.
+
+    That of hostler-containerd.service counts from its first start on, whether or not it serves just
+    now: it has tasks, and another one would know nothing of them. Blocking.
+    """
+    match settings.containerd:
+        case "embedded":
+            return None
+        case "auto":
+            if host.exists():
+                return host
+            return service / host.name if service.exists() else None
+        case path:
+            return Path(path)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -20,6 +21,11 @@ def notify(state: str) -> None:
     if asked():
         with suppress(OSError):
             _send(state, (), 0)
+
+
+def reloading() -> str:
+    """The state that says so. systemd tells by its time which request to reload that answers."""
+    return f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
 
 
 def asked() -> bool:

@@ -19,6 +19,7 @@ from agent.task import names, rebuilding
 from agent.task.model import ContainerProgress, Intent, Progress, Task, TaskId
 from agent.task.names import Names
 from agent.task.rebuilding import Remains, Remnant, fits
+from agent.task.story import about
 
 log = logging.getLogger(__name__)
 
@@ -166,5 +167,5 @@ def _tell(rebuilt: _Rebuilt) -> None:
         "task %s (%s:%d) was rebuilt: %s; running: %s; ended: %s; %s",
         *(task.id, task.definition.family, task.revision, rebuilt.why),
         *(", ".join(running) or "none", ", ".join(ended) or "none", rebuilding.FORGOTTEN),
-        extra={"TASK_ARN": task.arn},
+        extra=about(task),
     )

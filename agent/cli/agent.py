@@ -1,20 +1,21 @@
-"""``hostler agent``: the agent itself, until SIGTERM, or until SIGUSR2 and then its successor.
+"""``hostler agent``: the agent itself, until SIGTERM, or until SIGHUP and then its successor.
 
-Logs go to standard error; where that is the journal, lines carry their priority as sd-daemon(3)
-has it. What keeps the agent from starting is one line there and exit code 1.
+Logs go to standard error, or to the journal where that is the journal's. What keeps the agent from
+starting is one line there and exit code 1.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from agent import journal
 from agent.cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -34,15 +35,6 @@ LEVELS = {
     "none": logging.CRITICAL + 1,
 }
 """ECS_LOGLEVEL's words."""
-
-_PRIORITIES = {
-    logging.CRITICAL: 2,
-    logging.ERROR: 3,
-    logging.WARNING: 4,
-    logging.INFO: 6,
-    logging.DEBUG: 7,
-}
-"""Of syslog(3), by level."""
 
 
 def agent(
@@ -69,8 +61,9 @@ def agent(
 ) -> None:
     """Run the agent. A flag beats the environment, which beats the configuration files.
 
-    Ends with SIGTERM; tasks run on. With SIGUSR2 it starts anew as the same process, with what is
-    installed and configured by then, and meanwhile refuses no request for metadata.
+    Ends with SIGTERM; tasks run on. With SIGHUP it starts anew as the same process, with what is
+    installed and configured by then, and meanwhile refuses no request for metadata; if that
+    configuration can't be used, it says so and goes on as it is.
     """
     named = {
         "HOSTLER_STATE_DIR": state_dir,
@@ -88,19 +81,12 @@ def agent(
 
 def _check(flags: dict[str, str]) -> None:
     """Says what is wrong with the settings and the files that they name, or that nothing is."""
-    from agent import config
-    from agent.host.containers.runtimes import load_runtimes
-    from agent.host.interfaces import poolfile
-    from agent.host.network import securitygroups
-    from agent.host.network.securitygroups import SecurityGroupError
+    from agent.checking import checked
+    from agent.config import ConfigError
 
     try:
-        loaded = config.read(flags, os.environ)
-        securitygroups.load(loaded.settings.security_groups)
-        if loaded.settings.enis is not None:
-            poolfile.read(loaded.settings.enis)
-        load_runtimes(loaded.settings)
-    except (config.ConfigError, SecurityGroupError, OSError) as error:
+        loaded = checked(flags, os.environ)
+    except ConfigError as error:
         _refuse(str(error))
     for each in loaded.warnings:
         print(f"hostler: warning: {each}", file=sys.stderr)
@@ -113,10 +99,11 @@ def _serve(flags: dict[str, str]) -> None:
 
     gc.disable()  # modules stay for good: going through them time and again is a tenth of a start
     from agent import app, config, handover
+    from agent.checking import checked
     from agent.containerd.embedded import EmbeddedError
     from agent.containerd.errors import ContainerdError
     from agent.doors.keys import KeysError
-    from agent.ending import Ending
+    from agent.ending import Ending, hold_reloads
     from agent.engine.store import StoreError
     from agent.host.cgroups.kernel import CgroupError
     from agent.host.interfaces.provider import InterfacesExhausted
@@ -132,6 +119,7 @@ def _serve(flags: dict[str, str]) -> None:
         *(KeysError, LogRouterError, CNIError, OSError),
         *(InterfacesExhausted, SecurityGroupError, CgroupError),
     )
+    hold_reloads()
     try:
         kept = SocketStore(handover.inherited(os.environ))
         loaded = config.read(flags, os.environ)
@@ -139,9 +127,8 @@ def _serve(flags: dict[str, str]) -> None:
         _tell(loaded)
         before = dict(os.environ)  # a successor reads the files anew
         os.environ.update(loaded.environment)
-        ending = asyncio.run(app.run(loaded.settings, kept))
-        # What comes while there is nobody to take it is for an agent that has just begun anyway.
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        ending = asyncio.run(app.run(loaded.settings, kept, partial(checked, flags, before)))
+        hold_reloads()
         if ending is Ending.SUCCESSOR:
             _become_another(kept.held, before)
     except* expected as group:
@@ -185,26 +172,10 @@ def setting(text: str) -> tuple[str, str]:
 
 
 def _set_up_logging(level: str) -> None:
-    handler = logging.StreamHandler()
-    if _to_journal():
-        handler.setFormatter(JournalFormatter())
+    handler: logging.Handler
+    if journal.is_stderr(os.environ):
+        handler = journal.JournalHandler()
     else:
+        handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=LEVELS[level], handlers=[handler])
-
-
-def _to_journal() -> bool:
-    """Whether standard error is the journal's: systemd.exec(5), JOURNAL_STREAM."""
-    status = os.fstat(2)
-    return os.environ.get("JOURNAL_STREAM", "") == f"{status.st_dev}:{status.st_ino}"
-
-
-class JournalFormatter(logging.Formatter):
-    """``<priority>`` before every line, since each becomes an entry of its own."""
-
-    def __init__(self) -> None:
-        super().__init__("%(name)s: %(message)s")
-
-    def format(self, record: logging.LogRecord) -> str:
-        head = f"<{_PRIORITIES.get(record.levelno, 6)}>"
-        return "\n".join(head + line for line in super().format(record).splitlines())

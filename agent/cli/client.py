@@ -97,7 +97,9 @@ class Client:
                 " or 'hostler agent'"
             ) from error
         except PermissionError as error:
-            raise CommandError(f"{self._path} is not yours to use: try again as root") from error
+            raise CommandError(
+                f"{self._path} is not yours to use: try again as root, or as one of its group"
+            ) from error
         except TimeoutError as error:
             raise CommandError(
                 f"the agent on {self._path} did not answer within {deadline_s:.0f} s"

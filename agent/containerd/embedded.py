@@ -8,15 +8,14 @@ stop, crash and start of it. ``daemon`` holds the process; this file decides.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
-import shutil
 import signal
 import socket as sockets
 from pathlib import Path
 
 from agent.containerd.client import Containerd
+from agent.containerd.configfile import ContainerdMissing, prepared
 from agent.containerd.daemon import Daemon, spawn
 from agent.containerd.errors import ContainerdError
 
@@ -32,25 +31,6 @@ _FIRST_DELAY_S = 0.2
 _LONGEST_DELAY_S = 10.0
 _LOG_TAIL_BYTES = 2048
 _NAMESPACE = "hostler"
-
-_UNWANTED_PLUGINS = (
-    "io.containerd.grpc.v1.cri",  # Kubernetes: 1.6, 1.7
-    "io.containerd.cri.v1.images",  # and 2.x
-    "io.containerd.cri.v1.runtime",
-    "io.containerd.nri.v1.nri",  # would open /var/run/nri
-    "io.containerd.internal.v1.opt",  # would make /opt/containerd
-    "io.containerd.internal.v1.restart",  # restarting is our business
-    "io.containerd.monitor.v1.cgroups",  # metrics that nobody reads; OOM events come from the shim
-    "io.containerd.monitor.task.v1.cgroups",  # its name in 2.x
-    "io.containerd.snapshotter.v1.aufs",
-    "io.containerd.snapshotter.v1.blockfile",
-    "io.containerd.snapshotter.v1.btrfs",
-    "io.containerd.snapshotter.v1.devmapper",
-    "io.containerd.snapshotter.v1.erofs",
-    "io.containerd.snapshotter.v1.zfs",
-    "io.containerd.tracing.processor.v1.otlp",
-    "io.containerd.internal.v1.tracing",
-)
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +48,6 @@ class EmbeddedContainerd:
         self.socket = socket
         self.log_file = root / "containerd.log"
         self._pid_file = state / "containerd.pid"
-        self._config_file = state / "config.toml"
         self._daemon: Daemon | None = None
         self._stopping = False
         self._changing = asyncio.Lock()
@@ -198,19 +177,14 @@ class EmbeddedContainerd:
         return True
 
     def _spawn(self) -> int:
-        binary = shutil.which("containerd")
-        if binary is None:
-            raise EmbeddedError(
-                "there is no containerd on PATH: install the package containerd (Debian, Ubuntu:"
-                " apt install containerd; with Docker's repository: containerd.io)"
-            )
-        for folder in (self.root, self.state, self.socket.parent):
-            folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self._config_file.write_text(configuration(self.root, self.state, self.socket))
+        try:
+            command = prepared(self.root, self.state, self.socket)
+        except ContainerdMissing as error:
+            raise EmbeddedError(str(error)) from error
         if self.log_file.exists():
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
         return spawn(
-            [binary, "--config", str(self._config_file)],
+            command,
             # Shims inherit it: nothing of the agent's own, neither credentials nor NOTIFY_SOCKET.
             {"PATH": os.environ.get("PATH", os.defpath)},
             pid_file=self._pid_file,
@@ -224,25 +198,6 @@ class EmbeddedContainerd:
                 return file.read(_LOG_TAIL_BYTES).decode(errors="replace").strip()
         except FileNotFoundError:
             return "(nothing)"
-
-
-def configuration(root: Path, state: Path, socket: Path) -> str:
-    """containerd's ``config.toml``, version 2, which 1.6, 1.7 and 2.x read."""
-    unwanted = "".join(f"  {json.dumps(each)},\n" for each in _UNWANTED_PLUGINS)
-    return f"""\
-version = 2
-root = {json.dumps(str(root))}
-state = {json.dumps(str(state))}
-disabled_plugins = [
-{unwanted}]
-required_plugins = ["io.containerd.grpc.v1.tasks"]
-
-[grpc]
-address = {json.dumps(str(socket))}
-
-[debug]
-level = "warn"
-"""
 
 
 async def _end(daemon: Daemon) -> None:

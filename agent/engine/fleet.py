@@ -21,6 +21,7 @@ from agent.task.actions import Done, ForgetTask
 from agent.task.capacity import BOUNDLESS, Capacity
 from agent.task.model import Progress, Protection, StopRequest, Task, TaskId
 from agent.task.stopping import Rules
+from agent.task.story import about
 
 log = logging.getLogger(__name__)
 
@@ -170,9 +171,9 @@ class Fleet:
         try:
             await work
         except Exception:
-            extra = {"TASK_ARN": task.arn}
             self.failures += 1
-            log.exception("work on task %s failed; it will be tried again", task.id, extra=extra)
+            told = "work on task %s failed; it will be tried again"
+            log.exception(told, task.id, extra=about(task))
             return False
         return True
 

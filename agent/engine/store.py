@@ -225,6 +225,11 @@ class Store:
         await self._write(lambda db: None)
         await self._run(self._check_space)
 
+    async def answers(self) -> None:
+        """Returns when the thread that writes has done what it was given before, if it is open."""
+        if self._lock is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, int)
+
     def _check_space(self) -> None:
         try:
             found = os.statvfs(self._path.parent)

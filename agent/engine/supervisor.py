@@ -22,6 +22,7 @@ from agent.task.actions import Action, News, Result
 from agent.task.model import Progress, Task, TaskId
 from agent.task.plan import plan
 from agent.task.stopping import Rules
+from agent.task.story import about
 from agent.task.times import moved, none_to_come
 from agent.task.view import View
 
@@ -128,7 +129,7 @@ class Supervisor:
         try:
             await self._store.save(self._task_id, after)
         except StoreError as error:
-            log.debug("the progress of task %s waits: %s", self._task_id, error)
+            log.debug("the progress of task %s waits: %s", task.id, error, extra=about(task))
             return False
         self._queue.saved(self._task_id, before, after)
         _tell(task, before, after)
@@ -152,5 +153,5 @@ def _tell(task: Task, before: Progress, after: Progress) -> None:
             step.container or "-",
             step.what,
             step.detail,
-            extra={"TASK_ARN": task.arn, "CONTAINER_NAME": step.container, "STEP": step.what},
+            extra=about(task, step.container, STEP=step.what),
         )

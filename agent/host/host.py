@@ -62,6 +62,7 @@ from agent.task.actions import (
 from agent.task.model import Progress, Task
 from agent.task.names import Names
 from agent.task.records import Provision
+from agent.task.story import about
 from agent.task.view import Absent, ContainerSeen, Look, Running, Seen, Unknown, View
 from cni.errors import CNIError, PortTaken
 from metadata.credentials.keys import CredentialsError, CredentialsUnavailable
@@ -131,7 +132,8 @@ class RealHost:
         try:
             return await self.containers.look(task, progress, name)
         except ContainerdError as error:
-            log.debug("can't look at container %s of task %s: %s", name, task.id, error)
+            told = "can't look at container %s of task %s: %s"
+            log.debug(told, name, task.id, error, extra=about(task, name))
             return Unknown(str(error))
 
     async def _act(self, task: Task, progress: Progress, action: Action) -> Result:

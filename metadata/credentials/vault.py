@@ -153,8 +153,8 @@ class Vault:
             if lease.why:
                 log.info(
                     "role %s of task %s has credentials again",
-                    lease.need.role_arn,
-                    lease.need.task_arn,
+                    *(lease.need.role_arn, lease.need.task_arn),
+                    extra={"TASK_ARN": lease.need.task_arn},
                 )
             self._take(lease, keys)
             self._wake()
@@ -185,9 +185,8 @@ class Vault:
             log.log(
                 logging.WARNING if needed else logging.INFO,
                 "can't get credentials of role %s for task %s: %s",
-                lease.need.role_arn,
-                lease.need.task_arn,
-                why,
+                *(lease.need.role_arn, lease.need.task_arn, why),
+                extra={"TASK_ARN": lease.need.task_arn},
             )
         lease.why = why
 

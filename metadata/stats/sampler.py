@@ -86,7 +86,8 @@ class Sampler:
             async with asyncio.timeout(_READ_TIMEOUT_S):
                 await self._in_thread(partial(self._sweeper.measure, wanted))
         except TimeoutError:
-            log.warning("reading the cgroups of %s takes too long", task.arn)
+            told = "reading the cgroups of %s takes too long"
+            log.warning(told, task.arn, extra={"TASK_ARN": task.arn})
         kept = self._sweeper.kept
         return {each.docker_id: kept[each.docker_id] for each in wanted if each.docker_id in kept}
 

@@ -7,6 +7,7 @@ host's (``machine``), or those of a tree that a test has made (``copy_of`` and `
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -46,6 +47,15 @@ needed = pytest.mark.skipif(
     shutil.which("systemd-nspawn") is None or not Path("/lib/systemd/systemd").exists(),
     reason="needs systemd and systemd-nspawn (Debian: systemd-container)",
 )
+
+
+def systemd_version() -> int:
+    """Of this host, and so of the machine; 0 if there is none."""
+    if shutil.which("systemctl") is None:
+        return 0
+    command = ["systemctl", "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S).stdout
+    return int(re.split(r"[\s(~.-]+", said)[1])
 
 
 class Machine:
@@ -96,7 +106,8 @@ def machine(
     host's kernel has lent them to nobody; by default it has what the host has. Nothing is left.
     """
     ours = (
-        "--tmpfs=/var/lib/hostler",  # an overlay can't be on top of another
+        # An overlay can't be on top of another.
+        *("--tmpfs=/var/lib/hostler", "--tmpfs=/var/lib/hostler-containerd"),
         *(f"--bind-ro={each}" for each in {str(ROOT), sys.prefix, sys.base_prefix}),
     )
     with _in_memory() as top, _overlaid(top) as root:

@@ -69,7 +69,7 @@ class ManagedAgent(Agent):
     def renew(self) -> None:
         """Its successor serves, which is the same process."""
         ready = self.manager.count("READY=1")
-        os.kill(self.pid, signal.SIGUSR2)
+        os.kill(self.pid, signal.SIGHUP)
         self.manager.until("READY=1", ready + 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from agent.cli.client import Client as Api
@@ -13,22 +13,33 @@ from tests.machines.nspawn import Machine
 from tests.system.agent import ROOT
 from tests.system.tasks import Json, eventually
 
-UNITS = ROOT / "systemd"
+SHIPPED = ROOT / "systemd"
+UNITS = sorted(each.name for each in SHIPPED.iterdir() if each.is_file())
 SERVICE = "hostler.service"
+CONTAINERD = "hostler-containerd.service"
+HARDENED = "hardened/hostler.conf"
+"""What the agent's service may be forbidden where containerd is another service."""
+NEWER = "newer/hostler.conf"
+"""What newer versions of systemd do for it."""
 _HERE = f"WorkingDirectory={ROOT}\nProtectHome=no\n"  # the interpreter may be in somebody's home
 
 
 def here(unit: str) -> str:
     """The shipped unit, with this checkout and its interpreter in place of what is installed."""
-    text = (UNITS / unit).read_text().replace("/opt/hostler/bin/python", sys.executable)
+    text = (SHIPPED / unit).read_text().replace("/opt/hostler/bin/python", sys.executable)
     text = text.replace("/opt/hostler/bin/hostler", f"{sys.executable} -m agent")
     return re.sub("(?m)^ProtectHome=.*\n", "", text).replace("[Service]\n", f"[Service]\n{_HERE}")
 
 
 @contextmanager
-def serving(*, unified: bool | None = None, **settings: str) -> Iterator[Machine]:
-    """A machine in which the agent serves with these settings (``unified``: see nspawn)."""
-    units = {each.name: here(each.name) for each in UNITS.iterdir()}
+def serving(
+    *, unified: bool | None = None, files: Mapping[str, str] | None = None, **settings: str
+) -> Iterator[Machine]:
+    """A machine in which the agent serves with these settings (``unified``: see nspawn).
+
+    ``files`` are more of them in /etc/systemd/system.
+    """
+    units = {each: here(each) for each in UNITS} | dict(files or {})
     off = {"HOSTLER_API_LISTEN": "off", "HOSTLER_INTROSPECTION_LISTEN": "off"}
     lines = [f"Environment={name}={value}\n" for name, value in {**off, **settings}.items()]
     units[f"{SERVICE}.d/test.conf"] = "[Service]\n" + "".join(lines)

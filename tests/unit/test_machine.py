@@ -129,3 +129,27 @@ async def test_logins_are_where_the_settings_say(tmp_path: Path) -> None:
         keyring = keyrings.of(task(container("web", **own)), "web")
         for host, name in (("lab", "docker"), ("team", "engine"), ("own", "container")):
             assert await keyring.login(f"{host}.example", "app") == Login(name, "x")
+
+
+@pytest.mark.parametrize(
+    ("setting", "host", "service", "expected"),
+    [
+        ("auto", False, False, None),
+        ("auto", True, False, "host.sock"),
+        ("auto", True, True, "host.sock"),
+        ("auto", False, True, "service/host.sock"),
+        ("embedded", True, True, None),
+        ("/path.sock", True, True, "/path.sock"),
+    ],
+)
+def test_which_containerd_is_used(
+    tmp_path: Path, setting: str, host: bool, service: bool, expected: str | None
+) -> None:
+    if host:
+        (tmp_path / "host.sock").touch()
+    if service:
+        (tmp_path / "service").mkdir()
+    found = machine.shared_containerd(
+        Settings(containerd=setting), tmp_path / "host.sock", tmp_path / "service"
+    )
+    assert found == (None if expected is None else tmp_path / expected)

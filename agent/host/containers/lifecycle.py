@@ -45,6 +45,7 @@ from agent.oci.private import build_public_spec
 from agent.task import names
 from agent.task.model import Progress, Task
 from agent.task.names import Names
+from agent.task.story import about
 from agent.task.view import Absent, ContainerSeen, Look, Running, Seen, Unknown
 
 log = logging.getLogger(__name__)
@@ -233,7 +234,8 @@ class Containers:
         if not self.processes.forget(task.id, keys):
             namespace, socket = self._client.namespace, self._client.socket
             for pid in await asyncio.to_thread(shims.end_leftover, namespace, socket, keys):
-                log.warning("ended shim %d, which outlived the containers of task %s", pid, task.id)
+                told = "ended shim %d, which outlived the containers of task %s"
+                log.warning(told, pid, task.id, extra=about(task))
 
     def forget(self, task: Task) -> None:
         """The task will never be looked at again."""

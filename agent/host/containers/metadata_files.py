@@ -19,6 +19,7 @@ from agent.oci.inputs import BindMount
 from agent.task import names
 from agent.task.model import Task, TaskId
 from agent.task.names import Names
+from agent.task.story import about
 from metadata import file
 from metadata.source import ContainerFacts, InstanceFacts, Owner, Source, TaskFacts
 
@@ -62,7 +63,8 @@ class MetadataFiles:
             if not (directory / _FILE).exists():
                 _replace(directory, file.text(self._instance, *self._first(task, name)))
         except OSError as error:
-            log.warning("container %s of task %s has no metadata file: %s", name, task.id, error)
+            told = "container %s of task %s has no metadata file: %s"
+            log.warning(told, name, task.id, error, extra=about(task, name))
             return ()
         inside = names.metadata_mount(task.id, name)
         return (BindMount(str(directory), inside, read_only=True),)
@@ -104,7 +106,11 @@ class MetadataFiles:
             if directory.exists():
                 _replace(directory, text)
         except OSError as error:
-            log.warning("can't write the metadata file of %s yet: %s", container.docker_name, error)
+            log.warning(
+                "can't write the metadata file of %s yet: %s",
+                *(container.docker_name, error),
+                extra={"TASK_ARN": task.arn, "CONTAINER_NAME": container.name},
+            )
             return False
         return True
 

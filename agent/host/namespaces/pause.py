@@ -36,6 +36,7 @@ from agent.task import names
 from agent.task.definition import ContainerDefinition
 from agent.task.model import Task, TaskId
 from agent.task.names import Names
+from agent.task.story import about
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,8 @@ class Pauses:
         if not self._processes.forget(task.id, keys):
             namespace, socket = self._client.namespace, self._client.socket
             for pid in await asyncio.to_thread(shims.end_leftover, namespace, socket, keys):
-                log.warning("ended shim %d, which outlived task %s", pid, task.id)
+                told = "ended shim %d, which outlived task %s"
+                log.warning(told, pid, task.id, extra=about(task))
 
     def _runtime(self, task: Task) -> Runtime:
         """That of the task's containers: none with a kernel of its own shares a namespace."""

@@ -27,6 +27,7 @@ from agent.host.volumes.sharing import Sharing
 from agent.task.definition import Volume
 from agent.task.model import Task
 from agent.task.names import Names
+from agent.task.story import about
 from agent.task.view import Absent, Look, Seen
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,8 @@ class VolumeProvider:
         try:
             await self.take_back(task)
         except (OSError, ProvisionUnavailable) as error:
-            log.warning("can't take back the volumes of task %s yet: %s", task.id, error)
+            told = "can't take back the volumes of task %s yet: %s"
+            log.warning(told, task.id, error, extra=about(task))
 
     def _request(self, of: Volume) -> MountRequest | None:
         efs = of.efs_volume_configuration

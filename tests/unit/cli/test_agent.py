@@ -1,6 +1,5 @@
 """``hostler agent``: what keeps it from starting, and how it logs."""
 
-import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -8,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from agent import app, handover
-from agent.cli import agent
 from agent.ending import Ending
 from tests.unit.cli.conftest import Hostler
 
@@ -35,9 +33,10 @@ def test_what_keeps_it_from_starting_is_one_line(
 
 @pytest.fixture
 def _same_signals() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGUSR2)
+    handler, mask = signal.getsignal(signal.SIGHUP), signal.pthread_sigmask(signal.SIG_BLOCK, ())
     yield
-    signal.signal(signal.SIGUSR2, before)
+    signal.signal(signal.SIGHUP, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @root
@@ -64,21 +63,10 @@ def test_a_successor_that_cant_be_started_is_said_loudly(
     monkeypatch.setattr(handover, "own_command", lambda: ["/nowhere/python"])
     ran = bare("agent")
     assert (ran.code, ran.err) == (code, said)
-    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_IGN
+    assert signal.SIGHUP in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_a_setting_needs_a_value(bare: Hostler) -> None:
     assert bare("agent", "--set", "ECS_LOGLEVEL").err == (
         "hostler: --set ECS_LOGLEVEL: give NAME=VALUE\n"
     )
-
-
-def test_every_line_for_the_journal_has_its_priority() -> None:
-    record = logging.LogRecord("hostler", logging.ERROR, "", 0, "one\ntwo", None, None)
-    assert agent.JournalFormatter().format(record) == "<3>hostler: one\n<3>two"
-
-
-def test_every_level_of_ecs_has_a_priority() -> None:
-    for level in agent.LEVELS.values():
-        record = logging.LogRecord("x", level, "", 0, "said", None, None)
-        assert agent.JournalFormatter().format(record)[1] in "23467"

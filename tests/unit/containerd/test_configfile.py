@@ -3,7 +3,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from agent.containerd.embedded import configuration
+from agent.containerd.configfile import configuration
 
 
 def test_the_configuration_keeps_to_its_own_folders_and_opens_nothing_else() -> None:
