@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from textwrap import shorten
 
 from agent.config import ConfigError
 from agent.ending import Ending, Stopping
@@ -54,4 +53,4 @@ async def _renew(stopping: Stopping, check: Check, doing: str) -> None:
         stopping.make_room()
         return
     log.error("not reloaded, the agent goes on as it is configured: %s", why)
-    notify(f"READY=1\nSTATUS={doing}; not reloaded: {shorten(why, STATUS_LENGTH)}")
+    notify(f"READY=1\nSTATUS={doing}; not reloaded: {' '.join(why.split())[:STATUS_LENGTH]}")

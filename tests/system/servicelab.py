@@ -71,3 +71,9 @@ def shown(machine: Machine, task: Json) -> Json:
     """The task as DescribeTasks shows it."""
     found: Json = call(machine, "DescribeTasks", tasks=[task["taskArn"]])["tasks"][0]
     return found
+
+
+def said(machine: Machine, task: Json, container: str = "app") -> str:
+    """What a container has written so far."""
+    answer = call(machine, "Hostler.GetLogs", task=task["taskArn"], container=container)
+    return "".join(each["text"] for each in answer["entries"])

@@ -98,6 +98,7 @@ async def serving(
     networks: NetworkRules | None = None,
     hosts: FakeHosts | None = None,
     given: Settings | None = None,
+    group: str | None = None,
 ) -> AsyncIterator[Agent]:
     """An agent that answers, and whose tasks do not move: its fleet isn't run."""
     settings = replace(
@@ -118,7 +119,7 @@ async def serving(
         shared = SharedVolumes(settings.names.shared_volumes)
         sharing = Sharing(settings.names, shared, match_full=False)
         api = Api(desk, Office(settings.names, images.room, described, doctor, sharing))
-        unix = UnixDoor(settings.api_socket)
+        unix = UnixDoor(settings.api_socket, group)
         tcp = TcpDoor(("127.0.0.1", 0), {KEY.access_key_id: KEY}, time.time)
         async with api.serving(unix, tcp):
             client = Client(settings.api_socket)
