@@ -6,14 +6,18 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from agent.cli.client import Client as Api
+from agent.task.model import TaskId
+from agent.task.names import Names
 from tests.machines import nspawn
 from tests.machines.nspawn import Machine
 from tests.system.agent import ROOT
 from tests.system.tasks import Json, eventually
 
 SHIPPED = ROOT / "systemd"
+NAMES = Names(Path("/run/hostler"), Path("/var/lib/hostler"), "/hostler", "hv")
 UNITS = sorted(each.name for each in SHIPPED.iterdir() if each.is_file())
 SERVICE = "hostler.service"
 CONTAINERD = "hostler-containerd.service"
@@ -71,6 +75,31 @@ def shown(machine: Machine, task: Json) -> Json:
     """The task as DescribeTasks shows it."""
     found: Json = call(machine, "DescribeTasks", tasks=[task["taskArn"]])["tasks"][0]
     return found
+
+
+def closed(machine: Machine, task: Json) -> Json:
+    """The task once nothing is left of it."""
+
+    def over() -> bool:
+        return bool(call(machine, "Hostler.WatchTask", task=task["taskArn"])["closed"])
+
+    eventually(over, "a closed task")
+    return until(machine, task, "STOPPED")
+
+
+def end(machine: Machine, task: Json) -> None:
+    """It was stopped, and nothing is left of it."""
+    call(machine, "StopTask", task=task["taskArn"], force=True)
+    closed(machine, task)
+
+
+def id_of(task: Json) -> TaskId:
+    return TaskId(task["taskArn"].rpartition("/")[2])
+
+
+def namespace_of(machine: Machine, task: Json) -> Path:
+    """The network namespace of its container ``app``, as this host sees the file."""
+    return machine.root / NAMES.netns(id_of(task), "app").relative_to("/")
 
 
 def said(machine: Machine, task: Json, container: str = "app") -> str:

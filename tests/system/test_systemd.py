@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.task.model import TaskId
-from agent.task.names import Names
 from tests.machines import nspawn
 from tests.machines.nspawn import Machine, systemd_version
 from tests.system.manager import clients
@@ -22,6 +20,7 @@ from tests.system.servicelab import (
     UNITS,
     call,
     here,
+    namespace_of,
     run,
     serving,
     until,
@@ -32,7 +31,6 @@ pytestmark = nspawn.needed
 from_254 = pytest.mark.skipif(systemd_version() < 254, reason="needs systemd 254")
 
 RESTARTS, RELOADS, KILLS = 3, 3, 2
-NAMES = Names(Path("/run/hostler"), Path("/var/lib/hostler"), "/hostler", "hv")
 
 
 def analyzed(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -122,8 +120,7 @@ def test_the_state_stays_roots_when_the_log_router_is_restarted(machine: Machine
 @pytest.mark.timeout(240)
 def test_no_request_is_refused_while_systemd_restarts_the_agent(machine: Machine) -> None:
     task = until(machine, run(machine, shell("app", SERVES)), "RUNNING")
-    inside = NAMES.netns(TaskId(task["taskArn"].rpartition("/")[2]), "app")
-    namespace = machine.root / inside.relative_to("/")
+    namespace = namespace_of(machine, task)
     assert kept(machine) == 1
     pid = machine.pid_in(namespace)
     with clients((task["taskArn"], pid, namespace)) as (asking,):

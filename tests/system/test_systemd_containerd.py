@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from agent.task import names
-from agent.task.model import TaskId
-from agent.task.names import Names
-from tests.system import nspawn
-from tests.system.nspawn import Machine
+from tests.machines import nspawn
+from tests.machines.nspawn import Machine
 from tests.system.servicelab import (
     CONTAINERD,
     HARDENED,
     SERVICE,
     SHIPPED,
     call,
+    end,
+    id_of,
+    namespace_of,
     run,
     said,
     serving,
     until,
 )
-from tests.system.tasks import SERVES, Json, eventually, shell
+from tests.system.tasks import SERVES, eventually, shell
 
 pytestmark = nspawn.needed
 
-NAMES = Names(Path("/run/hostler"), Path("/var/lib/hostler"), "/hostler", "hv")
 STATUS = "grep -E '^(NoNewPrivs|Seccomp_filters|CapBnd)' "
 
 
@@ -41,16 +40,6 @@ def machine() -> Iterator[Machine]:
         yield machine
 
 
-def id_of(task: Json) -> TaskId:
-    return TaskId(task["taskArn"].rpartition("/")[2])
-
-
-def first_process(machine: Machine, task: Json) -> int:
-    """That of the only container, by its id on this host."""
-    inside = NAMES.netns(id_of(task), "app")
-    return machine.pid_in(machine.root / inside.relative_to("/"))
-
-
 def until_active(machine: Machine) -> None:
     """Both services are."""
 
@@ -60,25 +49,15 @@ def until_active(machine: Machine) -> None:
     eventually(active, "both services")
 
 
-def closed(machine: Machine, task: Json) -> None:
-    """It was stopped, and nothing is left of it."""
-    call(machine, "StopTask", task=task["taskArn"], force=True)
-
-    def over() -> bool:
-        return bool(call(machine, "Hostler.WatchTask", task=task["taskArn"])["closed"])
-
-    eventually(over, "a closed task")
-
-
 def test_the_agent_uses_it_and_its_tasks_outlive_every_restart(machine: Machine) -> None:
     assert machine.shown(CONTAINERD, "ActiveState") == "active"
     task = until(machine, run(machine, shell("app", SERVES)), "RUNNING")
-    before, key = first_process(machine, task), names.container_id(id_of(task), "app")
+    before = machine.pid_in(namespace_of(machine, task))
     listed = machine.run(
         *("ctr", "--address", "/run/hostler-containerd/containerd.sock"),
         *("--namespace", "hostler", "tasks", "ls", "--quiet"),
     )
-    assert listed.split() == [key]
+    assert listed.split() == [names.container_id(id_of(task), "app")]
     assert not (machine.root / "run/hostler/containerd").exists(), "it has one of its own as well"
     for command in (
         ("restart", CONTAINERD),
@@ -91,27 +70,27 @@ def test_the_agent_uses_it_and_its_tasks_outlive_every_restart(machine: Machine)
         until_active(machine)
         another = run(machine, shell("app", "true"))
         until(machine, another, "STOPPED")
-        closed(machine, another)
-        assert first_process(machine, task) == before
-    closed(machine, task)
+        end(machine, another)
+        assert machine.pid_in(namespace_of(machine, task)) == before
+    end(machine, task)
 
 
 def test_an_agent_that_comes_while_it_is_down_waits_for_it(machine: Machine) -> None:
     """Another containerd would know nothing of the tasks."""
     task = until(machine, run(machine, shell("app", SERVES)), "RUNNING")
-    before = first_process(machine, task)
+    before = machine.pid_in(namespace_of(machine, task))
     machine.run("systemctl", "stop", CONTAINERD)
     main = machine.shown(SERVICE, "MainPID")
     machine.run("systemctl", "kill", "-s", "KILL", "--kill-who=main", SERVICE)
     eventually(lambda: machine.shown(SERVICE, "MainPID") not in (main, "0"), "another agent")
     assert machine.shown(SERVICE, "ActiveState") == "activating"
-    assert first_process(machine, task) == before
+    assert machine.pid_in(namespace_of(machine, task)) == before
     machine.run("systemctl", "start", CONTAINERD)
     until_active(machine)
     assert not (machine.root / "run/hostler/containerd").exists()
     assert until(machine, task, "RUNNING")["lastStatus"] == "RUNNING"
-    assert first_process(machine, task) == before
-    closed(machine, task)
+    assert machine.pid_in(namespace_of(machine, task)) == before
+    end(machine, task)
 
 
 def test_what_the_agent_may_not_do_containers_may_but_they_get_no_capability_that_it_has_not(
@@ -127,7 +106,7 @@ def test_what_the_agent_may_not_do_containers_may_but_they_get_no_capability_tha
     until(machine, task, "STOPPED")
     inside = statuses(said(machine, task))
     assert inside == {**of_first, "CapBnd": of_agent["CapBnd"]}
-    closed(machine, task)
+    end(machine, task)
 
 
 def statuses(text: str) -> dict[str, str]:
@@ -172,4 +151,4 @@ def test_tasks_of_all_kinds_work_for_an_agent_that_may_do_little(
         ),
         "a healthy task",
     )
-    closed(machine, task)
+    end(machine, task)

@@ -8,16 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from agent.task.model import TaskId
-from agent.task.names import Names
-from tests.system import nspawn
-from tests.system.nspawn import Machine
-from tests.system.servicelab import SERVICE, SHIPPED, call, run, said, serving, until
+from tests.machines import nspawn
+from tests.machines.nspawn import Machine
+from tests.system.servicelab import (
+    SERVICE,
+    SHIPPED,
+    call,
+    end,
+    namespace_of,
+    run,
+    said,
+    serving,
+    until,
+)
 from tests.system.tasks import SERVES, Json, eventually, shell
 
 pytestmark = nspawn.needed
 
-NAMES = Names(Path("/run/hostler"), Path("/var/lib/hostler"), "/hostler", "hv")
 CONFIG = Path("etc/hostler/hostler.config")
 WATCHED_S = 3
 
@@ -47,17 +54,6 @@ def journal(machine: Machine, *matches: str) -> list[Json]:
     machine.run("journalctl", "--sync")
     printed = machine.run("journalctl", "--all", "--output=json", "--no-pager", *matches)
     return [json.loads(each) for each in printed.splitlines()]
-
-
-def first_process(machine: Machine, task: Json) -> int:
-    """That of the only container, by its id on this host."""
-    inside = NAMES.netns(TaskId(task["taskArn"].rpartition("/")[2]), "app")
-    return machine.pid_in(machine.root / inside.relative_to("/"))
-
-
-def end(machine: Machine, task: Json) -> None:
-    call(machine, "StopTask", task=task["taskArn"], force=True)
-    until(machine, task, "STOPPED")
 
 
 def test_a_wrong_configuration_leaves_the_agent_as_it_is_and_a_right_one_is_taken(
@@ -102,7 +98,7 @@ def test_the_journal_has_a_tasks_whole_story_under_its_arn(machine: Machine) -> 
 def test_an_agent_that_hangs_is_replaced_and_its_tasks_run_on(machine: Machine) -> None:
     drop_in(machine, f"[Service]\nWatchdogSec={WATCHED_S}\n")
     task = until(machine, run(machine, shell("app", SERVES)), "RUNNING")
-    before = first_process(machine, task)
+    before = machine.pid_in(namespace_of(machine, task))
 
     def pinged() -> int:
         return int(machine.shown(SERVICE, "WatchdogTimestampMonotonic"))
@@ -118,7 +114,7 @@ def test_an_agent_that_hangs_is_replaced_and_its_tasks_run_on(machine: Machine) 
     found = journal(machine, f"_SYSTEMD_UNIT={SERVICE}", f"_PID={main}")
     assert any("Fatal Python error: Aborted" in each["MESSAGE"] for each in found)
     assert until(machine, task, "RUNNING")["containers"][0]["lastStatus"] == "RUNNING"
-    assert first_process(machine, task) == before
+    assert machine.pid_in(namespace_of(machine, task)) == before
     end(machine, task)
 
 

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from agent.task import names
-from agent.task.model import TaskId
 from tests.machines import nspawn
 from tests.machines.nspawn import Machine
-from tests.system.servicelab import SERVICE, call, run, serving, until
+from tests.system.servicelab import SERVICE, call, closed, id_of, run, serving, until
 from tests.system.tasks import WAITS, Json, eventually, shell
 
 pytestmark = nspawn.needed
@@ -31,22 +30,8 @@ def machine() -> Iterator[Machine]:
         yield machine
 
 
-def closed(machine: Machine, task: Json) -> Json:
-    """The task once nothing is left of it."""
-
-    def over() -> bool:
-        return bool(call(machine, "Hostler.WatchTask", task=task["taskArn"])["closed"])
-
-    eventually(over, "a closed task")
-    return until(machine, task, "STOPPED")
-
-
 def slice_of(task: Json) -> str:
     return f"lab-tasks-{id_of(task)}.slice"
-
-
-def id_of(task: Json) -> TaskId:
-    return TaskId(task["taskArn"].rpartition("/")[2])
 
 
 def cgroups(machine: Machine, task: Json) -> list[str]:
