@@ -54,6 +54,8 @@ def _unit_place(unit: Path) -> Path:
         return Path("usr/lib") / unit
     if unit.suffix in (".service", ".socket", ".slice", ".target", ".timer"):
         return Path("lib/systemd/system") / unit
+    if unit.parts[0] in ("hardened", "newer"):  # for whoever wants them, see docs/service.md
+        return Path("usr/share/hostler/systemd") / unit
     raise BuildError(f"systemd/{unit}: the package has no place for a file of this kind")
 
 
