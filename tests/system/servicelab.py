@@ -51,6 +51,15 @@ def serving(
         yield machine
 
 
+def reload(machine: Machine) -> None:
+    """The agent's successor serves. Between request and answer the unit may seem to be active."""
+    socket = machine.root / "run/hostler/api.sock"
+    before = socket.stat().st_ctime_ns
+    machine.run("systemctl", "reload", SERVICE)
+    eventually(lambda: socket.exists() and socket.stat().st_ctime_ns != before, "another socket")
+    eventually(lambda: machine.shown(SERVICE, "ActiveState") == "active", "a successor")
+
+
 def call(machine: Machine, name: str, **body: object) -> Json:
     """Answer of an API call."""
     return Api(machine.root / "run/hostler/api.sock").call(name, body)

@@ -18,6 +18,7 @@ from tests.system.servicelab import (
     end,
     id_of,
     namespace_of,
+    reload,
     run,
     said,
     serving,
@@ -59,10 +60,11 @@ def test_the_agent_uses_it_and_its_tasks_outlive_every_restart(machine: Machine)
     )
     assert listed.split() == [names.container_id(id_of(task), "app")]
     assert not (machine.root / "run/hostler/containerd").exists(), "it has one of its own as well"
+    reload(machine)
+    assert machine.pid_in(namespace_of(machine, task)) == before
     for command in (
         ("restart", CONTAINERD),
         ("restart", SERVICE),
-        ("reload", SERVICE),
         ("kill", "-s", "KILL", "--kill-who=main", CONTAINERD),
         ("restart", CONTAINERD, SERVICE),
     ):

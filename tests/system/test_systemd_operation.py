@@ -16,6 +16,7 @@ from tests.system.servicelab import (
     call,
     end,
     namespace_of,
+    reload,
     run,
     said,
     serving,
@@ -132,8 +133,7 @@ def test_containers_get_secrets_that_systemd_has_decrypted(machine: Machine) -> 
     tells = 'echo "it is: $DB_PASSWORD"; trap "exit 0" TERM; sleep 3600 & wait'
     task = run(machine, {**shell("app", tells), "secrets": [secret]})
     eventually(lambda: "it is: correct horse" in said(machine, task), "the secret")
-    machine.run("systemctl", "reload", SERVICE)
-    eventually(lambda: machine.shown(SERVICE, "ActiveState") == "active", "the agent")
+    reload(machine)
     again = run(machine, {**shell("app", tells), "secrets": [secret]})
     eventually(lambda: "it is: correct horse" in said(machine, again), "the secret after a reload")
     for each in (task, again):
