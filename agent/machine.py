@@ -23,6 +23,8 @@ from agent.engine.bell import Bell
 from agent.engine.store import Store
 from agent.host.cgroups.kernel import Cgroups
 from agent.host.cgroups.tasks import TaskCgroups, open_cgroups
+from agent.host.checkup.doctor import Doctor
+from agent.host.checkup.subject import Subject
 from agent.host.containers.lifecycle import Containers, RuntimeSettings
 from agent.host.containers.runtimes import Runtimes, load_runtimes
 from agent.host.credentials import TaskCredentials
@@ -31,7 +33,6 @@ from agent.host.images.opening import Imagery, open_images
 from agent.host.images.stock import usage
 from agent.host.images.stock.retention import Needed
 from agent.host.keyring import Keyrings
-from agent.host.leftovers.checks import Doctor
 from agent.host.leftovers.strays import Stray, Strays
 from agent.host.logrouter import LogRouter
 from agent.host.namespaces.provider import open_namespaces
@@ -146,7 +147,7 @@ async def open_machine(
                 Provision.SECRETS: privacy.keeper,
             },
         )
-        doctor = Doctor(networking, on.runtimes, on.cgroups, strays)
+        doctor = Doctor(Subject(settings), client, networking, on.cgroups, strays)
         await router.ensure_running()
         yield Machine(client, embedded, networking, links, images, volumes, doctor, host)
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from agent.cli.errors import CommandError
+from agent.cli.errors import CommandError, NoAgent
 
 ECS_PREFIX = "AmazonEC2ContainerServiceV20141113."
 
@@ -92,7 +92,7 @@ class Client:
             _send(connection, method, path, body, headers)
             yield connection.getresponse()
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise CommandError(
+            raise NoAgent(
                 f"no agent answers on {self._path}: start it with 'systemctl start hostler'"
                 " or 'hostler agent'"
             ) from error
@@ -101,11 +101,11 @@ class Client:
                 f"{self._path} is not yours to use: try again as root, or as one of its group"
             ) from error
         except TimeoutError as error:
-            raise CommandError(
+            raise NoAgent(
                 f"the agent on {self._path} did not answer within {deadline_s:.0f} s"
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            raise CommandError(f"the agent on {self._path} broke off: {error!r}") from error
+            raise NoAgent(f"the agent on {self._path} broke off: {error!r}") from error
         finally:
             connection.close()
 

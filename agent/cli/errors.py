@@ -8,3 +8,7 @@ FAILED = 125
 
 class CommandError(Exception):
     """Ends the command with ``FAILED`` and this text on standard error."""
+
+
+class NoAgent(CommandError):
+    """Nobody answers where the agent should, or not in time."""

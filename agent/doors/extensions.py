@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from agent import VERSION
 from agent.doors import networks, pulls, requests, shapes, volumes
 from agent.doors.errors import InvalidParameter, ServerFailure
 from agent.doors.images import calls
@@ -15,8 +16,9 @@ from agent.doors.images.room import ImageRoom
 from agent.doors.operations import Body, Desk, find_task
 from agent.doors.requests import read
 from agent.engine.feed import Picture
+from agent.host.checkup.doctor import Alive
+from agent.host.checkup.outcomes import Fact, Finding, Outcome, Unseen
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
-from agent.host.leftovers.checks import Alive, Finding
 from agent.host.logrouter import LogRouterError
 from agent.host.network.networks import Networks
 from agent.host.volumes.sharing import Sharing
@@ -30,10 +32,10 @@ LIVE_S = 0.25
 
 
 class Healer(Protocol):
-    """Who looks what is wrong with the host (``host.checks.Doctor``)."""
+    """Who looks what is wrong with the host (``host.checkup.doctor.Doctor``)."""
 
-    async def find(self, alive: Alive) -> list[Finding]:
-        """Everything that is wrong. Raises CNIError, OSError, ContainerdError."""
+    async def find(self, alive: Alive) -> list[Outcome]:
+        """Everything that is wrong, is in order, or can't be seen."""
 
     async def mend(self, alive: Alive) -> list[str]:
         """What can be mended is; tells what was done.
@@ -126,7 +128,10 @@ async def describe_networks(desk: Desk, office: Office, body: Body) -> Body:
 
 
 async def diagnose(desk: Desk, office: Office, body: Body) -> Body:
-    """What is wrong with this host; with ``fix`` what can be mended is."""
+    """What is wrong with this host; with ``fix`` what can be mended is.
+
+    ``facts`` are what was found to need nothing, ``unseen`` what could not be looked at.
+    """
     asked = read(requests.Diagnose, body)
     alive = _alive(desk)
     try:
@@ -134,7 +139,13 @@ async def diagnose(desk: Desk, office: Office, body: Body) -> Body:
         found = await office.doctor.find(alive)
     except (CNIError, InterfaceError, InterfacesExhausted, LogRouterError) as error:
         raise ServerFailure(str(error)) from error
-    return {"findings": [asdict(each) for each in found], "fixed": fixed}
+    return {
+        "findings": [asdict(each) for each in found if isinstance(each, Finding)],
+        "facts": [asdict(each) for each in found if isinstance(each, Fact)],
+        "unseen": [asdict(each) for each in found if isinstance(each, Unseen)],
+        "fixed": fixed,
+        "version": VERSION,
+    }
 
 
 def _of_images(call: Callable[[ImageRoom, Body], Awaitable[Body]]) -> Call:

@@ -111,6 +111,21 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def in_new(work: Callable[[], _T]) -> _T:
+    """Return what `work` gives in a network namespace of its own, which is gone afterwards.
+
+    In a thread of its own, which ends there. Raises what `work` raises, and OSError.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # slow to import, and rarely needed here
+
+    def inside() -> _T:
+        _checked(_libc.unshare(_CLONE_NEWNET), "make a network namespace")
+        return work()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="netns") as executor:
+        return executor.submit(inside).result()
+
+
 class NamespaceThread:
     """One long-lived thread that runs functions inside network namespaces.
 

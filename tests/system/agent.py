@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import socket
@@ -20,9 +21,13 @@ from agent.cli import tasks
 from agent.cli.client import Answer, Client
 from agent.cli.stop import until_closed
 from agent.cli.trial import private_settings, spawn_agent, until_ready
+from agent.host.checkup import doctor
 from tests.system.inventory import tables
 
 END_S = 30.0
+AILMENTS = ("strays", "data", "limits", *(name for name, _ in doctor.CHECKS))
+"""Of ``doctor``'s checks those that depend on what the agent and its tasks did."""
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -105,6 +110,15 @@ class Agent:
         return subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, **given
         )
+
+    def ailments(self) -> list[str]:
+        """What ``doctor`` finds wrong with the agent and its tasks, whatever the machine is like.
+
+        By checks that are not those of the host, which say something of this machine.
+        """
+        told = json.loads(self.cli("doctor", "--json").stdout)
+        ours = [each for each in told["findings"] if each["check"] in AILMENTS]
+        return [f"{each['check']}: {each['what']}" for each in ours]
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of ``cli``."""

@@ -162,3 +162,23 @@ def test_an_open_socket_keeps_the_namespace_working_after_its_removal(
         assert rtnetlink.get_link(links, "lo") is not None
         assert rtnetlink.get_link(links, "eth7") is None
     assert socket.if_nametoindex("lo") == 1
+
+
+def test_what_is_made_in_a_namespace_of_its_own_is_gone_with_it() -> None:
+    before = socket.if_nameindex()
+
+    def inside() -> list[tuple[int, str]]:
+        with rtnetlink.open_socket() as links:
+            links.execute([rtnetlink.new_bridge("htgone", "02:00:00:00:00:09", 1500)])
+        return socket.if_nameindex()
+
+    assert "htgone" in [name for _, name in netns.in_new(inside)]
+    assert socket.if_nameindex() == before
+
+
+def test_what_goes_wrong_in_a_namespace_of_its_own_is_told() -> None:
+    def inside() -> None:
+        raise OSError("it is raining")
+
+    with pytest.raises(OSError, match="raining"):
+        netns.in_new(inside)

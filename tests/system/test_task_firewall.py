@@ -126,7 +126,7 @@ def test_containers_are_reached_though_docker_drops_what_is_forwarded(
             found = world.agent.cli("doctor")
             assert found.returncode == 1
             assert "FORWARD" in found.stdout
-            assert world.agent.cli("doctor", "--fix").returncode == 0
+            assert "FORWARD accepts" in world.agent.cli("doctor", "--fix").stdout
         eventually(world.serves, "a published port", deadline_s=5)
         out = f"wget -qO- http://{netlab.OUTSIDE.ip}:9000/ >/dev/null 2>&1; echo $?"
         with world.lab.listen(world.lab.outside, Protocol.TCP, 9000) as listener:
@@ -134,7 +134,7 @@ def test_containers_are_reached_though_docker_drops_what_is_forwarded(
             client, _ = listener.accept()
             client.close()
             task.until_closed()
-        assert world.agent.cli("doctor").returncode == 0
+        assert world.agent.ailments() == []
     finally:
         for each in tables:
             world.on_host(each, "-w", "-P", "FORWARD", "ACCEPT")

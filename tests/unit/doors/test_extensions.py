@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from agent import VERSION
+from agent.host.checkup.doctor import Alive
+from agent.host.checkup.outcomes import Fact, Unseen
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
-from agent.host.leftovers.checks import Alive
 from agent.task import names
 from agent.task.model import TaskId
 from cni.errors import CNIError, Code
@@ -155,6 +157,7 @@ async def test_a_running_tasks_network_is_described_until_it_is_over(agent: Agen
 
 
 async def test_what_is_wrong_with_the_host_is_told_and_stays_so(agent: Agent) -> None:
+    agent.doctor.others = [Fact("kernel", "it is new"), Unseen("units", "systemd sleeps")]
     for _ in range(2):
         told = await agent.client.ours("Diagnose")
         assert told == {
@@ -163,15 +166,19 @@ async def test_what_is_wrong_with_the_host_is_told_and_stays_so(agent: Agent) ->
                     "check": "orphans",
                     "what": "interface hv0 belongs to no task",
                     "cure": "mend it",
+                    "severity": "error",
                 }
             ],
+            "facts": [{"check": "kernel", "what": "it is new"}],
+            "unseen": [{"check": "units", "why": "systemd sleeps"}],
             "fixed": [],
+            "version": VERSION,
         }
 
 
 async def test_what_is_wrong_is_mended_when_asked(agent: Agent) -> None:
     told = await agent.client.ours("Diagnose", fix=True)
-    assert told == {"findings": [], "fixed": ["removed interface hv0"]}
+    assert (told["findings"], told["fixed"]) == ([], ["removed interface hv0"])
 
 
 async def test_only_what_is_left_of_tasks_that_are_not_over_counts_as_alive(agent: Agent) -> None:

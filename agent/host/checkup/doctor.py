@@ -1,4 +1,4 @@
-"""What may be wrong with this host, for ``hostler doctor``: each check only finds.
+"""The running agent's doctor: what it alone can know of its tasks, and the checks of the host.
 
 Mending is apart: the agent takes away what its own tasks have left and puts its part of
 the firewall in order; everything else is for the operator, who is told how.
@@ -9,26 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from agent.containerd.client import Containerd
+from agent.containerd.errors import ContainerdError
 from agent.host.cgroups.tasks import TaskCgroups
-from agent.host.containers.runtimes import Runtimes
+from agent.host.checkup import host, resources
+from agent.host.checkup.outcomes import Finding, Outcome, Severity, Unseen
+from agent.host.checkup.subject import Subject
 from agent.host.leftovers.strays import Stray, Strays
 from agent.host.network.networking import Networking
 from agent.task.model import TaskId
 from cni.errors import CNIError
 from cni.faults import blackhole
 from cni.firewall import coexistence, ruleset
-from metadata.credentials import roles
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong: ``what`` it is and the ``cure``, in sentences."""
-
-    check: str
-    what: str
-    cure: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,38 +48,40 @@ Check = Callable[[Networking, Alive], AsyncIterator[Finding]]
 class Doctor:
     """Looks at this host: its containers and what they run in, its network, its credentials."""
 
+    subject: Subject
+    client: Containerd
     networking: Networking
-    runtimes: Runtimes
     cgroups: TaskCgroups
     strays: Strays
 
-    async def find(self, alive: Alive) -> list[Finding]:
-        """Everything that any check finds, in their order; changes nothing.
+    async def find(self, alive: Alive) -> list[Outcome]:
+        """All that any check says, in their order; changes nothing."""
+        outcomes, accounted = await self._unknown(alive)
+        for name, check in CHECKS:
+            if accounted is None and check is _orphans:
+                why = "without containerd nobody knows which containers live"
+                outcomes.append(Unseen(name, why))
+            else:
+                outcomes += await self._contained(name, check, accounted or alive)
+        process = (resources.CHECK, resources.check_process)
+        examined = await host.examine(self.subject, self.client, process)
+        return [*outcomes, *_limits(self.cgroups), *examined]
 
-        Raises CNIError, OSError, ContainerdError.
-        """
-        strays = await self.strays.find(alive.known)
-        found = [
-            Finding(
-                "strays",
-                f"{each} is not known, and {', '.join(each.running) or 'nothing of it'} runs",
-                "run 'hostler doctor --fix', which stops and removes it",
-            )
-            for each in strays
-        ]
-        accounted = alive.with_strays(strays)
-        theirs = [*alive.known, *(each.task_id for each in strays)]
-        found += [
-            Finding(
-                "data",
-                f"{each} is of a task that is not known",
-                "move it away, or run 'hostler doctor --fix', which deletes it",
-            )
-            for each in await self.strays.data(theirs)
-        ]
-        for check in CHECKS:
-            found += [each async for each in check(self.networking, accounted)]
-        return [*found, *_runtimes(self.runtimes), *_limits(self.cgroups)]
+    async def _unknown(self, alive: Alive) -> tuple[list[Outcome], Alive | None]:
+        """What tasks that are not known have here; and all that is alive, if that can be told."""
+        try:
+            strays = await self.strays.find(alive.known)
+            theirs = [*alive.known, *(each.task_id for each in strays)]
+            data = await self.strays.data(theirs)
+        except (ContainerdError, OSError) as error:
+            return [Unseen("strays", str(error))], None
+        return [*map(_stray, strays), *map(_data, data)], alive.with_strays(strays)
+
+    async def _contained(self, name: str, check: Check, alive: Alive) -> list[Outcome]:
+        try:
+            return [each async for each in check(self.networking, alive)]
+        except (CNIError, OSError) as error:
+            return [Unseen(name, str(error))]
 
     async def mend(self, alive: Alive) -> list[str]:
         """What can be mended is; tells what was done.
@@ -98,6 +95,23 @@ class Doctor:
         removed = await self.networking.remove_orphans(alive.sandboxes, alive.tasks)
         opened = await self.networking.open_firewall()
         return [*(f"removed {each}" for each in (*strays, *data, *removed)), *opened]
+
+
+def _stray(stray: Stray) -> Finding:
+    return Finding(
+        "strays",
+        f"{stray} is not known, and {', '.join(stray.running) or 'nothing of it'} runs",
+        "run 'hostler doctor --fix', which stops and removes it",
+    )
+
+
+def _data(folder: Path) -> Finding:
+    return Finding(
+        "data",
+        f"{folder} is of a task that is not known",
+        "move it away, or run 'hostler doctor --fix', which deletes it",
+        Severity.WARNING,
+    )
 
 
 async def _orphans(networking: Networking, alive: Alive) -> AsyncIterator[Finding]:
@@ -148,26 +162,17 @@ async def _faults(networking: Networking, alive: Alive) -> AsyncIterator[Finding
         yield Finding("faults", what, cure)
 
 
-async def _roles(networking: Networking, alive: Alive) -> AsyncIterator[Finding]:
-    path = networking.settings.task_roles
-    for each in await asyncio.to_thread(lambda: list(roles.problems(path))):
-        yield Finding("roles", each, "mend it: tasks of such roles don't start")
-
-
-def _runtimes(runtimes: Runtimes) -> Iterator[Finding]:
-    for runtime in runtimes.named.values():
-        for missing in runtime.missing():
-            what = f"runtime {runtime.name} needs {missing}, which this host does not have"
-            yield Finding("runtimes", what, "install it, or correct HOSTLER_RUNTIMES")
-
-
 def _limits(cgroups: TaskCgroups) -> Iterator[Finding]:
     if cgroups.unlimited_because:
         what = f"tasks have no limits of CPU and memory: {cgroups.unlimited_because}"
         yield Finding("limits", what, "mend it and start the agent again")
 
 
-CHECKS: Final[tuple[Check, ...]] = (
-    *(_orphans, _table, _forwarding, _addresses),
-    *(_interfaces, _faults, _roles),
+CHECKS: Final[tuple[tuple[str, Check], ...]] = (
+    ("orphans", _orphans),
+    ("firewall", _table),
+    ("forwarding", _forwarding),
+    ("addresses", _addresses),
+    ("interfaces", _interfaces),
+    ("faults", _faults),
 )

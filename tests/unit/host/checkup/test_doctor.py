@@ -10,11 +10,14 @@ from typing import Any, cast
 
 import pytest
 
+from agent.containerd.errors import Unavailable
 from agent.containerd.types import ContainerRecord
 from agent.host.cgroups.tasks import TaskCgroups
+from agent.host.checkup import host
+from agent.host.checkup.doctor import Alive, Doctor
+from agent.host.checkup.outcomes import Fact, Finding, Outcome, Severity, Unseen
+from agent.host.checkup.subject import Subject
 from agent.host.containers.keepsakes import Owned
-from agent.host.containers.runtimes import Runtime, Runtimes
-from agent.host.leftovers.checks import Alive, Doctor
 from agent.host.leftovers.orphans import Orphan
 from agent.host.leftovers.strays import Stray
 from agent.settings import Settings
@@ -35,8 +38,11 @@ class Lost:
     def __init__(self) -> None:
         self.there: list[Stray] = []
         self.folders: list[Path] = []
+        self.hidden: Exception | None = None
 
     async def find(self, known: Collection[TaskId]) -> list[Stray]:
+        if self.hidden:
+            raise self.hidden
         assert known == ALIVE.known
         return list(self.there)
 
@@ -63,12 +69,12 @@ class Sick:
         self.table = True
         self.blocked: tuple[str, ...] = ()
         self.unwell: CNIError | None = None
+        self.blind: CNIError | None = None
         self.limit: int | None = 0
         self.held_by: set[str] = set()
         self.holes: list[str] = []
         self.told: list[tuple[Any, ...]] = []
         self.strays = Lost()
-        self.runtimes = Runtimes("sound", {"sound": Runtime("sound", shim="/bin/sh")})
         self.cgroups = TaskCgroups(Names(Path("/run"), Path("/state"), "/test", "tv"))
 
     @property
@@ -98,6 +104,8 @@ class Sick:
         theirs = [one for each in self.strays.there for one in each.sandboxes]
         unknown = [each.task_id for each in self.strays.there]
         assert (alive, tasks) == ([*ALIVE.sandboxes, *theirs], [*ALIVE.tasks, *unknown])
+        if self.blind:
+            raise self.blind
         return self.orphans
 
     async def remove_orphans(self, alive: Collection[str], tasks: Collection[TaskId]) -> list[str]:
@@ -135,14 +143,31 @@ def sick(monkeypatch: pytest.MonkeyPatch) -> Sick:
 
 
 def doctor_of(sick: Sick) -> Doctor:
-    return Doctor(cast(Any, sick), sick.runtimes, sick.cgroups, cast(Any, sick.strays))
+    asked = cast(Any, sick), sick.cgroups, cast(Any, sick.strays)
+    return Doctor(Subject(sick.settings), cast(Any, "containerd"), *asked)
+
+
+@pytest.fixture(autouse=True)
+def examined(monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
+    """What the checks of the host say; they have tests of their own."""
+    outcomes: list[Outcome] = []
+
+    async def examine(subject: Subject, client: object, *more: host.Named) -> list[Outcome]:
+        assert client == "containerd"
+        assert [name for name, _ in more] == ["resources"]
+        return outcomes
+
+    monkeypatch.setattr(host, "examine", examine)
+    return outcomes
 
 
 async def found(sick: Sick) -> list[tuple[str, str]]:
     findings = await doctor_of(sick).find(ALIVE)
-    assert all(each.cure for each in findings)
     assert sick.told == [], "looking changes nothing"
-    return [(each.check, each.what) for each in findings]
+    for each in findings:
+        assert isinstance(each, Finding)
+        assert each.cure
+    return [(each.check, each.what) for each in findings if isinstance(each, Finding)]
 
 
 async def test_on_a_sound_host_nothing_is_found(sick: Sick) -> None:
@@ -156,8 +181,6 @@ async def test_everything_is_found_at_once_in_order(sick: Sick) -> None:
     sick.unwell = CNIError(Code.PLUGIN_NOT_AVAILABLE, "no address is left")
     sick.limit, sick.held_by = 1, {"task-one"}
     sick.holes = ["egress-tcp-443"]
-    broken = Runtime("vm", shim="io.containerd.nosuch.v2", config="/nowhere/vm.toml")
-    sick.runtimes = Runtimes("vm", {"vm": broken})
     sick.cgroups = replace(sick.cgroups, unlimited_because="there is no controller memory")
     assert await found(sick) == [
         ("orphans", "interface hv1 belongs to no task"),
@@ -170,11 +193,6 @@ async def test_everything_is_found_at_once_in_order(sick: Sick) -> None:
             "faults",
             "a task in host mode asked for the blackhole egress-tcp-443, which is the whole host's",
         ),
-        (
-            "runtimes",
-            "runtime vm needs containerd-shim-nosuch-v2, which this host does not have",
-        ),
-        ("runtimes", "runtime vm needs /nowhere/vm.toml, which this host does not have"),
         ("limits", "tasks have no limits of CPU and memory: there is no controller memory"),
     ]
 
@@ -205,17 +223,38 @@ async def test_mending_removes_orphans_and_opens_the_firewall(sick: Sick) -> Non
     assert await doctor.find(ALIVE) == []
 
 
-async def test_every_section_of_the_roles_file_that_can_not_be_used_is_found(
-    sick: Sick, tmp_path: Path
+async def test_what_the_checks_of_the_host_say_comes_last(
+    sick: Sick, examined: list[Outcome]
 ) -> None:
-    path = tmp_path / "roles"
-    path.touch(mode=0o600)
-    path.write_text("[default]\nsource = sts\n[one]\nkey = 1\n[two]\nsource = st\n")
-    sick.settings = Settings(task_roles=path)
-    assert [check for check, _ in await found(sick)] == ["roles", "roles"]
-    path.chmod(0o644)
-    ((check, what),) = await found(sick)
-    assert (check, what) == ("roles", f"{path} is open to others (mode 0644): chmod 600 {path}")
+    sick.table = False
+    examined += [Fact("kernel", "it is new"), Unseen("units", "systemd sleeps")]
+    table, *rest = await doctor_of(sick).find(ALIVE)
+    assert isinstance(table, Finding)
+    assert table.check == "firewall"
+    assert rest == examined
+
+
+async def test_a_check_that_cant_look_hides_no_other(sick: Sick) -> None:
+    sick.table = False
+    sick.blind = CNIError(Code.IO_FAILURE, "netlink", "is unwell")
+    assert await doctor_of(sick).find(ALIVE) == [
+        Unseen("orphans", "netlink: is unwell"),
+        Finding(
+            "firewall",
+            "nftables table inet hostler is missing or not of this version",
+            "run 'hostler doctor --fix'",
+        ),
+    ]
+
+
+async def test_without_containerd_nothing_is_taken_for_an_orphan(sick: Sick) -> None:
+    sick.orphans = [Orphan("interface", "hv1")]
+    sick.strays.hidden = Unavailable("containerd is away")
+    sick.limit, sick.held_by = 1, {"task-one"}
+    strays, orphans, interfaces = await doctor_of(sick).find(ALIVE)
+    assert strays == Unseen("strays", "containerd is away")
+    assert isinstance(orphans, Unseen)
+    assert isinstance(interfaces, Finding)
 
 
 async def test_containers_of_an_unknown_task_are_named_and_keep_their_network(sick: Sick) -> None:
@@ -231,7 +270,10 @@ async def test_containers_of_an_unknown_task_are_named_and_keep_their_network(si
 async def test_what_tasks_that_are_not_known_have_written_is_named_and_deleted(sick: Sick) -> None:
     folder = Path("/var/lib/hostler/logs") / ("f" * 32)
     sick.strays.folders = [folder]
-    assert await found(sick) == [("data", f"{folder} is of a task that is not known")]
+    (data,) = await doctor_of(sick).find(ALIVE)
+    assert isinstance(data, Finding)
+    assert (data.check, data.severity) == ("data", Severity.WARNING)
+    assert data.what == f"{folder} is of a task that is not known"
     doctor = doctor_of(sick)
     assert f"removed {folder}" in await doctor.mend(ALIVE)
     assert await doctor.find(ALIVE) == []

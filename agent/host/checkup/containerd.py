@@ -1,0 +1,79 @@
+"""containerd: whether it answers, what it is, and whether its snapshotter works."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from agent.containerd.client import Containerd
+from agent.containerd.errors import ContainerdError
+from agent.host.checkup import disk
+from agent.host.checkup.outcomes import Fact, Finding, Outcome
+from agent.host.checkup.subject import Subject
+
+CHECK = "containerd"
+
+OLDEST = (1, 6)
+PATIENCE_S = 5.0
+
+SHARED = (
+    Path("/run/containerd/containerd.sock"),
+    Path("/run/hostler-containerd/containerd.sock"),
+)
+"""Where HOSTLER_CONTAINERD=auto looks for one, before it is the agent's own."""
+
+
+async def check(subject: Subject, client: Containerd) -> AsyncIterator[Outcome]:
+    """Raises OSError."""
+    try:
+        version = (await client.version(timeout=PATIENCE_S)).version
+    except ContainerdError as error:
+        yield _silent(subject, client, error)
+        return
+    yield _judged(version)
+    try:
+        root = await client.introspection.snapshots_root(timeout=PATIENCE_S)
+    except ContainerdError as error:
+        what = f"its snapshotter {client.snapshotter} does not work: {error}"
+        cure = "'ctr plugins ls' tells why; correct it, or set HOSTLER_SNAPSHOTTER"
+        yield Finding(CHECK, what, cure)
+        return
+    yield Fact(CHECK, f"snapshots of {client.snapshotter} are in {root}")
+    for outcome in disk.look(subject, {"images": root}):
+        yield outcome
+
+
+def socket_of(subject: Subject) -> Path:
+    """Where an agent with these settings finds its containerd."""
+    settings = subject.settings
+    if settings.containerd.startswith("/"):
+        return Path(settings.containerd)
+    if settings.containerd == "auto":
+        for each in SHARED:
+            if subject.path(each).exists():
+                return each
+    return settings.run_dir / "containerd" / "containerd.sock"
+
+
+def _silent(subject: Subject, client: Containerd, error: ContainerdError) -> Finding:
+    folder = client.socket.parent
+    if client.socket.is_relative_to(subject.settings.run_dir):
+        log = subject.settings.state_dir / "containerd" / "containerd.log"
+        cure = f"it is the agent's own, and starts with it; its log is {log}"
+    else:
+        unit = folder.name if folder.name == "hostler-containerd" else "containerd"
+        cure = f"'systemctl restart {unit}' (tasks run on), then 'journalctl -u {unit} -n 50'"
+    return Finding(CHECK, f"it does not answer: {error}", cure)
+
+
+def _judged(version: str) -> Outcome:
+    found = re.match(r"v?(\d+)\.(\d+)", version)
+    if found is None:
+        what = f"it calls its version {version!r}, which says nothing"
+        return Fact(CHECK, what)
+    number = int(found[1]), int(found[2])
+    if number < OLDEST:
+        what = f"it is {version}; Hostler needs 1.6 or newer"
+        return Finding(CHECK, what, "install a newer containerd, or set HOSTLER_CONTAINERD")
+    return Fact(CHECK, f"it is {version}")
