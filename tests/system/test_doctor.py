@@ -17,7 +17,9 @@ import pytest
 
 from agent.cli.trial import private_settings
 from agent.host.checkup import host
+from tests.system import netlab
 from tests.system.agent import AILMENTS, ROOT, Agent, running_agent
+from tests.system.tasknet import sealed_agent
 from tests.system.tasks import SERVES, run, shell
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
@@ -69,19 +71,18 @@ def test_the_host_of_these_tests_can_run_containers(agent: Agent) -> None:
     assert any(str(agent.root) in each for each in roots)
 
 
-def test_what_an_admin_turned_off_is_found_and_named(agent: Agent) -> None:
+def test_what_an_admin_turned_off_is_found_and_named(tmp_path: Path) -> None:
     switch = Path("/proc/sys/net/ipv4/ip_forward")
-    task = run(agent, shell("app", SERVES, portMappings=[{"containerPort": 80}]))
-    task.until_running()
-    before = switch.read_text()
-    try:
-        switch.write_text("0")
+    with netlab.lab(tmp_path) as lab, sealed_agent(lab) as agent:
+        task = run(agent, shell("app", SERVES, portMappings=[{"containerPort": 80}]))
+        task.until_running()
+        assert of(report(agent), "findings", "forwarding") == []
+        lab.on_host(lambda: switch.write_text("0"))
         (found,) = of(report(agent), "findings", "forwarding")
-    finally:
-        switch.write_text(before)
-    bridge = agent.settings["HOSTLER_BRIDGE"]
-    assert found.startswith(f"net.ipv4.ip_forward is 0: containers on {bridge} reach nothing")
-    task.end()
+        bridge = agent.settings["HOSTLER_BRIDGE"]
+        assert found.startswith(f"net.ipv4.ip_forward is 0: containers on {bridge} reach nothing")
+        lab.on_host(lambda: switch.write_text("1"))
+        task.end()
 
 
 def test_an_agent_that_hangs_is_found_and_so_is_the_host(agent: Agent) -> None:

@@ -17,11 +17,10 @@ CHECK = "containerd"
 OLDEST = (1, 6)
 PATIENCE_S = 5.0
 
-SHARED = (
-    Path("/run/containerd/containerd.sock"),
-    Path("/run/hostler-containerd/containerd.sock"),
-)
-"""Where HOSTLER_CONTAINERD=auto looks for one, before it is the agent's own."""
+HOST = Path("/run/containerd/containerd.sock")
+"""The host's own, which HOSTLER_CONTAINERD=auto looks for first."""
+SERVICE = Path("/run/hostler-containerd/containerd.sock")
+"""That of hostler-containerd.service, which counts as soon as it was started once."""
 
 
 async def check(subject: Subject, client: Containerd) -> AsyncIterator[Outcome]:
@@ -50,9 +49,10 @@ def socket_of(subject: Subject) -> Path:
     if settings.containerd.startswith("/"):
         return Path(settings.containerd)
     if settings.containerd == "auto":
-        for each in SHARED:
-            if subject.path(each).exists():
-                return each
+        if subject.path(HOST).exists():
+            return HOST
+        if subject.path(SERVICE.parent).exists():
+            return SERVICE
     return settings.run_dir / "containerd" / "containerd.sock"
 
 

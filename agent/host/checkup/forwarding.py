@@ -21,7 +21,7 @@ _DEFAULT = "00000000"
 
 def check(subject: Subject) -> Iterator[Outcome]:
     """Raises OSError."""
-    if subject.path(f"/sys/class/net/{subject.settings.bridge}").exists():
+    if subject.path(f"/proc/sys/net/ipv4/conf/{subject.settings.bridge}").exists():
         yield from _forwards(subject, "net.ipv4.ip_forward")
         if subject.settings.bridge_subnet6 is not None:
             yield from _forwards(subject, "net.ipv6.conf.all.forwarding")

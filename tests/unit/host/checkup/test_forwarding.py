@@ -15,7 +15,7 @@ NEAR = "\t0000000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\n"
 @pytest.fixture
 def serving(host: Host) -> Host:
     """A host with a bridge that forwards."""
-    host.folder("/sys/class/net/hostler0")
+    host.folder("/proc/sys/net/ipv4/conf/hostler0")
     host.write("/proc/sys/net/ipv4/ip_forward", "1\n")
     host.write("/proc/net/route", HEAD + "eth0" + DEFAULT + "eth0" + NEAR + "eth1" + NEAR)
     return host
