@@ -32,31 +32,32 @@ def config(
     except ConfigError as error:
         print(f"hostler: {error}", file=sys.stderr)
         raise typer.Exit(CANT_START) from error
-    rows = _rows(loaded)
+    every = rows(loaded)
     if json:
-        print_json({"settings": rows, "ignored": _ignored(loaded), "warnings": loaded.warnings})
+        print_json({"settings": every, "ignored": ignored(loaded), "warnings": loaded.warnings})
         return
-    print_columns([(each["name"], each["value"] or "-", each["from"]) for each in rows])
-    for each in _ignored(loaded):
+    print_columns([(each["name"], each["value"] or "-", each["from"]) for each in every])
+    for each in ignored(loaded):
         print(f"{each['name']} ({each['from']}) has no effect: {each['why']}", file=sys.stderr)
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def _rows(loaded: Loaded) -> list[dict[str, Any]]:
-    """Every setting, in the order of the table."""
-    rows = []
+def rows(loaded: Loaded) -> list[dict[str, Any]]:
+    """Every setting, in the order of the table; secret ones without their values."""
+    found = []
     for name, known_as in names().items():
         value = getattr(loaded.settings, known_as)
         text = _SECRET if known_as in HIDDEN and value else shown(value)
         if value is None and name.endswith("_LISTEN"):
             text = "off"
         given = loaded.given.get(name)
-        rows.append({"name": name, "value": text, "from": given.where if given else "default"})
-    return rows
+        found.append({"name": name, "value": text, "from": given.where if given else "default"})
+    return found
 
 
-def _ignored(loaded: Loaded) -> list[dict[str, str]]:
+def ignored(loaded: Loaded) -> list[dict[str, str]]:
+    """What was set and has no effect, with the reason."""
     return [
         {"name": name, "from": given.where, "why": why}
         for name, (given, why) in loaded.ignored.items()

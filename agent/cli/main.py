@@ -24,6 +24,7 @@ from agent.cli.ps import ps
 from agent.cli.reset import reset
 from agent.cli.run import run
 from agent.cli.stop import stop
+from agent.cli.supportbundle import support_bundle
 from agent.cli.version import version
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 for verb in (run, ps, inspect, logs, stop, drain, undrain, doctor, config, version, agent, reset):
     app.command()(verb)
+app.command("support-bundle")(support_bundle)
 app.add_typer(image.app, name="image")
 app.add_typer(network.app, name="network")
 app.add_typer(volume.app, name="volume")

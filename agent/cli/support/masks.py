@@ -1,0 +1,105 @@
+"""Keeps secrets out of texts: those whose values are known, and what looks like one.
+
+Before anything else, values are left out by where they stand (``shapes``). This is for the rest:
+log lines, reasons, listings, which should hold none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+HIDDEN = "(hidden)"
+
+_SHORTEST = 8
+"""Characters: a shorter value is a word of ordinary texts too."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9_\-+/.=~]{16,}")
+"""Parts of a command line or a file that may be secret in themselves."""
+
+_SECRET_NAME = (
+    r"(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|auth|credential|private[_-]?key)"  # noqa: S105
+)
+
+_PATTERNS = (
+    # keys of AWS, and of this host's own API
+    (re.compile(r"\b(?:AKIA|ASIA|HOSTLER)[A-Z0-9]{12,}\b"), HIDDEN),
+    # scheme://user:password@host
+    (re.compile(r"(?<=://)[^/\s@\"']+@"), f"{HIDDEN}@"),
+    (re.compile(r"(?i)\b(basic|bearer|negotiate) +[A-Za-z0-9+/=_.~-]{8,}"), rf"\1 {HIDDEN}"),
+    # JSON web tokens
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), HIDDEN),
+    (
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*KEY-----|\Z)", re.S),
+        HIDDEN,
+    ),
+    # where a task asks for its credentials
+    (re.compile(r"(?<=/credentials/)[0-9a-fA-F-]{16,}"), HIDDEN),
+    # password=..., "token": "...", --api-key ...
+    (
+        re.compile(
+            rf"(?i)([\w-]*{_SECRET_NAME}[\w-]*[\"']?\s*[=:]\s*)(\"[^\"\n]+\"|'[^'\n]+'|[^\s,;\"'&)}}\]]+)"
+        ),
+        rf"\1{HIDDEN}",
+    ),
+    (re.compile(rf"(?i)(--[\w-]*{_SECRET_NAME}[\w-]*\s+)[^\s\"']+"), rf"\1{HIDDEN}"),
+)
+
+
+class Masks:
+    """Texts without secrets. ``learn`` values first, then ``mask``."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._ordered: tuple[str, ...] | None = None
+
+    def learn(self, values: Iterable[str]) -> None:
+        """These values are secret, in whatever form they appear."""
+        for value in values:
+            self._known.update(_forms(value))
+        self._ordered = None
+
+    def mask(self, text: str) -> str:
+        """The text with none of them in it, nor what looks like one."""
+        if self._ordered is None:  # longer ones first: another may be a part of them
+            self._ordered = tuple(sorted(self._known, key=len, reverse=True))
+        for each in self._ordered:
+            text = text.replace(each, HIDDEN)
+        for pattern, instead in _PATTERNS:
+            text = pattern.sub(instead, text)
+        return text
+
+    def mask_all(self, value: Any) -> Any:
+        """The same for every text in a JSON value, so that it stays JSON."""
+        match value:
+            case dict():
+                return {self.mask(str(name)): self.mask_all(each) for name, each in value.items()}
+            case list() | tuple():
+                return [self.mask_all(each) for each in value]
+            case str():
+                return self.mask(value)
+            case _:
+                return value
+
+
+def _forms(value: str) -> Iterator[str]:
+    """The value, its lines and its long parts, each as it is and as others write it."""
+    stripped = value.strip()
+    parts = [stripped, *stripped.splitlines()]
+    parts += [each for each in _TOKEN.findall(stripped) if _may_be_secret(each)]
+    for each in dict.fromkeys(part.strip() for part in parts):
+        if len(each) >= _SHORTEST:
+            yield each
+            yield json.dumps(each)[1:-1]
+            yield quote(each, safe="")
+            yield b64encode(each.encode()).decode().rstrip("=")
+
+
+def _may_be_secret(word: str) -> bool:
+    """No path, no plain word, no number."""
+    has = [any(test(letter) for letter in word) for test in (str.isdigit, str.isalpha)]
+    return all(has) and not word.startswith(("/", "."))
