@@ -32,7 +32,7 @@ _PATTERNS = (
     (re.compile(r"(?<=://)[^/\s@\"']+@"), f"{HIDDEN}@"),
     (re.compile(r"(?i)\b(basic|bearer|negotiate) +[A-Za-z0-9+/=_.~-]{8,}"), rf"\1 {HIDDEN}"),
     # JSON web tokens
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), HIDDEN),
+    (re.compile(r"\beyJ[\w-]{4,}\.[\w-]+\.[\w-]*"), HIDDEN),
     (
         re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*KEY-----|\Z)", re.S),
         HIDDEN,
@@ -42,7 +42,7 @@ _PATTERNS = (
     # password=..., "token": "...", --api-key ...
     (
         re.compile(
-            rf"(?i)([\w-]*{_SECRET_NAME}[\w-]*[\"']?\s*[=:]\s*)(\"[^\"\n]+\"|'[^'\n]+'|[^\s,;\"'&)}}\]]+)"
+            rf"(?i)([\w-]*{_SECRET_NAME}[\w-]*[\"']?\s*[=:]\s*)(?!\(hidden\))(\"[^\"\n]+\"|'[^'\n]+'|[^\s,;\"'&)}}\]]+)"
         ),
         rf"\1{HIDDEN}",
     ),

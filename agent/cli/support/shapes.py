@@ -34,7 +34,7 @@ SHOWN_VALUES = frozenset(
 )
 """Lists whose members' ``value`` is shown; of others, such as environment and tags, it is not."""
 
-FREE = frozenset({"dockerLabels", "labels", "options", "driverOpts", "tags"})
+FREE = frozenset({"dockerLabels", "labels", "options", "driverOpts"})
 """Mappings with names of the users' own."""
 
 NAMED_BY_US = frozenset({"runtimes"})

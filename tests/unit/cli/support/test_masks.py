@@ -1,0 +1,108 @@
+"""What is masked in texts, and what is left alone."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from urllib.parse import quote
+
+import pytest
+
+from agent.cli.support.masks import Masks
+
+SECRET = 'pa"ss wörd/9'
+
+
+def mask(text: str, *known: str) -> str:
+    masks = Masks()
+    masks.learn(known)
+    return masks.mask(text)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        SECRET,
+        json.dumps(SECRET)[1:-1],
+        quote(SECRET, safe=""),
+        b64encode(SECRET.encode()).decode().rstrip("="),
+    ],
+)
+def test_a_known_value_in_every_form(form: str) -> None:
+    assert mask(f"<{form}>", SECRET) == "<(hidden)>"
+
+
+def test_of_several_lines_each_is_secret() -> None:
+    assert mask("a first line, then", "first line\nsecond line\n") == "a (hidden), then"
+
+
+def test_parts_of_a_command_that_may_be_secret_are_secret() -> None:
+    command = "curl -s --cacert /etc/ssl/certs/ca.pem -H 'X: 9f8e7d6c5b4a39281706' health.test"
+    assert mask("sent 9f8e7d6c5b4a39281706", command) == "sent (hidden)"
+    assert mask("read /etc/ssl/certs/ca.pem", command) == "read /etc/ssl/certs/ca.pem"
+    assert mask("asked health.test", command) == "asked health.test"
+
+
+def test_one_that_is_part_of_another_hides_no_less() -> None:
+    assert mask("long-secret-and-more", "long-secret", "long-secret-and-more") == "(hidden)"
+
+
+def test_short_values_are_words_of_any_text() -> None:
+    assert mask("true blue", "true", "", "  ") == "true blue"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("key AKIAABCDEFGHIJKLMNOP used", "key (hidden) used"),
+        ("key HOSTLERABCDEFGHIJKLM used", "key (hidden) used"),
+        ("GET http://me:pw@proxy.test:80/x", "GET http://(hidden)@proxy.test:80/x"),
+        ("Authorization: Bearer abcdef0123", "Authorization: (hidden) (hidden)"),
+        ("sent basic dXNlcjpwdw==", "sent basic (hidden)"),
+        ("jwt eyJhbGciOi.eyJzdWIi.c2ln end", "jwt (hidden) end"),
+        ("GET /v2/credentials/0a1b2c3d-4e5f-6789", "GET /v2/credentials/(hidden)"),
+        ("password=hunter2 user=me", "password=(hidden) user=me"),
+        ('{"token": "abc", "n": 1}', '{"token": (hidden), "n": 1}'),
+        ("run --api-key abc --x", "run --api-key (hidden) --x"),
+        ("DB_PASSWORD='a b c' ok", "DB_PASSWORD=(hidden) ok"),
+        (
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nok",
+            "(hidden)\nok",
+        ),
+        ("-----BEGIN PRIVATE KEY-----\ncut", "(hidden)"),
+    ],
+)
+def test_what_looks_like_a_secret(text: str, masked: str) -> None:
+    assert mask(text) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "task 0a1b2c3d4e5f (web:1) runs: cgroup /hostler/0a1b2c3d4e5f",
+        "https://registry.test/v2/app/manifests/1",
+        "CannotPullContainerError: registry.test/app:1 not found",
+        "10.213.0.9/16 dev hostler0 scope global",
+        "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    ],
+)
+def test_ordinary_texts_stay(text: str) -> None:
+    assert mask(text) == text
+
+
+def test_json_stays_json() -> None:
+    masks = Masks()
+    masks.learn(["the-secret"])
+    told = {"a": ["password=the-secret", 1, None], "the-secret": {"b": True}, "c": ("x",)}
+    assert masks.mask_all(told) == {
+        "a": ["password=(hidden)", 1, None],
+        "(hidden)": {"b": True},
+        "c": ["x"],
+    }
+
+
+def test_what_is_learned_late_counts() -> None:
+    masks = Masks()
+    assert masks.mask("late-secret") == "late-secret"
+    masks.learn(["late-secret"])
+    assert masks.mask("late-secret") == "(hidden)"
