@@ -39,7 +39,7 @@ async def check(subject: Subject, client: Containerd) -> AsyncIterator[Outcome]:
         yield Finding(CHECK, what, cure)
         return
     yield Fact(CHECK, f"snapshots of {client.snapshotter} are in {root}")
-    for outcome in disk.look(subject, {"images": root}):
+    for outcome in disk.check_images(subject, root):
         yield outcome
 
 

@@ -25,21 +25,26 @@ Measure = Callable[[Path], os.statvfs_result]
 
 def check(subject: Subject, measure: Measure = os.statvfs) -> Iterator[Outcome]:
     """Raises OSError."""
-    settings = subject.settings
-    places = {"state": settings.state_dir, "run files": settings.run_dir}
-    if settings.containerd == "embedded":
-        places["images"] = settings.state_dir / "containerd"
-    yield from look(subject, places, measure)
+    yield from _look(subject, _own(subject), set(), measure)
 
 
-def look(
-    subject: Subject, places: Mapping[str, Path], measure: Measure = os.statvfs
+def check_images(subject: Subject, root: Path, measure: Measure = os.statvfs) -> Iterator[Outcome]:
+    """The same for where containerd has its images, unless ``check`` has told of that already."""
+    told = {_device(subject, each) for each in _own(subject).values()}
+    yield from _look(subject, {"images": root}, told, measure)
+
+
+def _own(subject: Subject) -> Mapping[str, Path]:
+    return {"state": subject.settings.state_dir, "run files": subject.settings.run_dir}
+
+
+def _look(
+    subject: Subject, places: Mapping[str, Path], seen: set[int], measure: Measure
 ) -> Iterator[Outcome]:
-    """What is to be said of the file systems of these places, by what they hold. Raises OSError."""
-    seen: set[int] = set()
+    """What is to be said of the file systems of these places, by what they hold."""
     for holds, place in places.items():
         there = _existing(subject.path(place))
-        device = there.stat().st_dev
+        device = _device(subject, place)
         if device not in seen:
             seen.add(device)
             yield from _room(subject, holds, place, measure(there))
@@ -53,8 +58,9 @@ def _room(subject: Subject, holds: str, place: Path, found: os.statvfs_result) -
         cure = f"see 'dmesg' for why, then 'mount -o remount,rw {place}'"
         yield Finding(CHECK, f"{where} is read-only: nothing can be kept", cure)
     elif free < _NOTHING:
-        what = f"{where} is full: {_mib(free)} of {_mib(size)} are left"
-        yield Finding(CHECK, f"{what}; new tasks are refused and log lines dropped", _cure(place))
+        what = f"{where} is all but full: {_mib(free)} of {_mib(size)} are left"
+        why = "once it is, new tasks are refused and log lines dropped"
+        yield Finding(CHECK, f"{what}; {why}", _cure(place))
     elif free < _LITTLE and used > subject.settings.image_disk_high:
         what = f"{where} is {used} % full: {_mib(free)} of {_mib(size)} are left"
         yield warning(CHECK, what, _cure(place))
@@ -83,6 +89,10 @@ def _cure(place: Path) -> str:
         f"'du -x -d2 {place} | sort -n | tail' finds what is large; 'hostler image prune' removes"
         " images that no task needs, HOSTLER_IMAGE_DISK_HIGH is when the agent does it by itself"
     )
+
+
+def _device(subject: Subject, place: Path) -> int:
+    return _existing(subject.path(place)).stat().st_dev
 
 
 def _existing(path: Path) -> Path:

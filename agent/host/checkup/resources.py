@@ -11,8 +11,8 @@ CHECK = "resources"
 
 _NEARLY = 0.9
 _LITTLE_MEMORY = 0.05
-_FILES = 65536
-"""A dozen of the agent's for each of five thousand containers."""
+_FILES = 12 * 1024
+"""A dozen of the agent's for each of a thousand containers."""
 
 _NETFILTER = "/proc/sys/net/netfilter"
 _LIMIT = "Max open files"

@@ -47,7 +47,11 @@ def test_room_enough(host: Host) -> None:
 @pytest.mark.parametrize(
     ("given", "light", "said"),
     [
-        ({"free": 15 * 1024**2}, False, "is full: 15 MiB of 102400 MiB are left; new tasks are"),
+        (
+            {"free": 15 * 1024**2},
+            False,
+            "is all but full: 15 MiB of 102400 MiB are left; once it is, new tasks are",
+        ),
         ({"free": GIB // 2}, True, "is 100 % full: 512 MiB of 102400 MiB are left"),
         ({"flags": os.ST_RDONLY}, False, "is read-only: nothing can be kept"),
         ({"left": 40}, True, "has 40 of 1000 inodes left"),
@@ -69,18 +73,26 @@ def test_a_file_system_without_inodes_has_enough(host: Host) -> None:
     assert findings(looked(host, inodes=0, left=0)) == []
 
 
-def test_images_of_the_agents_own_containerd_are_looked_at(host: Host) -> None:
-    host.set(containerd="embedded")
-    host.folder("/var/lib/hostler/containerd")
-    asked: list[Path] = []
+def test_images_on_the_disk_of_the_state_are_not_told_twice(host: Host) -> None:
+    assert list(disk.check_images(host.subject, Path("/var/lib/hostler/containerd"))) == []
+
+
+def test_images_on_a_disk_of_their_own(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.folder("/var/lib/containerd")
+    images = host.root / "var/lib/containerd"
+    monkeypatch.setattr(
+        disk, "_device", lambda _subject, place: 7 if "containerd" in str(place) else 1
+    )
 
     def measure(path: Path) -> os.statvfs_result:
-        asked.append(path)
-        return measured()
+        assert path == images
+        return measured(free=GIB // 2)
 
-    list(disk.look(host.subject, {"images": Path("/var/lib/hostler/containerd/x")}, measure))
-    assert asked == [host.root / "var/lib/hostler/containerd"]
-    assert findings(looked(host)) == []
+    outcomes = list(disk.check_images(host.subject, Path("/var/lib/containerd/snapshots"), measure))
+    assert warnings(outcomes) == [
+        "the file system of /var/lib/containerd/snapshots (images) is 100 % full:"
+        " 512 MiB of 102400 MiB are left"
+    ]
 
 
 def test_the_real_disk(host: Host) -> None:
