@@ -16,6 +16,7 @@ from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError
 from agent.host.cgroups.tasks import TaskCgroups
 from agent.host.checkup import host, resources
+from agent.host.checkup.containerd import PATIENCE_S
 from agent.host.checkup.outcomes import Finding, Outcome, Severity, Unseen
 from agent.host.checkup.subject import Subject
 from agent.host.leftovers.strays import Stray, Strays
@@ -70,6 +71,7 @@ class Doctor:
     async def _unknown(self, alive: Alive) -> tuple[list[Outcome], Alive | None]:
         """What tasks that are not known have here; and all that is alive, if that can be told."""
         try:
+            await self.client.version(timeout=PATIENCE_S)  # a listing would wait for a minute
             strays = await self.strays.find(alive.known)
             theirs = [*alive.known, *(each.task_id for each in strays)]
             data = await self.strays.data(theirs)

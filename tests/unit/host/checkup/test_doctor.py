@@ -58,6 +58,16 @@ class Lost:
         return gone
 
 
+class Answering:
+    """containerd, which answers."""
+
+    async def version(self, *, timeout: float) -> object:
+        return "1.7"
+
+
+CLIENT = cast(Any, Answering())
+
+
 class Sick:
     """A network side of which anything can be wrong; ``told`` is what it was asked to do."""
 
@@ -144,7 +154,7 @@ def sick(monkeypatch: pytest.MonkeyPatch) -> Sick:
 
 def doctor_of(sick: Sick) -> Doctor:
     asked = cast(Any, sick), sick.cgroups, cast(Any, sick.strays)
-    return Doctor(Subject(sick.settings), cast(Any, "containerd"), *asked)
+    return Doctor(Subject(sick.settings), CLIENT, *asked)
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +163,7 @@ def examined(monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
     outcomes: list[Outcome] = []
 
     async def examine(subject: Subject, client: object, *more: host.Named) -> list[Outcome]:
-        assert client == "containerd"
+        assert client is CLIENT
         assert [name for name, _ in more] == ["resources"]
         return outcomes
 
@@ -247,7 +257,16 @@ async def test_a_check_that_cant_look_hides_no_other(sick: Sick) -> None:
     ]
 
 
-async def test_without_containerd_nothing_is_taken_for_an_orphan(sick: Sick) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_without_containerd_nothing_is_taken_for_an_orphan(
+    sick: Sick, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def version(self: object, *, timeout: float) -> object:
+        assert timeout <= 5
+        raise Unavailable("containerd is away")
+
+    if at_once:
+        monkeypatch.setattr(Answering, "version", version)
     sick.orphans = [Orphan("interface", "hv1")]
     sick.strays.hidden = Unavailable("containerd is away")
     sick.limit, sick.held_by = 1, {"task-one"}
