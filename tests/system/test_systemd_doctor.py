@@ -50,6 +50,10 @@ def test_the_shipped_units_are_what_is_needed(machine: Machine) -> None:
     assert any(each.startswith("systemd keeps 0 metadata sockets of at most ") for each in facts)
 
 
+def test_a_fresh_host_has_nothing_wrong(machine: Machine) -> None:
+    assert hostler(machine, "doctor") == (0, "nothing is wrong\n")
+
+
 def test_a_unit_that_was_changed_for_the_worse_is_named(machine: Machine) -> None:
     folder = machine.root / f"etc/systemd/system/{SERVICE}.d"
     folder.mkdir(parents=True, exist_ok=True)

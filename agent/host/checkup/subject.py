@@ -8,6 +8,9 @@ from pathlib import Path
 from agent.host.checkup.programs import Run, run
 from agent.settings import Settings
 
+_CONTAINER_MARKS = ("/run/systemd/container", "/.dockerenv", "/run/.containerenv")
+"""What systemd (in nspawn and others), Docker and podman put there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -39,3 +42,8 @@ class Subject:
         """The number in it; None if it is not there, or holds something else. Raises OSError."""
         text = self.text(name) or ""
         return int(text) if text.lstrip("-").isdigit() else None
+
+    @property
+    def in_container(self) -> bool:
+        """Whether this host is a container of another, which has the kernel and the clock."""
+        return any(self.path(each).exists() for each in _CONTAINER_MARKS)
