@@ -91,7 +91,7 @@ def _silent(why: str) -> Finding:
 async def _without_agent(subject: Subject) -> list[Outcome]:
     socket, settings = containerd.socket_of(subject), subject.settings
     unknown = Unseen("orphans", "only a running agent knows what belongs to a task")
-    if not socket.exists() and socket.is_relative_to(settings.run_dir):
+    if socket.is_relative_to(settings.run_dir) and not subject.exists(socket):
         return [*await host.examine(subject, None), unknown]
     namespace, snapshotter = settings.containerd_namespace, settings.snapshotter
     async with Containerd(socket, namespace, snapshotter=snapshotter) as client:

@@ -90,7 +90,7 @@ def ctr_piece(name: str) -> Piece:
 
     def get(site: Site) -> Iterator[File]:
         address = containerd.socket_of(site.subject)
-        if not site.subject.path(address).exists():
+        if not site.subject.exists(address):
             raise Missing(f"there is no {address}")  # the program would wait for it
         asked = ("ctr", "--address", str(address), "-n", site.settings.containerd_namespace)
         yield f"containerd/{name}.txt", _said(site, *asked, *_CTR[name])

@@ -102,7 +102,7 @@ def _words(path: Path) -> list[str]:
 def store(site: Site) -> Iterator[File]:
     """The state store from outside: its files, schema, structure and how many rows it has."""
     path = site.subject.path(site.settings.state_dir / "state.db")
-    if not path.exists():
+    if not site.subject.exists(site.settings.state_dir / "state.db"):
         raise Missing(f"there is no {path}")
     beside = sorted(path.parent.glob("state.*"))
     lines = [f"{each.name} {each.stat().st_size} bytes" for each in beside]

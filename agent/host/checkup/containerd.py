@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError
 from agent.host.checkup import disk
-from agent.host.checkup.outcomes import Fact, Finding, Outcome
+from agent.host.checkup.outcomes import Fact, Finding, Outcome, Unseen
 from agent.host.checkup.subject import Subject
 
 CHECK = "containerd"
@@ -28,7 +29,10 @@ async def check(subject: Subject, client: Containerd) -> AsyncIterator[Outcome]:
     try:
         version = (await client.version(timeout=PATIENCE_S)).version
     except ContainerdError as error:
-        yield _silent(subject, client, error)
+        if os.geteuid() != 0 and not os.access(client.socket, os.W_OK):
+            yield Unseen(CHECK, f"only root may ask {client.socket}")
+        else:
+            yield _silent(subject, client, error)
         return
     yield _judged(version)
     try:
@@ -49,9 +53,9 @@ def socket_of(subject: Subject) -> Path:
     if settings.containerd.startswith("/"):
         return Path(settings.containerd)
     if settings.containerd == "auto":
-        if subject.path(HOST).exists():
+        if subject.exists(HOST):
             return HOST
-        if subject.path(SERVICE.parent).exists():
+        if subject.exists(SERVICE.parent):
             return SERVICE
     return settings.run_dir / "containerd" / "containerd.sock"
 

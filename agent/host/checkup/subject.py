@@ -8,8 +8,8 @@ from pathlib import Path
 from agent.host.checkup.programs import Run, run
 from agent.settings import Settings
 
-_CONTAINER_MARKS = ("/run/systemd/container", "/.dockerenv", "/run/.containerenv")
-"""What systemd (in nspawn and others), Docker and podman put there."""
+_CONTAINER_MARKS = ("/run/systemd/container", "/run/.containerenv")
+"""What systemd (nspawn and others) and podman put there. Docker's is in images of machines too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,16 @@ class Subject:
     def path(self, name: str | Path) -> Path:
         """The file of this absolute name."""
         return self.root / str(name).lstrip("/")
+
+    def exists(self, name: str | Path) -> bool:
+        """Whether it is there, as far as can be told: what is hidden from us counts as there."""
+        try:
+            self.path(name).stat()
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+        return True
 
     def text(self, name: str | Path) -> str | None:
         """What a small file holds, without space around it; None if it is not there.

@@ -50,6 +50,7 @@ def check(subject: Subject, which: Which = shutil.which) -> Iterator[Outcome]:
     yield from _nft(subject, which)
     yield from _runtimes(subject, which)
     yield from _extras(subject, which)
+    yield from _iptables(subject, which)
 
 
 def _nft(subject: Subject, which: Which) -> Iterator[Outcome]:
@@ -63,6 +64,24 @@ def _nft(subject: Subject, which: Which) -> Iterator[Outcome]:
         yield Finding(CHECK, what, "install the package nftables again")
     else:
         yield Fact(CHECK, f"nft {_shown(version)}")
+
+
+def _iptables(subject: Subject, which: Which) -> Iterator[Outcome]:
+    """Tables of the old kind that nobody can look into may drop what containers send."""
+    loaded = [
+        name
+        for name, tables in (("iptables", "ip_tables_names"), ("ip6tables", "ip6_tables_names"))
+        if "filter" in subject.words(f"/proc/net/{tables}")
+    ]
+    for name in loaded:
+        if which(f"{name}-legacy") is None and which(name) is None:
+            what = f"{name} of the old kind has rules, and there is no program to look at them"
+            cure = "install the package iptables: the agent then has them let containers pass"
+            yield warning(CHECK, f"{what}: they may drop packets of containers", cure)
+        else:
+            yield Fact(CHECK, f"{name} of the old kind has tables beside those of nftables")
+    text, version = _version(subject, "iptables") if which("iptables") else ("there is none", None)
+    yield Fact(CHECK, text if version else f"iptables: {text}")
 
 
 def _runtimes(subject: Subject, which: Which) -> Iterator[Outcome]:

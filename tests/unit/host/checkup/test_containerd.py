@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,7 @@ from agent.containerd.errors import ContainerdError, NotFound, Unavailable
 from agent.containerd.types import Version
 from agent.host.checkup import containerd
 from agent.host.checkup.outcomes import Outcome
-from tests.unit.host.checkup.lab import Host, cure, errors, facts, findings
+from tests.unit.host.checkup.lab import Host, cure, errors, facts, findings, unseen
 
 
 @dataclass
@@ -77,6 +78,13 @@ async def test_one_that_does_not_answer(host: Host, socket: str, mend: str) -> N
     outcomes = await looked(host, Answering(Path(socket), Unavailable("connection refused")))
     assert errors(outcomes) == ["it does not answer: connection refused"]
     assert mend in cure(outcomes)
+
+
+async def test_who_may_not_ask_it_is_told_so(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    outcomes = await looked(host, Answering(said=Unavailable("permission denied")))
+    assert unseen(outcomes) == ["only root may ask /run/containerd/containerd.sock"]
 
 
 async def test_a_snapshotter_that_does_not_work(host: Host) -> None:

@@ -28,6 +28,7 @@ def equipped(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hos
     (tmp_path / "runtimes.json").write_text("{}")
     host.answers = {
         "nft --version": Ran(0, "nftables v1.0.6 (Lester Gooch #5)\n"),
+        "iptables --version": Ran(0, "iptables v1.8.9 (nf_tables)\n"),
         "runc --version": Ran(0, "runc version 1.1.5+ds1\ncommit: 1.1.5\n"),
     }
     return host
@@ -41,6 +42,26 @@ def test_all_is_there(equipped: Host) -> None:
     outcomes = looked(equipped)
     assert findings(outcomes) == []
     assert facts(outcomes)[:2] == ["nft 1.0.6", "runc is runc 1.1.5"]
+    assert facts(outcomes)[-1] == "iptables v1.8.9 (nf_tables)"
+
+
+def test_a_host_without_iptables(equipped: Host) -> None:
+    outcomes = looked(equipped, "iptables")
+    assert findings(outcomes) == []
+    assert "iptables: there is none" in facts(outcomes)
+
+
+@pytest.mark.parametrize("name", ["iptables", "ip6tables"])
+def test_old_tables_that_nobody_can_look_into(equipped: Host, name: str) -> None:
+    file = {"iptables": "ip_tables_names", "ip6tables": "ip6_tables_names"}[name]
+    equipped.write(f"/proc/net/{file}", "nat\n")
+    assert findings(looked(equipped, name, f"{name}-legacy")) == []
+    equipped.write(f"/proc/net/{file}", "nat\nfilter\n")
+    assert findings(looked(equipped, name)) == []
+    outcomes = looked(equipped, name, f"{name}-legacy")
+    (what,) = warnings(outcomes)
+    assert what.startswith(f"{name} of the old kind has rules, and there is no program")
+    assert "install the package iptables" in cure(outcomes)
 
 
 def test_no_nft(equipped: Host) -> None:
