@@ -197,6 +197,10 @@ def test_no_canary_gets_out(cage: Cage, made: tuple[Path, str]) -> None:
     assert keys.keys() == {"aws_access_key_id", "aws_secret_access_key"}
     assert leaks(files, keys) == []
     assert made[1].count("canary") == 0
+    assert cage.task is not None
+    environ = Path(f"/proc/{cage.task.pid('web')}/environ").read_bytes().decode()
+    (uri,) = (each for each in environ.split("\0") if "CREDENTIALS_RELATIVE_URI=" in each)
+    assert leaks(files, {"credentials id": uri.rpartition("/")[2]}) == []
 
 
 def test_the_canaries_were_really_there(cage: Cage) -> None:

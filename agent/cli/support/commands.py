@@ -43,7 +43,8 @@ JOURNAL_S = 20.0
 _KERNEL_LINES = 500
 _UNITS = (*units.UNITS, "containerd.service")
 
-_ASSIGNED = re.compile(r"(?m)^(\s*(?:Environment|SetCredential\w*|ExecStart\w*=.*--set)\s*=?).*$")
+_ASSIGNED = re.compile(r"(?m)^(\s*(?:(?:Environment|SetCredential\w*)=|Exec\w+=.*?--set[ =])).*$")
+"""Lines of a unit with values of variables, credentials, or settings in them."""
 
 
 def _said(site: Site, *command: str) -> str:

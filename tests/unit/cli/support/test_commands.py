@@ -111,4 +111,5 @@ def test_a_unit_without_the_values_of_its_variables(host: Host) -> None:
     for secret in ("abc", "d e", "db:secret", "ECS_ENGINE_AUTH_DATA"):
         assert secret not in text
     assert "ExecStart=/opt/hostler/bin/hostler agent\n" in text
+    assert "EnvironmentFile=-/etc/x\n" in text
     assert "Id=hostler.service" in text
