@@ -37,14 +37,17 @@ _CTR = {
     "tasks": ("tasks", "ls"),
     "leases": ("leases", "ls"),
 }
+
 JOURNAL_LINES = 5000
 JOURNAL_BYTES = 8 * 1024 * 1024
 JOURNAL_S = 20.0
 _KERNEL_LINES = 500
 _UNITS = (*units.UNITS, "containerd.service")
 
-_ASSIGNED = re.compile(r"(?m)^(\s*(?:(?:Environment|SetCredential\w*)=|Exec\w+=.*?--set[ =])).*$")
-"""Lines of a unit with values of variables, credentials, or settings in them."""
+_ASSIGNED = re.compile(
+    r"(?m)^(\s*(?:(?:Environment|SetCredential\w*)=|Exec\w+=.*?--set[ =]))(?:.*\\\n)*.*$"
+)
+"""Values of variables, credentials and settings in a unit, to the end of lines that go on."""
 
 
 def _said(site: Site, *command: str) -> str:

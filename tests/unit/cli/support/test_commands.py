@@ -104,12 +104,14 @@ def test_a_unit_without_the_values_of_its_variables(host: Host) -> None:
     host.answers["systemctl cat hostler.service"] = Ran(
         0,
         "[Service]\nEnvironment=DB_PW=abc 'X=d e'\nEnvironmentFile=-/etc/x\n"
+        "Environment=Y=1 \\\n  LATER=fgh \\\n  LAST=ijk\nDelegate=yes\n"
         "SetCredential=db:secret\nExecStart=/opt/hostler/bin/hostler agent\n"
         "ExecStart=/usr/bin/hostler agent --set=ECS_ENGINE_AUTH_DATA={}\n",
     )
     (text,) = got(host, PIECES["units/hostler.service"]).values()
-    for secret in ("abc", "d e", "db:secret", "ECS_ENGINE_AUTH_DATA"):
+    for secret in ("abc", "d e", "fgh", "ijk", "db:secret", "ECS_ENGINE_AUTH_DATA"):
         assert secret not in text
     assert "ExecStart=/opt/hostler/bin/hostler agent\n" in text
     assert "EnvironmentFile=-/etc/x\n" in text
+    assert "Delegate=yes\n" in text
     assert "Id=hostler.service" in text
