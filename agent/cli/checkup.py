@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from agent import VERSION, config
+from agent.checking import checked
 from agent.cli.client import Client
 from agent.cli.errors import NoAgent
 from agent.containerd.client import Containerd
 from agent.host.cgroups import slices
-from agent.host.checkup import containerd, host
+from agent.host.checkup import host
 from agent.host.checkup.outcomes import Fact, Finding, Outcome, Unseen, warning
 from agent.host.checkup.subject import Subject
-from agent.host.interfaces import poolfile
-from agent.host.network import securitygroups
+from agent.machine import HOST_CONTAINERD, shared_containerd
 from agent.settings import Settings
 
 DIAGNOSE_S = 60.0
@@ -53,14 +53,19 @@ def diagnose(socket: Path | None, *, fix: bool) -> Report:
 def usable() -> Settings | Finding:
     """The settings that an agent which starts now would have, or why it would not start."""
     try:
-        settings = config.load({}, os.environ)
-        securitygroups.load(settings.security_groups)
-        if settings.enis is not None:
-            poolfile.read(settings.enis)
-    except (config.ConfigError, securitygroups.SecurityGroupError, OSError) as error:
+        return checked({}, os.environ).settings
+    except config.ConfigError as error:
         cure = "correct it, and see what 'hostler agent --check' says"
         return Finding(CONFIGURATION, f"an agent can't start with it: {error}", cure)
-    return settings
+
+
+def containerd_socket(settings: Settings) -> Path:
+    """Where an agent with these settings finds its containerd."""
+    try:
+        shared = shared_containerd(settings)
+    except PermissionError:  # hidden from us, so there is one
+        shared = HOST_CONTAINERD
+    return shared or settings.run_dir / "containerd" / "containerd.sock"
 
 
 def _told(environ: Mapping[str, str]) -> Iterator[Outcome]:
@@ -89,7 +94,7 @@ def _silent(why: str) -> Finding:
 
 
 async def _without_agent(subject: Subject) -> list[Outcome]:
-    socket, settings = containerd.socket_of(subject), subject.settings
+    socket, settings = containerd_socket(subject.settings), subject.settings
     unknown = Unseen("orphans", "only a running agent knows what belongs to a task")
     if socket.is_relative_to(settings.run_dir) and not subject.exists(socket):
         return [*await host.examine(subject, None), unknown]

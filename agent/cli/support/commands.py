@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from agent.cli.checkup import containerd_socket
 from agent.cli.support.masks import HIDDEN
 from agent.cli.support.pieces import File, Missing, Piece, Site
 from agent.host.cgroups import slices
-from agent.host.checkup import containerd, units
+from agent.host.checkup import units
 from agent.host.checkup.programs import NotRun
 
 _VERSIONS = (
@@ -93,7 +94,7 @@ def ctr_piece(name: str) -> Piece:
     """One listing of containerd's own client, of our namespace."""
 
     def get(site: Site) -> Iterator[File]:
-        address = containerd.socket_of(site.subject)
+        address = containerd_socket(site.settings)
         if not site.subject.exists(address):
             raise Missing(f"there is no {address}")  # the program would wait for it
         asked = ("ctr", "--address", str(address), "-n", site.settings.containerd_namespace)

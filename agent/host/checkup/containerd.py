@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError
@@ -17,11 +16,6 @@ CHECK = "containerd"
 
 OLDEST = (1, 6)
 PATIENCE_S = 5.0
-
-HOST = Path("/run/containerd/containerd.sock")
-"""The host's own, which HOSTLER_CONTAINERD=auto looks for first."""
-SERVICE = Path("/run/hostler-containerd/containerd.sock")
-"""That of hostler-containerd.service, which counts as soon as it was started once."""
 
 
 async def check(subject: Subject, client: Containerd) -> AsyncIterator[Outcome]:
@@ -45,19 +39,6 @@ async def check(subject: Subject, client: Containerd) -> AsyncIterator[Outcome]:
     yield Fact(CHECK, f"snapshots of {client.snapshotter} are in {root}")
     for outcome in disk.check_images(subject, root):
         yield outcome
-
-
-def socket_of(subject: Subject) -> Path:
-    """Where an agent with these settings finds its containerd."""
-    settings = subject.settings
-    if settings.containerd.startswith("/"):
-        return Path(settings.containerd)
-    if settings.containerd == "auto":
-        if subject.exists(HOST):
-            return HOST
-        if subject.exists(SERVICE.parent):
-            return SERVICE
-    return settings.run_dir / "containerd" / "containerd.sock"
 
 
 def _silent(subject: Subject, client: Containerd, error: ContainerdError) -> Finding:

@@ -12,6 +12,7 @@ import pytest
 from agent import VERSION, config
 from agent.host.checkup import host
 from agent.host.checkup.outcomes import Fact, Finding, Outcome, Unseen, warning
+from agent.settings import Settings
 from tests.fakes.api import Body, FakeApi, Refused
 from tests.unit.cli.conftest import Hostler
 
@@ -255,3 +256,17 @@ def test_colours_are_for_terminals(
     out = hostler("doctor", "-v").out
     assert "\x1b[31morphans:\x1b[0m interface hv0" in out
     assert "\x1b[33mforwarding:\x1b[0m warning: iptables" in out
+
+
+def test_containerd_is_where_an_agent_would_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    from agent.cli import checkup
+
+    def refuse(settings: Settings) -> Path:
+        raise PermissionError(13, "Permission denied")
+
+    own = Path("/run/hostler/containerd/containerd.sock")
+    assert checkup.containerd_socket(Settings(containerd="embedded")) == own
+    assert checkup.containerd_socket(Settings(containerd="/x.sock")) == Path("/x.sock")
+    monkeypatch.setattr(checkup, "shared_containerd", refuse)
+    hidden = checkup.containerd_socket(Settings())
+    assert hidden == Path("/run/containerd/containerd.sock")

@@ -64,10 +64,11 @@ def test_versions_of_programs_that_are_not_all_there(host: Host) -> None:
 
 
 def test_containerd_is_asked_where_it_is(host: Host) -> None:
-    with pytest.raises(Missing, match=r"there is no /run/hostler/containerd/containerd\.sock"):
+    host.set(containerd="/their.sock")
+    with pytest.raises(Missing, match=r"there is no /their\.sock"):
         got(host, PIECES["containerd/tasks"])
-    host.write("/run/containerd/containerd.sock")
-    asked = "ctr --address /run/containerd/containerd.sock -n hostler tasks ls"
+    host.write("/their.sock")
+    asked = "ctr --address /their.sock -n hostler tasks ls"
     host.answers[asked] = Ran(0, "TASK PID STATUS\n")
     (text,) = got(host, PIECES["containerd/tasks"]).values()
     assert text.endswith("TASK PID STATUS\n")

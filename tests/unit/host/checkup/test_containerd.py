@@ -93,18 +93,3 @@ async def test_a_snapshotter_that_does_not_work(host: Host) -> None:
         "its snapshotter overlayfs does not work: there is no snapshotter zfs"
     ]
     assert "HOSTLER_SNAPSHOTTER" in cure(outcomes)
-
-
-def test_where_it_is(host: Host) -> None:
-    def socket() -> str:
-        return str(containerd.socket_of(host.subject))
-
-    assert socket() == "/run/hostler/containerd/containerd.sock"
-    host.write("/run/hostler-containerd/containerd.sock")
-    assert socket() == "/run/hostler-containerd/containerd.sock"
-    host.write("/run/containerd/containerd.sock")
-    assert socket() == "/run/containerd/containerd.sock"
-    host.set(containerd="embedded")
-    assert socket() == "/run/hostler/containerd/containerd.sock"
-    host.set(containerd="/elsewhere.sock")
-    assert socket() == "/elsewhere.sock"
