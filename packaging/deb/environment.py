@@ -22,19 +22,25 @@ INSTALL_S = 900.0
 """Deadline for pip: wheels may come from far away."""
 
 DROPPED = (
-    # Made for building, for other tools or for their own tests.
+    # Made for building, for other tools or for tests.
     *("**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.c", "**/*.h", "**/*.proto", "bin"),
     *("*.dist-info/RECORD", "*.dist-info/INSTALLER", "*.dist-info/REQUESTED"),
-    *("*.dist-info/direct_url.json", "multidict/_testcapi.*"),
-    *("google/protobuf/testdata", "jeepney/tests", "jeepney/io/tests"),
+    *("*.dist-info/direct_url.json", "aiohttp/pytest_plugin.py", "aiohttp/test_utils.py"),
+    *("google/protobuf/testdata", "jeepney/tests", "jeepney/io/tests", "multidict/_testcapi.*"),
+    *("pyroute2/config/test_platform.py", "pyroute2/fixtures", "pydantic/mypy.py"),
     # rich highlights code and formats Markdown with these; we show progress bars.
     *("pygments", "pygments-*.dist-info", "markdown_it", "markdown_it_py-*.dist-info"),
-    *("mdurl", "mdurl-*.dist-info"),
-    # For PyPy, and for archives that a newer standard library can read.
-    *("backports/zstd/_cffi", "backports/zstd/tarfile.py", "backports/zstd/zipfile"),
-    # Of other systems, of other versions of the interface, of type checkers.
+    *("mdurl", "mdurl-*.dist-info", "rich/markdown.py", "rich/syntax.py", "rich/traceback.py"),
+    # For other systems, for PyPy, or where a compiled module can't be had.
     *(f"psutil/_ps{each}.py" for each in ("aix", "bsd", "osx", "sunos", "windows")),
-    *("pydantic/v1", "pydantic/mypy.py"),
+    *("pyroute2/bsd", "pyroute2/iproute/bsd.py", "pyroute2/iproute/darwin.py"),
+    *("rich/_win32_console.py", "backports/zstd/_cffi", "multidict/_multidict_py.py"),
+    "aiohttp/_websocket/reader_py.py",
+    # Whole parts that nothing here is made with: older interfaces, archives, servers, TLS.
+    *("pydantic/v1", "pydantic/experimental", "grpc/beta", "grpc/framework"),
+    *("grpc/_cython/_credentials", "pyroute2/dhcp", "isal/igzip.py", "isal/igzip_threaded.py"),
+    *("backports/zstd/tarfile.py", "backports/zstd/zipfile"),
+    *("prometheus_client/parser.py", "prometheus_client/openmetrics/parser.py"),
 )
 """What is not needed at run time, as patterns below site-packages."""
 
@@ -110,6 +116,9 @@ def _thin_out(site: Path) -> None:
     for pattern in DROPPED:
         for each in sorted(site.glob(pattern)):
             shutil.rmtree(each) if each.is_dir() else each.unlink()
+    for metadata in site.glob("*.dist-info/METADATA"):
+        head, _, _description = metadata.read_text().partition("\n\n")
+        metadata.write_text(f"{head}\n")
     for folder in sorted(site.rglob("*"), reverse=True):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
