@@ -6,6 +6,7 @@ With systemd, tasks and upgrades under them: ``test_install.py``.
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shutil
 import stat
@@ -20,6 +21,9 @@ from agent.settings import Settings
 from tests.machines import image, package
 from tests.machines.chroots import Chroot, chroot
 from tests.machines.package import ROOT
+from tests.system.agent import running_agent
+from tests.system.containerd_daemon import private_containerd
+from tests.system.tasks import run, shell
 
 pytestmark = [package.needed, image.needed, pytest.mark.timeout(1800)]
 
@@ -272,11 +276,61 @@ COMPLETING = {
         _hostler_completion hostler
         printf '%s\\n' "${COMPREPLY[@]}"
     """,
-    "fish": "complete --do-complete 'hostler image p' | string split -f 1 (printf '\\t')",
+    "fish": "complete --do-complete 'hostler image p' | string split --fields 1 (printf '\\t')",
+    # The first completion of a shell, typed at a terminal.
+    "zsh": r"""
+        zmodload zsh/zpty
+        zpty shell zsh --no-rcs --interactive
+        zpty -w shell 'PS1=; fpath=(/usr/share/zsh/vendor-completions $fpath)
+            autoload -U compinit; compinit -u; setopt noalwayslastprompt
+            zstyle ":completion:*" list-colors ""; zstyle ":completion:*" menu no; print re""ady'
+        zpty -r shell said "*ready*"
+        zpty -w -n shell "hostler image p"$'\t\t'
+        zpty -r shell said "*prune*"
+        print -r -- "$said"
+    """,
 }
+"""For each shell a script that prints what it would complete."""
 
 
-def test_bash_completes_verbs(system: Chroot, deb: Path) -> None:
-    installed(system, deb)
-    said = system.run("bash", "-c", COMPLETING["bash"])
-    assert said.split() == ["pull", "prune"]
+@pytest.fixture(scope="module")
+def shells(deb: Path) -> Iterator[Chroot]:
+    """A system with Hostler and this host's other shells."""
+    with chroot(Path("/")) as made:
+        installed(made, deb)
+        yield made
+
+
+@pytest.mark.parametrize("name", COMPLETING)
+def test_a_shell_completes_verbs(shells: Chroot, name: str) -> None:
+    if shutil.which(name) is None:
+        pytest.skip(f"needs {name}")
+    said = shells.run("timeout", "60", name, "-c", COMPLETING[name])
+    assert {"pull", "prune"} <= set(re.findall("[a-z]+", said))
+    assert "inspect" not in said
+
+
+def test_a_purge_takes_the_images_and_layers_of_the_hosts_containerd() -> None:
+    script = (ROOT / "packaging/debian/postrm").read_text()
+    function = re.search(r"^remove_images\(\) \{.*?^\}$", script, re.MULTILINE | re.DOTALL)
+    assert function
+    with private_containerd() as host:
+        environment = {**os.environ, "CONTAINERD_ADDRESS": str(host.socket)}
+
+        def sh(command: str) -> str:
+            ran = subprocess.run(
+                ["sh", "-ec", command], env=environment, capture_output=True, text=True, timeout=60
+            )
+            assert ran.returncode == 0, ran.stderr
+            return ran.stdout
+
+        with running_agent(
+            HOSTLER_CONTAINERD=str(host.socket), HOSTLER_CONTAINERD_NAMESPACE="hostler"
+        ) as agent:
+            run(agent, shell("app", "true")).until_closed()
+        assert "hello" in sh("ctr -n hostler images ls -q")
+        sh(f"{function[0]}\nremove_images")
+        for kind in ("images ls -q", "content ls -q", "namespaces ls -q"):
+            assert sh(f"ctr -n hostler {kind}") == ""
+        assert len(sh("ctr -n hostler snapshots ls").splitlines()) == 1
+        sh(f"{function[0]}\nremove_images")  # nothing there is fine

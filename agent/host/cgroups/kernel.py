@@ -42,7 +42,7 @@ class Cgroups:
             yield self.mount
             return
         seen = set()
-        for tree in sorted(self.mount.iterdir()):
+        for tree in sorted(self.mount.iterdir()) if self.mount.is_dir() else ():
             if tree.resolve() not in seen and (tree / "cgroup.procs").exists():
                 seen.add(tree.resolve())
                 yield tree.resolve()
