@@ -47,10 +47,7 @@ def _commands(path: list[str], command: Command) -> Iterator[tuple[list[str], Co
 
 
 def _page(edition: str, path: list[str], command: Command, root: Command) -> Iterator[str]:
-    context = None
-    for name in path:
-        given = command.context_settings
-        context = command.context_class(command, info_name=name, parent=context, **given)
+    context = _context(path, root)
     first, *more = _paragraphs(command)
     yield _title("-".join(path), 1, edition)
     yield ".SH NAME"
@@ -69,6 +66,16 @@ def _page(edition: str, path: list[str], command: Command, root: Command) -> Ite
     yield from _status()
     others = ["hostler.config(5)"] if command is root else ["hostler(1)", "hostler.config(5)"]
     yield from (".SH SEE ALSO", ", ".join(map(_reference, others)))
+
+
+def _context(path: list[str], root: Command) -> Any:
+    """What typer hands down from a command to those below it, at the end of the path."""
+    command, context = root, None
+    for name in path:
+        command = command.commands[name] if context else root
+        given = command.context_settings
+        context = command.context_class(command, info_name=name, parent=context, **given)
+    return context
 
 
 def _paragraphs(command: Command) -> list[str]:
@@ -160,17 +167,17 @@ def _marked(text: str) -> str:
     """Markdown's code in bold."""
     pieces = re.split("`([^`]*)`", text)
     marked = [
-        rf"\fB{_plain(each)}\fR" if odd % 2 else _plain(each) for odd, each in enumerate(pieces)
+        rf"\fB{_escaped(each)}\fR" if odd % 2 else _escaped(each) for odd, each in enumerate(pieces)
     ]
-    return _unled("".join(marked))
+    return "".join(marked)
 
 
 def _plain(text: str) -> str:
-    """Text that roff takes as it stands."""
+    """Text that roff takes as it stands. A full stop that begins a line would make it a request."""
+    escaped = _escaped(text)
+    return rf"\&{escaped}" if escaped.startswith(".") else escaped
+
+
+def _escaped(text: str) -> str:
     text = text.replace("\\", r"\e").replace("-", r"\-").replace("'", r"\(aq")
-    return _unled(text.replace("…", "...").replace("`", r"\(ga"))
-
-
-def _unled(text: str) -> str:
-    """A full stop that begins a line would make a request of it."""
-    return rf"\&{text}" if text.startswith(".") else text
+    return text.replace("…", "...").replace("`", r"\(ga")
