@@ -7,6 +7,7 @@ shown a traceback for either.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -44,11 +45,19 @@ app.add_typer(volume.app, name="volume")
 app.command(hidden=True)(trial.trial)
 
 
+COMPLETING = "_HOSTLER_COMPLETE"
+"""Set by the shells' scripts when they ask what may be completed (typer's name for it)."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command with ``arguments``, those of the process by default. Raises SystemExit."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a container wrote may fit no locale
             stream.reconfigure(errors="backslashreplace")
+    if COMPLETING in os.environ:
+        # typer would load it for help that is plain text: half of what a completion takes. The
+        # package has no part of it that formats Markdown.
+        sys.modules["rich"] = None  # type: ignore[assignment]
     try:
         app(args=arguments, prog_name="hostler")
     except CommandError as error:

@@ -276,17 +276,16 @@ COMPLETING = {
         _hostler_completion hostler
         printf '%s\\n' "${COMPREPLY[@]}"
     """,
-    "fish": "complete --do-complete 'hostler image p' | string split --fields 1 (printf '\\t')",
+    "fish": "complete --do-complete 'hostler image p'",
     # The first completion of a shell, typed at a terminal.
     "zsh": r"""
         zmodload zsh/zpty
-        zpty shell zsh --no-rcs --interactive
+        zpty shell zsh --no-rcs -i
         zpty -w shell 'PS1=; fpath=(/usr/share/zsh/vendor-completions $fpath)
-            autoload -U compinit; compinit -u; setopt noalwayslastprompt
-            zstyle ":completion:*" list-colors ""; zstyle ":completion:*" menu no; print re""ady'
+            autoload -U compinit; compinit -u -D; print re""ady'
         zpty -r shell said "*ready*"
         zpty -w -n shell "hostler image p"$'\t\t'
-        zpty -r shell said "*prune*"
+        zpty -r shell said "*prune*pull*"
         print -r -- "$said"
     """,
 }
