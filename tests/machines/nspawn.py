@@ -31,6 +31,11 @@ HALT = signal.SIGRTMIN + 4
 """systemd(1): powers the machine off."""
 
 _JOINING = 'for each in $0; do echo $$ >"$each/cgroup.procs"; done; exec "$@"'
+_ENVIRONMENT = {
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
 _SPACES = ("-m", "-p", "-n", "-u", "-i", "-C")
 # nspawn mounts the hierarchies of cgroup v1 read-only.
 _WRITABLE = """\
@@ -76,7 +81,9 @@ class Machine:
     ) -> subprocess.CompletedProcess[str]:
         """A command that has ended in the machine."""
         entered = ["nsenter", "-t", str(self.leader), *_SPACES, *command]
-        return subprocess.run(entered, capture_output=True, text=True, timeout=deadline_s)
+        return subprocess.run(
+            entered, capture_output=True, text=True, timeout=deadline_s, env=_ENVIRONMENT
+        )
 
     def shown(self, unit: str, name: str) -> str:
         """A property of a unit."""
