@@ -146,7 +146,7 @@ def standing(machine: Machine) -> Mapping[str, set[str]]:
         "run": "find /run -path /run/systemd -prune -o -path /run/containerd -prune -o -print",
         "user": "cat /etc/passwd /etc/group",
         "unit": "systemctl list-unit-files --no-legend --no-pager",
-        "image": "ctr --namespace hostler images list --quiet",
+        "namespace": "ctr namespaces list --quiet",
         "file": "find / -xdev "
         + " ".join(f"-path {each} -prune -o" for each in _KEPT_BY_OTHERS)
         # a directory that was written to in between is the same
