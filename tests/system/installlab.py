@@ -10,15 +10,12 @@ from pathlib import Path
 
 import psutil
 
-from agent.task.model import TaskId
-from agent.task.names import Names
 from tests.machines import image, nspawn
 from tests.machines.nspawn import ROOT, Machine
-from tests.system.servicelab import call, run, shown, until
+from tests.system.servicelab import NAMES, end, id_of, run, shown, until
 from tests.system.tasks import Json, eventually
 
 INSTALL_S = 120.0
-NAMES = Names(Path("/run/hostler"), Path("/var/lib/hostler"), "/hostler", "hv")
 
 # What programs of the distribution keep for themselves, and the package manager's own records.
 _KEPT_BY_OTHERS = (
@@ -83,7 +80,7 @@ class Service:
     @property
     def namespace(self) -> Path:
         """Its network namespace, as this host sees it."""
-        inside = NAMES.netns(TaskId(self.arn.rpartition("/")[2]), "web")
+        inside = NAMES.netns(id_of({"taskArn": self.arn}), "web")
         return self.host.machine.root / inside.relative_to("/")
 
     def processes(self) -> list[psutil.Process]:
@@ -111,11 +108,7 @@ class Service:
 
     def stop(self) -> None:
         """Nothing is left of it."""
-        call(self.host.machine, "StopTask", task=self.arn, force=True)
-        eventually(
-            lambda: call(self.host.machine, "Hostler.WatchTask", task=self.arn)["closed"] is True,
-            "a closed task",
-        )
+        end(self.host.machine, {"taskArn": self.arn})
 
 
 def serve(host: Host, port: int) -> Service:
