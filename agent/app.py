@@ -19,7 +19,7 @@ from contextlib import AsyncExitStack, aclosing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from agent import VERSION, watchdog
+from agent import VERSION
 from agent.containerd.client import Containerd
 from agent.containerd.events import Gap
 from agent.containerd.payloads import TaskExit
@@ -33,7 +33,6 @@ from agent.doors.operations import Desk
 from agent.doors.placing import Placing
 from agent.doors.tcp import TcpDoor
 from agent.doors.unix import GROUP, UnixDoor
-from agent.ending import Ending, Stopping
 from agent.engine.bell import Bell
 from agent.engine.feed import Feed
 from agent.engine.fleet import Fleet, show
@@ -48,8 +47,10 @@ from agent.host.network.networking import Networking
 from agent.host.network.socketstore import SocketStore
 from agent.interruption import Interruption
 from agent.machine import Machine, ground, open_machine, places
-from agent.notify import notify
-from agent.renewal import Check, until_ended
+from agent.service import watchdog
+from agent.service.ending import Ending, Stopping
+from agent.service.notify import notify
+from agent.service.renewal import Check, until_ended
 from agent.settings import Settings
 from agent.task.stopping import Rules
 from agent.telling.side import Telling, open_telling

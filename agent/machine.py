@@ -18,7 +18,6 @@ from typing import Any
 from agent.aws import Aws
 from agent.containerd.client import Containerd
 from agent.containerd.embedded import EmbeddedContainerd
-from agent.ending import Ending, Stopping
 from agent.engine.bell import Bell
 from agent.engine.store import Store
 from agent.host.cgroups.kernel import Cgroups
@@ -46,6 +45,7 @@ from agent.recovery import recover
 from agent.registry.logins import engine_auth
 from agent.registry.logins.docker_config import DockerConfig
 from agent.registry.logins.ecr import Ecr
+from agent.service.ending import Ending, Stopping
 from agent.settings import Settings
 from agent.task import names
 from agent.task.names import Names

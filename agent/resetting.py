@@ -18,7 +18,6 @@ from agent import machine
 from agent.config import ConfigError
 from agent.containerd.embedded import EmbeddedError
 from agent.containerd.errors import ContainerdError
-from agent.ending import Stopping
 from agent.host.cgroups import slices
 from agent.host.cgroups.kernel import CgroupError, Cgroups
 from agent.host.cgroups.tasks import TaskCgroups, root_of
@@ -33,6 +32,7 @@ from agent.host.network.networkthread import open_thread
 from agent.host.volumes import trees
 from agent.host.volumes.opening import open_volumes
 from agent.logs.protocol import SOCKET_NAME
+from agent.service.ending import Stopping
 from agent.settings import Settings
 from agent.telling.credentials import aws_region
 from cni.errors import CNIError

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from agent.config.values import Address, Network, Range
 from agent.task.names import Names
-from agent.values import Address, Network, Range
 
 _SUBNET = IPv4Network("10.213.0.0/16")
 

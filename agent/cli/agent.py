@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from agent import journal
 from agent.cli.errors import CommandError
+from agent.service import journal
 
 if TYPE_CHECKING:
     from agent.config import Loaded
-    from agent.handover import Named
+    from agent.service.handover import Named
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +81,8 @@ def agent(
 
 def _check(flags: dict[str, str]) -> None:
     """Says what is wrong with the settings and the files that they name, or that nothing is."""
-    from agent.checking import checked
     from agent.config import ConfigError
+    from agent.config.checking import checked
 
     try:
         loaded = checked(flags, os.environ)
@@ -98,18 +98,19 @@ def _serve(flags: dict[str, str]) -> None:
     import gc
 
     gc.disable()  # modules stay for good: going through them time and again is a tenth of a start
-    from agent import app, config, handover
-    from agent.checking import checked
+    from agent import app, config
+    from agent.config.checking import checked
     from agent.containerd.embedded import EmbeddedError
     from agent.containerd.errors import ContainerdError
     from agent.doors.keys import KeysError
-    from agent.ending import Ending, hold_reloads
     from agent.engine.store import StoreError
     from agent.host.cgroups.kernel import CgroupError
     from agent.host.interfaces.provider import InterfacesExhausted
     from agent.host.logrouter import LogRouterError
     from agent.host.network.securitygroups import SecurityGroupError
     from agent.host.network.socketstore import SocketStore
+    from agent.service import handover
+    from agent.service.ending import Ending, hold_reloads
     from cni.errors import CNIError
 
     gc.freeze()
@@ -143,7 +144,7 @@ def _tell(loaded: Loaded) -> None:
 
 
 def _become_another(kept: Sequence[Named], environ: Mapping[str, str]) -> None:
-    from agent import handover
+    from agent.service import handover
 
     command = handover.own_command()
     try:

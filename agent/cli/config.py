@@ -12,7 +12,7 @@ from agent.cli.agent import CANT_START, setting
 from agent.cli.options import AsJson
 from agent.cli.output import print_columns, print_json
 from agent.config import HIDDEN, ConfigError, Loaded, names, read
-from agent.shown import shown
+from agent.config.shown import shown
 
 _SECRET = "(hidden)"  # noqa: S105 - the place of one
 

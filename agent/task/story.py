@@ -1,4 +1,4 @@
-"""The fields by which the journal finds all that is told of a task (``agent.journal``)."""
+"""The fields by which the journal finds all that is told of a task (``agent.service.journal``)."""
 
 from __future__ import annotations
 

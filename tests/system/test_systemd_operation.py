@@ -67,7 +67,7 @@ def test_a_wrong_configuration_leaves_the_agent_as_it_is_and_a_right_one_is_take
     eventually(lambda: refused in machine.shown(SERVICE, "StatusText"), "a refusal")
     assert machine.shown(SERVICE, "ActiveState") == "active"
     found = journal(machine, f"_SYSTEMD_UNIT={SERVICE}", "PRIORITY=3")
-    assert [each["LOGGER"] for each in found] == ["agent.renewal"]
+    assert [each["LOGGER"] for each in found] == ["agent.service.renewal"]
     assert wrong in found[0]["MESSAGE"], "too large for a datagram, and complete"
     assert call(machine, "DescribeClusters")["clusters"][0]["clusterName"] == "default"
     configure(machine, "ECS_CLUSTER=new\n")

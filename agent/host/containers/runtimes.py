@@ -23,8 +23,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from agent import values
-from agent.config import ConfigError
+from agent.config import ConfigError, values
 from agent.containerd.types import RUNC_SHIM, ConfigOptions, RuncOptions
 from agent.settings import RUNTIMES_FILE, Settings
 from agent.task.definition.problems import json_path

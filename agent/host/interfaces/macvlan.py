@@ -11,11 +11,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from agent.config.values import Address, Network
 from agent.host.interfaces.claims import Claims
 from agent.host.interfaces.provider import InterfacesExhausted, holders, refuse_other_subnets
 from agent.settings import Settings
 from agent.task.model import NetworkInterface, Task, TaskId
-from agent.values import Address, Network
 
 _DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 

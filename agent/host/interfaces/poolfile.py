@@ -21,8 +21,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from agent import values
-from agent.config import ConfigError
+from agent.config import ConfigError, values
 from agent.host.interfaces.macvlan import local_mac
 from agent.task.definition.problems import json_path
 from agent.task.model import NetworkInterface

@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from agent import notify
-from agent.handover import Named
+from agent.service import notify
+from agent.service.handover import Named
 from cni.kernel import netns
 
 Address = tuple[str, int]

@@ -15,10 +15,10 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from yarl import URL
 
+from agent.config.values import duration
 from agent.registry.errors import RegistryError
 from agent.registry.remote.host import CAPABILITIES, DIAL_TIMEOUT_S, Host, Terms, host_at
 from agent.registry.remote.tls import Trust
-from agent.values import duration
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent import app, handover
-from agent.ending import Ending
+from agent import app
+from agent.service import handover
+from agent.service.ending import Ending
 from tests.unit.cli.conftest import Hostler
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="the agent refuses anybody but root first")

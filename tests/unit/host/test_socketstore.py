@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.handover import Named
 from agent.host.network.socketstore import SocketStore
+from agent.service.handover import Named
 from cni.kernel import netns
 from tests.fakes.servicemanager import ServiceManager
 

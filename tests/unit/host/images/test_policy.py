@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent import values
+from agent.config import values
 from agent.host.images.policy import POLICIES
 
 

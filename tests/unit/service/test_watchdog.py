@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import watchdog
 from agent.engine.store import Store
-from agent.watchdog import PING, interval_s, keep_telling
+from agent.service import watchdog
+from agent.service.watchdog import PING, interval_s, keep_telling
 from tests.fakes.servicemanager import ServiceManager
 
 OWN = str(os.getpid())

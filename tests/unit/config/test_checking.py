@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.checking import checked
 from agent.config import ConfigError
+from agent.config.checking import checked
 
 
 def test_good_settings_are_given(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from agent import handover
-from agent.handover import Named, inherited
+from agent.service import handover
+from agent.service.handover import Named, inherited
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 SUCCESSOR = """
 import os, subprocess, sys
-from agent.handover import inherited
+from agent.service.handover import inherited
 environ = dict(os.environ)
 for name, each in inherited(environ):
     print(name, each.getsockname()[1], each.gettimeout(), os.get_inheritable(each.fileno()))
@@ -28,7 +28,7 @@ print(environ["MARK"], sys.argv[1:])
 
 BEGINNING = """
 import os, socket, sys
-from agent.handover import Named, become
+from agent.service.handover import Named, become
 open(os.devnull, "rb")  # descriptor 3 is somebody's
 numbers = map(int, sys.argv[1].split())
 sockets = [Named(f"name-{number}", socket.socket(fileno=number)) for number in numbers]

@@ -15,8 +15,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from agent.config.shown import lasting
 from agent.nftwords import RESERVED
-from agent.shown import lasting
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

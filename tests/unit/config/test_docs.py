@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from agent import config
-from agent.ecsnames import REFUSED, WITHOUT_EFFECT
+from agent.config.ecsnames import REFUSED, WITHOUT_EFFECT
 from agent.settings import Settings
 
-PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
 
 
 def rows(columns: int) -> dict[str, list[str]]:

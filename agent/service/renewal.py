@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable
 
 from agent.config import ConfigError
-from agent.ending import Ending, Stopping
-from agent.notify import notify, reloading
+from agent.service.ending import Ending, Stopping
+from agent.service.notify import notify, reloading
 
 CHECK_S = 10.0
 """Deadline for reading a few small files."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import notify
+from agent.service import notify
 from tests.fakes.servicemanager import ServiceManager
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import journal
-from agent.journal import JournalHandler, encoded
+from agent.service import journal
+from agent.service.journal import JournalHandler, encoded
 from agent.task.story import about
 from tests.worlds import container, task
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.ending import Ending, Stopping, hold_reloads
+from agent.service.ending import Ending, Stopping, hold_reloads
 
 HUP = {signal.SIGHUP}
 
 ON_A_TERMINAL = """
 import asyncio, os, sys
-from agent.ending import Stopping
+from agent.service.ending import Stopping
 
 async def main():
     stopping = Stopping()

@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 
-from agent.notify import notify
+from agent.service.notify import notify
 
 PING = "WATCHDOG=1"
 

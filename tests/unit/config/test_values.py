@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.values import (
+from agent.config.values import (
     Adjusted,
     at_least,
     between,

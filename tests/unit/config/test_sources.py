@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from agent import config, nftwords
 from agent.config import ConfigError, Given, read
-from agent.ecsnames import IN_CONTAINERS, REFUSED, WITHOUT_EFFECT
+from agent.config.ecsnames import IN_CONTAINERS, REFUSED, WITHOUT_EFFECT
+from agent.config.shown import lasting, shown
+from agent.config.values import duration
 from agent.settings import Settings
-from agent.shown import lasting, shown
-from agent.values import duration
 
 
 def written(folder: Path, text: str, name: str = "ecs.config") -> Path:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from agent import renewal
 from agent.config import ConfigError
-from agent.ending import Ending, Stopping
-from agent.renewal import STATUS_LENGTH, Check, until_ended
+from agent.service import renewal
+from agent.service.ending import Ending, Stopping
+from agent.service.renewal import STATUS_LENGTH, Check, until_ended
 from tests.fakes.servicemanager import ServiceManager
 
 

@@ -1,0 +1,1 @@
+"""The agent as a service: signals, what systemd is told and keeps, the journal, its successor."""
