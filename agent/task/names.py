@@ -41,6 +41,12 @@ def pause_id(task_id: TaskId) -> str:
     return container_id(task_id, PAUSE)
 
 
+def container_ids(task: Task) -> frozenset[str]:
+    """The runtime's ids of all that a task may have in containerd."""
+    every = (each.name for each in task.containers)
+    return frozenset((pause_id(task.id), *(container_id(task.id, each) for each in every)))
+
+
 def share(task_id: TaskId) -> float:
     """A number from 0 up to 1 that is the task's for good, and spread evenly over tasks."""
     return int(sha256(task_id.encode()).hexdigest()[:8], 16) / 16**8

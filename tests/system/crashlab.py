@@ -186,13 +186,14 @@ def containerd_killed_at_each(
         killed = Path(agent.pid_file).read_text()
         task = crash.reference.run(agent, crash.armed.family)
         crash.reference.live(task)
-        eventually(partial(_another_serves, agent, killed), "another containerd")
+        eventually(partial(serves_anew, agent, killed), "another containerd")
         assert crash.armed in crashing.met(agent.diary), f"nobody came by {crash.point}"
         yield crash, end(task)
 
 
-def _another_serves(agent: WatchedAgent, killed: str) -> bool:
-    """Whether a containerd answers that has another pid file than this."""
+def serves_anew(agent: Agent, killed: str) -> bool:
+    """Whether a containerd of the agent's answers that has another pid file than this."""
+    socket_path = containerd_socket(agent)
     with closing(socket.socket(socket.AF_UNIX)) as probe:
-        answers = probe.connect_ex(str(containerd_socket(agent))) == 0
-    return answers and Path(agent.pid_file).read_text() != killed
+        answers = probe.connect_ex(str(socket_path)) == 0
+    return answers and socket_path.with_name("containerd.pid").read_text() != killed

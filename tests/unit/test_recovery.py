@@ -52,7 +52,7 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    for each in ("end_leftover", "end_idle"):
+    for each in ("end_leftover", "end_unknown"):
         monkeypatch.setattr(shims, each, lambda *_: [])
     store, host, of = Store(tmp_path / "state.db"), FakeContainerd(), names_below(tmp_path)
     await store.open()

@@ -268,7 +268,7 @@ class Containers:
         key, definition = names.container_id(task.id, name), task.container(name)
         directory = self._names.container_dir(task.id, name)
         await self.processes.create(
-            task.id,
+            task,
             key,
             root,
             stdin=_stdin(directory) if definition.interactive else "",

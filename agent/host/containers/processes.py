@@ -1,14 +1,21 @@
 """Containers' first processes in containerd: made and ended, whatever an earlier try has left.
 
 Those of a task share a shim, so their creations take turns.
+
+A creation that was cut short leaves one of three things, which the next one of the task deals with:
+containerd is still undoing it (wait: all failures of some seconds are taken for that), a shim that
+never came to serve has the socket of the task's shim (end it, else all who ask it wait for their
+deadline), or containerd's directory is there for good (remove it).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Collection
 from contextlib import suppress
+from math import inf
 from signal import SIGKILL
 from time import monotonic
 from typing import Any
@@ -17,7 +24,11 @@ from agent.containerd.client import Containerd
 from agent.containerd.errors import AlreadyExists, ContainerdError, NotFound, Unavailable
 from agent.containerd.types import Mount, Status
 from agent.host.cgroups.kernel import Cgroups
-from agent.task.model import TaskId
+from agent.host.containers import bundles, shims
+from agent.task import names
+from agent.task.model import Task, TaskId
+
+log = logging.getLogger(__name__)
 
 GONE_S = 10.0
 """How long a killed process may take to be gone (it may hang in the kernel)."""
@@ -27,6 +38,9 @@ UNDOING_S = 15.0
 
 Until then a new one may fail in many ways: its directory is there, or vanishes under the shim.
 """
+
+_ALONE_S = 3.0
+"""The same, with much to spare, where there is no shim to ask, or containerd has ended since."""
 
 
 class Processes:
@@ -48,25 +62,27 @@ class Processes:
 
     def is_unsettled(self, task_id: TaskId) -> bool:
         """Whether containerd may still be undoing, or ending, what an earlier agent began."""
-        return monotonic() < self._unsettled.get(task_id, -UNDOING_S) + UNDOING_S
+        return self._settling_s(task_id) < UNDOING_S
 
-    async def create(
-        self, task_id: TaskId, key: str, root: tuple[Mount, ...], **stdio: Any
-    ) -> None:
-        """The container's record has a process, ready to start. Raises ContainerdError."""
+    async def create(self, task: Task, key: str, root: tuple[Mount, ...], **stdio: Any) -> None:
+        """The container's record has a process, ready to start. Raises ContainerdError, OSError."""
         try:
-            async with self._turns[task_id]:  # two at once would race for the shim
-                await self._create(key, root, **stdio)
+            async with self._turns[task.id]:  # two at once would race for the shim
+                if task.id in self._unsettled:
+                    await self._create_anew(task, key, root, **stdio)
+                else:
+                    await self._create(key, root, **stdio)
             self._clean.setdefault(key, True)
         except AlreadyExists:
-            await self._make_sure_of(task_id, key)
+            await self._make_sure_of(task.id, key)
         except Unavailable:
             self._clean[key] = False
             self._cut.add(key)
+            self._unsettled[task.id] = monotonic()
             raise
         except ContainerdError as error:
             self._clean[key] = False
-            if self.is_unsettled(task_id):
+            if self.is_unsettled(task.id):
                 raise Unavailable(str(error), error.said) from error
             raise
 
@@ -90,6 +106,49 @@ class Processes:
         self._unsettled.pop(task_id, None)
         self._cut.difference_update(keys)
         return all(clean)
+
+    async def _create_anew(
+        self, task: Task, key: str, root: tuple[Mount, ...], **stdio: Any
+    ) -> None:
+        """As ``_create``, where an earlier creation of the task may have left something."""
+        await self._end_deaf_shims(task)
+        try:
+            await self._create(key, root, **stdio)
+        except ContainerdError as error:
+            bundle = bundles.in_the_way(error.said, self._client.namespace, key)
+            if bundle is None or self._settling_s(task.id) < await self._undoing_s(task, key):
+                raise
+            log.warning("removing %s, which was in the way of a container", bundle)
+            await asyncio.to_thread(bundles.remove, bundle)
+            await self._create(key, root, **stdio)
+
+    async def _end_deaf_shims(self, task: Task) -> None:
+        """Nobody but a shim that serves has the socket of the task's shim.
+
+        One whose start was cut short waits for containerd to open its log, which it never will. It
+        can't be there beside one that serves, which containerd knows of.
+        """
+        every = names.container_ids(task)
+        for each in every:
+            with suppress(NotFound):
+                await self._client.tasks.get(each)
+                return
+        for pid in await asyncio.to_thread(
+            shims.end_idle, self._client.namespace, self._client.socket, every
+        ):
+            log.warning("ended shim %d of task %s, which containerd had lost", pid, task.id)
+
+    def _settling_s(self, task_id: TaskId) -> float:
+        return monotonic() - self._unsettled.get(task_id, -inf)
+
+    async def _undoing_s(self, task: Task, key: str) -> float:
+        """How long containerd may take to undo a creation, by who is there to be asked."""
+        if key in self._cut:
+            return _ALONE_S
+        every = names.container_ids(task)
+        namespace, socket = self._client.namespace, self._client.socket
+        found = await asyncio.to_thread(shims.of, namespace, socket, every)
+        return UNDOING_S if found else _ALONE_S
 
     async def _create(self, key: str, root: tuple[Mount, ...], **stdio: Any) -> None:
         """Tasks.Create, with the cgroups' lock roused meanwhile if no other creation does that."""

@@ -1,8 +1,10 @@
 """Shims that outlived their containers.
 
 A creation whose caller goes away (the agent is killed, a deadline runs out) is undone by
-containerd, but it may lose sight of the shim process meanwhile, which then waits for ever. Such a
-shim is known by its arguments; it is ended when all containers of its task are gone.
+containerd, but it may lose sight of the shim process meanwhile, which then waits for ever: for
+somebody to read its log, while others connect to its socket and get no answer. Such a shim is
+known by its arguments. It is ended before its task makes another process, or when all containers of
+the task are gone.
 """
 
 from __future__ import annotations
@@ -26,25 +28,27 @@ def end_leftover(namespace: str, address: Path, container_ids: Collection[str]) 
     Blocking, for as long as such a process takes to end. The caller knows that nothing runs in
     them.
     """
-    ended = []
-    for pid, container_id in _ours(namespace, address):
-        if container_id in container_ids:
-            _end(pid)
-            ended.append(pid)
-    return ended
+    return [pid for pid in of(namespace, address, container_ids) if _end(pid)]
 
 
-def end_idle(namespace: str, address: Path, known: Collection[str]) -> list[int]:
-    """No shim without a process is left of containers that are not ``known``; gives the pids.
+def end_idle(namespace: str, address: Path, container_ids: Collection[str]) -> list[int]:
+    """The same of those shims only that have no process.
 
-    Blocking, as above.
+    The caller knows that containerd has nothing to ask them.
     """
-    ended = []
-    for pid, container_id in _ours(namespace, address):
-        if container_id not in known and _is_idle(pid):
-            _end(pid)
-            ended.append(pid)
-    return ended
+    pids = of(namespace, address, container_ids)
+    return [pid for pid in pids if _is_idle(pid) and _end(pid)]
+
+
+def end_unknown(namespace: str, address: Path, known: Collection[str]) -> list[int]:
+    """The same of all containers that are not ``known``."""
+    strange = {each for _, each in _ours(namespace, address)} - {*known}
+    return end_idle(namespace, address, strange)
+
+
+def of(namespace: str, address: Path, container_ids: Collection[str]) -> list[int]:
+    """The pids of the shims that were started for these containers. Blocking."""
+    return [pid for pid, each in _ours(namespace, address) if each in container_ids]
 
 
 def _ours(namespace: str, address: Path) -> Iterator[tuple[int, str]]:
@@ -79,12 +83,15 @@ def _pid_namespace(process: int | str) -> int:
     return Path(f"/proc/{process}/ns/pid").stat().st_ino
 
 
-def _end(pid: int) -> None:
-    """Ends one process by SIGTERM, else SIGKILL; held by its pidfd, it can't be another one."""
+def _end(pid: int) -> bool:
+    """Ends one process by SIGTERM, else SIGKILL; held by its pidfd, it can't be another one.
+
+    Gives whether there was one.
+    """
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
-        return
+        return False
     try:
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
@@ -92,6 +99,7 @@ def _end(pid: int) -> None:
             poll = select.poll()
             poll.register(pidfd, select.POLLIN)
             if poll.poll(_GRACE_MS):
-                return
+                break
+        return True
     finally:
         os.close(pidfd)

@@ -162,7 +162,7 @@ class Strays:
     async def sweep_shims(self, known: Collection[str]) -> list[str]:
         """No shim without a process is left of other containers; tells which there were."""
         namespace, socket = self.client.namespace, self.client.socket
-        ended = await asyncio.to_thread(shims.end_idle, namespace, socket, known)
+        ended = await asyncio.to_thread(shims.end_unknown, namespace, socket, known)
         return [f"shim {pid}" for pid in ended]
 
     async def data(self, known: Collection[TaskId]) -> list[Path]:

@@ -151,7 +151,7 @@ class Pauses:
                     labels=names.labels(task, names.PAUSE),
                 )
             )
-        await self._processes.create(task.id, key, ())
+        await self._processes.create(task, key, ())
         with suppress(FailedPrecondition):  # it was started before
             await self._client.tasks.start(key, timeout=self._settings.start_timeout_s)
         pid = await self.pid(task)

@@ -89,7 +89,7 @@ def test_what_somebody_else_names_like_a_shim_is_none(by: Sequence[str]) -> None
         folder.chmod(0o711)
         with running(folder, "ns", str(folder / "c.sock"), "c1", by=by) as other:
             assert shims.end_leftover("ns", folder / "c.sock", {"c1"}) == []
-            assert shims.end_idle("ns", folder / "c.sock", ()) == []
+            assert shims.end_unknown("ns", folder / "c.sock", ()) == []
             assert other.poll() is None
 
 
@@ -102,7 +102,9 @@ def test_only_a_shim_that_is_not_known_and_has_no_process_is_idle(tmp_path: Path
         running(tmp_path, "ns", str(address), "c2", busy) as working,
         running(tmp_path, "ns", str(address), "c3") as idle,
     ):
-        assert shims.end_idle("ns", address, {"known"}) == [idle.pid]
+        assert sorted(shims.of("ns", address, {"c2", "c3"})) == sorted([working.pid, idle.pid])
+        assert shims.end_idle("ns", address, {"c2"}) == []
+        assert shims.end_unknown("ns", address, {"known"}) == [idle.pid]
         assert idle.wait(5) == -signal.SIGTERM
         assert working.stdin is not None
         working.stdin.write("x\n")  # the child ends
