@@ -24,7 +24,7 @@ from agent.task.model import (
     first_progress,
 )
 from agent.task.plan import plan
-from agent.task.records import Health, Provision
+from agent.task.records import Health, HealthRecord, Provision
 from agent.task.stopping import Rules
 from agent.task.view import Running, Unknown, View
 from tests.lives.host import Host, never
@@ -149,6 +149,20 @@ class Agent:
         self._lose_process(name)
         self.host.lose_shim(name)
 
+    def losable(self) -> list[str]:
+        """Sandboxes whose containers have all begun to run, and that nobody is working on."""
+        flying = {getattr(each.action, "container", "") for each in self.flying.values()}
+        boxes = self.host.boxes
+        return [
+            sandbox
+            for sandbox in self.host.sandboxes
+            if all(
+                name in boxes and boxes[name].began and name not in flying
+                for name in self.task.members(sandbox)
+            )
+            and f"network/{sandbox}" not in self.flying
+        ]
+
     def reboot(self) -> None:
         """The machine loses its power."""
         for name in self.host.boxes:
@@ -240,6 +254,7 @@ class Agent:
                 never(progress.containers[name].ended, f"{name} runs again after its end")
                 policy = self.task.container(name).restart_policy
                 never(policy is None or not policy.enabled, f"{name} has no restart policy")
+                never(self._cut_off(name), f"{name} is to run again without its network")
                 self._judge_provided(name)
             case actions.Signal(name, number):
                 self._judge_signal(decision, name, number)
@@ -249,6 +264,9 @@ class Agent:
                 self._judge_exit_kept(self.progress, decision.progress, name)
             case _:
                 pass
+
+    def _cut_off(self, name: str) -> bool:
+        return self.task.sandbox(name) not in self.host.sandboxes
 
     def _judge_provided(self, name: str) -> None:
         """What the task has as a whole is there, and the container's own secrets."""
@@ -332,6 +350,7 @@ class Agent:
             never(
                 not self._wants_another_run(name, before, after), f"{name} is to run again: {after}"
             )
+            never(after.health != HealthRecord(), f"{name} takes its health into another run")
         started = self.host.starts.get(name, 0)
         healthy = after.health.status is Health.HEALTHY and self.host.up(name)
         never(healthy and self.healthy.get(name, 0) < started, f"{name} has the health of old")
@@ -344,13 +363,13 @@ class Agent:
         ends = [
             name
             for name, facts in after.containers.items()
-            if facts.ended
-            and not before.containers[name].ended
-            and before.containers[name].started_at is not None
+            if facts.ended and not before.containers[name].ended
         ]
         if len(ends) != 1 or self.intent.stop is not None or before.stop is not None:
             return
         (name,) = ends
+        if before.containers[name].started_at is None or self._cut_off(name):
+            return
         facts, end = before.containers[name], after.containers[name]
         if facts.restart is not None and facts.restarting:
             box = self.host.boxes.get(name)

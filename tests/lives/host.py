@@ -53,6 +53,10 @@ class Box:
     def up(self) -> bool:
         return self.state is Running.RUNNING
 
+    @property
+    def began(self) -> bool:
+        return self.state in (Running.RUNNING, Running.STOPPED)
+
     def seen(self) -> ContainerSeen:
         if self.state is not Running.STOPPED:
             return ContainerSeen(self.state, pid=1 if self.up else 0)

@@ -25,15 +25,19 @@ class Lives(RuleBasedStateMachine):
         rules=rules,
         upright=st.booleans(),
         turns=st.sampled_from([0, 4, 8, 12, 20]),
+        ages=st.sampled_from([0, 0, 4]),
         waits=st.sampled_from([False, False, False, True]),
     )
-    def accept(self, task: Task, rules: Rules, upright: bool, turns: int, waits: bool) -> None:
+    def accept(
+        self, task: Task, rules: Rules, upright: bool, turns: int, ages: int, waits: bool
+    ) -> None:
         """Many lives begin with some undisturbed turns: more is to be seen of what runs."""
         self.agent = Agent(task, rules)
         if waits:
             self.agent.wait_for_room()
         self.upright = upright
         self.go_on(turns)
+        self.grow_old(ages)
 
     @rule()
     def look(self) -> None:
@@ -45,6 +49,13 @@ class Lives(RuleBasedStateMachine):
         for _ in range(turns):
             self.agent.turn()
             self._land_all()
+
+    @rule(turns=st.integers(1, 6))
+    def grow_old(self, turns: int) -> None:
+        """The same, each time at the moment that the agent waited for: probes become due."""
+        for _ in range(turns):
+            self._wake()
+            self.go_on(1)
 
     @rule(dark=st.sets(_NUMBER, min_size=1))
     def look_in_the_dark(self, dark: set[int]) -> None:
@@ -83,11 +94,11 @@ class Lives(RuleBasedStateMachine):
         self.agent.host.now += 301.0
         self.exit(which, code, oom=False)
 
-    @precondition(lambda self: self._up())
+    @precondition(lambda self: self._restartable())
     @rule(which=_NUMBER, code=st.sampled_from([0, 1, 42]), turns=st.integers(1, 4))
     def exit_again(self, which: int, code: int, turns: int) -> None:
         """Late, and again soon after it was run again, should it be."""
-        up = self._up()
+        up = self._restartable()
         name = up[which % len(up)]
         self.agent.host.now += 301.0
         self.agent.host.exit(name, code)
@@ -105,6 +116,18 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def lose_namespaces(self) -> None:
         self.agent.host.lose_namespaces()
+
+    @precondition(lambda self: self.agent.losable())
+    @rule(which=_NUMBER, code=st.sampled_from([None, 0, 1, 42]))
+    def lose_network(self, which: int, code: int | None) -> None:
+        """Somebody removes the namespace's file; who runs in it runs on, at least for long."""
+        losable, host = self.agent.losable(), self.agent.host
+        sandbox = losable[which % len(losable)]
+        del host.sandboxes[sandbox]
+        host.now += 301.0
+        for name in host.task.members(sandbox):
+            if code is not None and host.up(name):
+                host.exit(name, code)
 
     @rule(room=st.booleans())
     def have_room(self, room: bool) -> None:
@@ -204,6 +227,10 @@ class Lives(RuleBasedStateMachine):
 
     def _up(self) -> list[str]:
         return [name for name, box in self.agent.host.boxes.items() if box.up]
+
+    def _restartable(self) -> list[str]:
+        task = self.agent.task
+        return [each for each in self._up() if task.container(each).restart_policy is not None]
 
     def _flying(self, which: int) -> str:
         keys = tuple(self.agent.flying)
