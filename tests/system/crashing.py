@@ -7,6 +7,8 @@ imported everything, as for a hundred agents that takes longer than all else the
 A point is the first time that a task of ``family`` comes by there: ``before`` an action is carried
 out, ``after`` it took effect and before its news is heard, ``calling`` containerd for it (``call``)
 and ``called``, when containerd or a plugin has done something that nobody has heard of yet.
+
+These agents also answer exits of runs that are too short for restart policies (``LONGER_S``).
 """
 
 from __future__ import annotations
@@ -21,13 +23,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar, copy_context
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 MIDWAY_S = 0.01
 """After a call to containerd was begun, to be in the middle of it."""
+
+LONGER_S = 90.0
+"""A run seems to have lasted longer than it did: no restart policy answers shorter ones."""
 
 _READS = ("Get", "List", "Stat", "Info", "Mounts", "Wait", "Version", "Read")
 
@@ -81,11 +86,13 @@ def _wrap(witness: _Witness) -> None:
     from agent.containerd.rpc import Rpc
     from agent.host.host import RealHost
     from agent.host.network.networkthread import NetworkThread
+    from agent.task import restart
     from cni.runtime.chain import Runtime
 
     current: ContextVar[tuple[str, str] | None] = ContextVar("current", default=None)
     act, unary = RealHost.act, Rpc.unary
     submit, plugin = NetworkThread._submit, Runtime._attachment
+    answers = restart.answers
 
     async def watched_act(self: Any, task: Any, progress: Any, action: Any) -> Any:
         family = task.definition.family
@@ -115,6 +122,11 @@ def _wrap(witness: _Witness) -> None:
             witness.passes(Point(*doing, "called", f"{verb} of {step.type}"))
         return result
 
+    def soon_answers(definition: Any, facts: Any, seen: Any) -> bool:
+        later = seen.exited_at and seen.exited_at + LONGER_S
+        return answers(definition, facts, replace(seen, exited_at=later))
+
+    restart.answers = soon_answers
     NetworkThread._submit = watched_submit  # type: ignore[method-assign]
     Runtime._attachment = watched_plugin  # type: ignore[method-assign, assignment]
     RealHost.act = watched_act  # type: ignore[method-assign]
