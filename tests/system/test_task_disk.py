@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -22,7 +25,7 @@ from tests.system.tasks import DEADLINE_S, SERVES, WAITS, eventually, run, shell
 @contextmanager
 def disk(folder: Path, size: str) -> Iterator[Path]:
     """A file system of that size, mounted on ``folder``."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
     try:
         yield folder
@@ -102,6 +105,58 @@ def test_tasks_live_on_while_the_state_store_is_full(tmp_path: Path) -> None:
         assert "can be written again" in agent.said()[start:]
         for each in (serving, ending):
             assert each.leftovers() == []
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A disk of its own for one directory of the agent's, and what tasks end for when it is full.
+
+    "" if they run: then only what they log is lost.
+    """
+
+    setting: str
+    below: str
+    size: str
+    reason: str
+
+
+FULL = "no space left on device"
+DISKS = {
+    "containerd": Small("HOSTLER_STATE_DIR", "containerd", "64m", f"CannotStart.*{FULL}"),
+    "logs": Small("HOSTLER_STATE_DIR", "logs", "1m", ""),
+    "run": Small("HOSTLER_RUN_DIR", "", "8m", f"ResourceInitialization.*{FULL}"),
+}
+
+
+@pytest.mark.parametrize("small", DISKS.values(), ids=DISKS)
+def test_a_full_disk_elsewhere_ends_new_tasks_at_most_and_only_until_there_is_room(
+    small: Small,
+) -> None:
+    with (
+        TemporaryDirectory(prefix="htd-") as folder,  # sockets are in it: their paths are short
+        disk(Path(folder) / "d" / small.below, small.size) as full,
+        running_agent(**{small.setting: f"{folder}/d"}) as agent,
+    ):
+        serving = run(agent, shell("app", SERVES))
+        serving.until_log("app")
+        pid = serving.pid("app")
+        with filled(full):
+            new = run(agent, shell("app", "echo new; exit 5"))
+            ended = new.until_closed()
+            assert serving.shown()["lastStatus"] == "RUNNING"
+        assert new.exit_codes() == {"app": None if small.reason else 5}
+        why = ended["stoppedReason"]
+        assert re.search(small.reason or "Essential container in task exited", why, re.IGNORECASE)
+        later = run(agent, shell("app", "echo works"))
+        later.until_closed()
+        assert later.log("app") == ["works\n"]
+        assert serving.pid("app") == pid
+        serving.stop()
+        serving.until_closed()
+        assert serving.exit_codes() == {"app": 0}
+        for each in (serving, new, later):
+            assert each.leftovers() == []
+        assert "Traceback" not in agent.said()
 
 
 ANOTHER = {"family": "another", "containerDefinitions": [shell("app", SERVES)]}
