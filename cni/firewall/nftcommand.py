@@ -4,7 +4,8 @@ from typing import Final
 
 from cni.errors import CNIError, Code
 
-_DEADLINE_S: Final = 4.0  # less than `NamespaceThread.call` waits
+# A host that boots may first have to load its modules. Less than `NamespaceThread.call` waits.
+_DEADLINE_S: Final = 20.0
 
 
 def run(*words: str, script: str = "") -> str:

@@ -35,7 +35,7 @@ _UMOUNT_NOFOLLOW: Final = 8
 _SIOCGSKNS: Final = 0x894C
 # Of the thread, not of the process: the main thread may be in another namespace.
 _OWN: Final = "/proc/thread-self/ns/net"
-_DEADLINE_S: Final = 5.0
+_DEADLINE_S: Final = 25.0
 
 # mount(2) is not in the standard library, setns(2) only from Python 3.12 on.
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -150,7 +150,7 @@ class NamespaceThread:
             return self._executor.submit(self._visit, path, work)
 
     def call(self, path: Path | None, work: Callable[[], _T]) -> _T:
-        """Like `submit`, and wait; raises TimeoutError after 5 s."""
+        """Like `submit`, and wait; raises TimeoutError after 25 s."""
         return self.submit(path, work).result(_DEADLINE_S)
 
     def create(self, path: Path) -> None:
