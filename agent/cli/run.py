@@ -50,6 +50,14 @@ def run(
         str,
         typer.Option(metavar="JSON", help="The overrides of RunTask."),
     ] = "{}",
+    subnet: Annotated[
+        list[str] | None,
+        typer.Option(help="awsvpc: of which the interface is to be. May be repeated."),
+    ] = None,
+    security_group: Annotated[
+        list[str] | None,
+        typer.Option(help="awsvpc: what may reach the task, and be reached. May be repeated."),
+    ] = None,
     no_logs: Annotated[
         bool, typer.Option("--no-logs", help="Show the steps only, not what the containers write.")
     ] = False,
@@ -64,7 +72,11 @@ def run(
     """
     client = connect(socket)
     definition = find_definition(client, what)
-    task = start(client, definition, parse_json(overrides, "--overrides"))
+    asked = {
+        "overrides": parse_json(overrides, "--overrides"),
+        **network_configuration(subnet or [], security_group or []),
+    }
+    task = start(client, definition, asked)
     if detach:
         print(jsonlib.dumps({"task": task}) if json else task_id(task["taskArn"]))
         return
@@ -90,11 +102,20 @@ def find_definition(client: Client, what: str) -> Answer:
     return made
 
 
-def start(client: Client, definition: Answer, overrides: Answer) -> Answer:
-    """A task of that definition, accepted. Raises CommandError."""
-    asked = {"taskDefinition": definition["taskDefinitionArn"], "overrides": overrides}
+def network_configuration(subnets: list[str], security_groups: list[str]) -> Answer:
+    """RunTask's field of that name; nothing where nothing is asked for."""
+    if not subnets and not security_groups:
+        return {}
+    wanted = {"subnets": subnets, "securityGroups": security_groups}
+    return {"networkConfiguration": {"awsvpcConfiguration": wanted}}
+
+
+def start(client: Client, definition: Answer, asked: Answer) -> Answer:
+    """A task of that definition, accepted; ``asked`` is what else to say. Raises CommandError."""
     try:
-        answer = client.call("RunTask", asked)
+        answer = client.call(
+            "RunTask", {"taskDefinition": definition["taskDefinitionArn"], **asked}
+        )
     except CommandError as error:
         if NO_HOST in str(error):
             raise CommandError(

@@ -70,6 +70,18 @@ def test_overrides_are_passed_on(api: FakeApi, hostler: Hostler) -> None:
     assert api.asked("RunTask")[0]["overrides"] == {"containerOverrides": []}
 
 
+def test_a_network_can_be_asked_for(api: FakeApi, hostler: Hostler) -> None:
+    hostler("run", "hello", "-d", "--subnet", "a", "--subnet", "b", "--security-group", "web")
+    wanted = {"subnets": ["a", "b"], "securityGroups": ["web"]}
+    assert api.asked("RunTask") == [
+        {
+            "taskDefinition": DEFINITION,
+            "overrides": {},
+            "networkConfiguration": {"awsvpcConfiguration": wanted},
+        }
+    ]
+
+
 def test_json_tells_the_story_in_objects(hostler: Hostler) -> None:
     lines = hostler("run", "hello", "--json").out.splitlines()
     assert [next(iter(json.loads(line))) for line in lines] == [
