@@ -13,7 +13,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 etc=${LAB_ETC:-/etc}
-vlans='101 102'
+vlans=${LAB_VLANS-101 102}
 
 say() { echo "lab: $*"; }
 die() { echo "lab: $*" >&2; exit 1; }
