@@ -113,8 +113,9 @@ has_heard() {
     [ -n "$id" ] && hostler logs "$id" visitor | grep -q "^host $2, "
 }
 
+# Prometheus had figures of $1 hosts when it last asked.
 scraped() {
-    [ "$(curl -fsS "http://127.0.0.1:9090/api/v1/query?query=up" | grep -o '"[01]"\]' | sort | uniq -c | tr -s ' ')" = " $1 \"1\"]" ]
+    [ "$(promtool query instant http://127.0.0.1:9090 'up{job="hostler"} == 1' | grep -c '^up')" -eq "$1" ]
 }
 
 check() {

@@ -211,10 +211,9 @@ class TestCheck:
         self.works(host)
         return host
 
-    def works(self, host: Host, *, answered: str = "host 2, VLAN 101", up: str = "1") -> None:
+    def works(self, host: Host, *, answered: str = "host 2, VLAN 101", up: int = 2) -> None:
         host.has("hostler", prints="\n".join([*RUNNING.values(), answered]))
-        values = [{"value": [1.5, "1"]}, {"value": [1.5, up]}]
-        host.has("curl", prints=json.dumps({"data": {"result": values}}, separators=(",", ":")))
+        host.has("promtool", prints='up{instance="10.80.0.11:51678"} => 1 @[1.5]\n' * up)
 
     def test_all_is_well(self, host: Host) -> None:
         checked = host.lab("check", "1", "2")
@@ -232,7 +231,7 @@ class TestCheck:
     def test_a_host_without_prometheus_asks_none(self, host: Host) -> None:
         (host.etc / "prometheus" / "prometheus.yml").unlink()
         assert host.lab("check", "1", "2").returncode == 0
-        assert host.asked("curl") == []
+        assert host.asked("promtool") == []
 
     def test_a_task_that_nobody_answers_is_named(self, host: Host) -> None:
         self.works(host, answered="no answer from 10.80.1.12")
@@ -245,7 +244,7 @@ class TestCheck:
         assert host.lab("check", "1", "2").returncode == 1
 
     def test_a_host_whose_metrics_are_not_had_is_named(self, host: Host) -> None:
-        self.works(host, up="0")
+        self.works(host, up=1)
         checked = host.lab("check", "1", "2")
         assert checked.returncode == 1
         assert "Prometheus gets figures of 2 hosts" in checked.stderr
