@@ -6,6 +6,7 @@ an initrd beside it; what that needs of the lab's Vagrantfile is printed, for th
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -35,6 +36,9 @@ _FILES = {
     "etc/ssh/sshd_config.d/lab.conf": "UseDNS no\n",
     "etc/sudoers.d/vagrant": "vagrant ALL=(ALL) NOPASSWD: ALL\n",
     "etc/containerd/config.toml": 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n',
+    # What takes a second on a real host.
+    "etc/systemd/system.conf.d/slow.conf": "[Manager]\nDefaultTimeoutStartSec=15min\n",
+    "etc/systemd/system/hostler.service.d/slow.conf": "[Service]\nWatchdogSec=15min\n",
     "etc/machine-id": "",
     "etc/fstab": "",
 }
@@ -129,5 +133,15 @@ def _pack(made: Path) -> None:
             (made / name).unlink()
 
 
+def main() -> None:
+    """The program of this module."""
+    parser = argparse.ArgumentParser(prog="python -m tests.machines.box", description=__doc__)
+    parser.add_argument("directory", type=Path, metavar="DIR", help="not there yet; made")
+    made: Path = parser.parse_args().directory.absolute()
+    if made.exists():
+        parser.error(f"{made} is there already")
+    sys.stdout.write(box(made))
+
+
 if __name__ == "__main__":
-    sys.stdout.write(box(Path(sys.argv[1]).absolute()))
+    main()
