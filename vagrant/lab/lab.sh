@@ -14,6 +14,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 etc=${LAB_ETC:-/etc}
 vlans=${LAB_VLANS-101 102}
+ours='# Written by the lab, anew at each provisioning.'
 
 say() { echo "lab: $*"; }
 die() { echo "lab: $*" >&2; exit 1; }
@@ -78,7 +79,7 @@ metrics() {
     fi
     mkdir -p "$etc/prometheus"
     cat >"$etc/prometheus/prometheus.yml.new" <<END
-# Written by the lab, anew at each provisioning.
+$ours
 global:
   scrape_interval: 15s
   scrape_timeout: 10s
@@ -128,7 +129,7 @@ check() {
     for vlan in $vlans; do
         until_true "the task in VLAN $vlan is answered by host $other" has_heard "10.80.$vlan.1$number/" "$other"
     done
-    [ -e "$etc/prometheus/prometheus.yml" ] || return 0
+    grep -qsx "$ours" "$etc/prometheus/prometheus.yml" || return 0
     until_true "Prometheus gets figures of $hosts hosts" scraped "$hosts"
 }
 

@@ -228,8 +228,14 @@ class TestCheck:
         logs = [each[1] for each in host.asked("hostler") if each[0] == "logs"]
         assert logs == ["1111", "2222", "3333", "4444"]
 
-    def test_a_host_without_prometheus_asks_none(self, host: Host) -> None:
-        (host.etc / "prometheus" / "prometheus.yml").unlink()
+    @pytest.mark.parametrize("debians", [None, "# Sample config for Prometheus.\n"])
+    def test_a_host_whose_prometheus_is_not_the_labs_asks_none(
+        self, host: Host, debians: str | None
+    ) -> None:
+        file = host.etc / "prometheus" / "prometheus.yml"
+        file.unlink()
+        if debians:
+            file.write_text(debians)
         assert host.lab("check", "1", "2").returncode == 0
         assert host.asked("promtool") == []
 
