@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from agent.cli.agent import CANT_START, setting
-from agent.cli.options import AsJson
+from agent.cli.options import AsJson, GivenSettings
 from agent.cli.output import print_columns, print_json
 from agent.config import HIDDEN, ConfigError, Loaded, names, read
 from agent.config.shown import shown
@@ -19,12 +19,7 @@ _SECRET = "(hidden)"  # noqa: S105 - the place of one
 
 def config(
     json: AsJson = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="As for 'hostler agent'; may be repeated."
-        ),
-    ] = None,
+    settings: GivenSettings = None,
 ) -> None:
     """Print all settings with where each comes from; exit code 1 if they can't be used."""
     try:

@@ -48,6 +48,10 @@ Socket = Annotated[
     typer.Option("--socket", help="The agent's API socket. [default: api.sock in HOSTLER_RUN_DIR]"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+GivenSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="As for 'hostler agent'; may be repeated."),
+]
 TaskName = Annotated[
     str,
     typer.Argument(

@@ -13,7 +13,7 @@ import typer
 
 from agent.cli.agent import setting
 from agent.cli.errors import CommandError
-from agent.cli.options import AsJson
+from agent.cli.options import AsJson, GivenSettings
 from agent.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -28,12 +28,7 @@ def reset(
         bool, typer.Option("--images", help="Throw away the images in containerd's namespace too.")
     ] = False,
     json: AsJson = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="As for 'hostler agent'; may be repeated."
-        ),
-    ] = None,
+    settings: GivenSettings = None,
 ) -> None:
     """Take away what the agent has made on this host; state, logs, volumes and settings stay.
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import platform
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.machines import outside
 from tests.machines.kept import kept
-from tests.machines.outside import outside
 
 BUILD_S = 600.0
 """At most; it takes half a minute when the machine has nothing else to do."""
@@ -72,18 +71,7 @@ def tree(*packages: str) -> Path:
 def _build(command: list[str], path: Path, lock: int) -> None:
     # What it mounts and starts ends with it.
     alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
-    ran = subprocess.run(
-        [*outside(), *alone, *command, str(path), *map(str, _sources())],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=BUILD_S,
-        check=False,
-        pass_fds=[lock],
-    )
-    if ran.returncode:
-        raise RuntimeError(f"mmdebstrap ended with {ran.returncode}:\n{ran.stdout}")
+    outside.make([*alone, *command, str(path), *map(str, _sources())], lock, BUILD_S)
 
 
 def _sources() -> list[Path]:

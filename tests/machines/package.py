@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.machines import outside
 from tests.machines.kept import kept
-from tests.machines.outside import outside
 
 ROOT = Path(__file__).parents[2]
 BUILD_S = 900.0
@@ -88,17 +88,10 @@ def _digest(file: Path) -> str:
 
 
 def _build(folder: Path, lock: int) -> None:
-    ran = subprocess.run(
-        [*outside(), sys.executable, "-m", "deb", "--output", str(folder)],
+    outside.make(
+        [sys.executable, "-m", "deb", "--output", str(folder)],
+        lock,
+        BUILD_S,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "packaging")},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=BUILD_S,
-        check=False,
-        pass_fds=[lock],
     )
-    if ran.returncode:
-        raise RuntimeError(f"deb ended with {ran.returncode}:\n{ran.stdout}")
