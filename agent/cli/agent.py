@@ -59,7 +59,9 @@ def agent(
         bool, typer.Option("--check", help="Look whether the settings can be used, and end.")
     ] = False,
 ) -> None:
-    """Run the agent. A flag beats the environment, which beats the configuration files.
+    """Run the agent.
+
+    A flag beats the environment, which beats the configuration files.
 
     Ends with SIGTERM; tasks run on. With SIGHUP it starts anew as the same process, with what is
     installed and configured by then, and meanwhile refuses no request for metadata; if that

@@ -21,7 +21,10 @@ def config(
     json: AsJson = False,
     settings: GivenSettings = None,
 ) -> None:
-    """Print all settings with where each comes from; exit code 1 if they can't be used."""
+    """Print all settings with where each comes from.
+
+    The exit code is 1 if they can't be used.
+    """
     try:
         loaded = read(dict(map(setting, settings or [])), os.environ)
     except ConfigError as error:

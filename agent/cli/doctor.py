@@ -36,9 +36,10 @@ def doctor(
     json: AsJson = False,
     socket: Socket = None,
 ) -> None:
-    """Look for what is wrong with this host; exit code 1 if anything is.
+    """Look for what is wrong with this host.
 
-    A running agent looks at everything; without one this command looks at the host by itself.
+    A running agent looks at everything; without one this command looks at the host by itself. The
+    exit code is 1 if anything is wrong, 125 if nothing is but not all could be looked at.
     """
     from agent.cli.checkup import AGENT, diagnose  # loads what other verbs need not wait for
 

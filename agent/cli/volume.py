@@ -82,7 +82,10 @@ def create(
 
 @app.command("rm")
 def remove(volumes: Names, json: AsJson = False, socket: Socket = None) -> None:
-    """Remove shared volumes with all their data. What is mounted there keeps its own."""
+    """Remove shared volumes with all their data.
+
+    What is mounted there keeps its own.
+    """
     client = connect(socket)
     removed: list[str] = []
     for each in volumes:

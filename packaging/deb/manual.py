@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import typer
 
@@ -27,6 +27,37 @@ _FILES = (
     ("/var/lib/hostler", "what survives a reboot: state, logs and volumes of tasks"),
     ("/run/hostler/api.sock", "where the agent is asked, by root and the group hostler"),
 )
+
+
+_DONE, _MISUSED = ("0", "It is done."), ("2", "The command line is wrong.")
+_FAILED = (str(FAILED), "Hostler could not do what was asked; standard error says why.")
+_LEFT = "It was left with Ctrl-C"
+
+ENDS: Final = {
+    "run": (
+        ("the container's", "What the essential container ended with that ended first."),
+        ("1", "That one never ran; the reason is shown."),
+        ("130", f"{_LEFT} for the third time; the task runs on."),
+    ),
+    "drain": (
+        ("1", "The time was up, and there are tasks left."),
+        ("130", f"{_LEFT}. In either case the host takes no new tasks."),
+    ),
+    "doctor": (
+        ("1", "Something is wrong, be it only a warning."),
+        (str(FAILED), "Nothing is wrong, but not everything could be looked at."),
+    ),
+    "config": (("1", "The settings can't be used; standard error says why."),),
+    "agent": (
+        ("1", "It could not start, or --check found that it can't; standard error says why."),
+    ),
+    "reset": (
+        ("1", "Something is left; standard error says what, and why."),
+        (str(FAILED), "Nothing was tried; standard error says why."),
+    ),
+    "image-pull": (("130", f"{_LEFT}: the pull is cancelled."),),
+}
+"""How commands end otherwise than all do: exit codes with their meanings."""
 
 
 def pages(version: str, date: str, config_page: str) -> dict[str, str]:
@@ -61,9 +92,9 @@ def _page(edition: str, path: list[str], command: Command, root: Command) -> Ite
     yield from _records("ARGUMENTS", command, context, "argument")
     yield from _records("OPTIONS", command, context, "option")
     yield from _verbs(path, command)
+    yield from _status("-".join(path[1:]))
     if command is root:
         yield from _listed("FILES", _FILES)
-    yield from _status()
     others = ["hostler.config(5)"] if command is root else ["hostler(1)", "hostler.config(5)"]
     yield from (".SH SEE ALSO", ", ".join(map(_reference, others)))
 
@@ -105,15 +136,11 @@ def _verbs(path: list[str], command: Command) -> Iterator[str]:
         yield from (".TP", _reference(f"{'-'.join(verb)}(1)"), _plain(_paragraphs(each)[0]))
 
 
-def _status() -> Iterator[str]:
-    yield from _listed(
-        "EXIT STATUS",
-        (
-            ("0", "It is done."),
-            ("2", "The command line is wrong."),
-            (str(FAILED), "Hostler could not do what was asked; standard error says why."),
-        ),
-    )
+def _status(verb: str) -> Iterator[str]:
+    """Those that are no numbers first; what a command says of one beats what all say."""
+    ends = dict((_DONE, _MISUSED, _FAILED)) | dict(ENDS.get(verb, ()))
+    order = sorted(ends, key=lambda code: int(code) if code.isdigit() else -1)
+    yield from _listed("EXIT STATUS", [(code, ends[code]) for code in order])
 
 
 def _settings(edition: str, config_page: str) -> str:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from agent import config
-from deb import BuildError, manual, settings
+from deb import ROOT, BuildError, manual, settings
 
 PAGES = manual.pages("1.2", "2026-01-02", settings.PAGE.read_text())
 
@@ -29,6 +29,36 @@ def test_a_page_says_what_help_says() -> None:
     assert r"\fB\-\-timeout SPAN\fR" in page
     assert r"\fB\-h, \-\-help\fR" in page
     assert ".PP\nDaemon tasks" in page
+
+
+@pytest.mark.parametrize("name", [each for each in PAGES if each.endswith(".1")])
+def test_a_page_is_named_by_one_line(name: str) -> None:
+    line = PAGES[name].partition(".SH NAME\n")[2].splitlines()[0]
+    assert "." not in line.partition(r" \- ")[2].replace(".tar.gz", "")
+
+
+def test_a_page_tells_how_its_command_ends() -> None:
+    def ends(name: str) -> list[str]:
+        told = PAGES[f"hostler-{name}.1"].partition(".SH EXIT STATUS\n")[2].partition(".SH ")[0]
+        return [line.removeprefix(r"\fB").partition(r"\fR")[0] for line in told.splitlines()[1::3]]
+
+    assert ends("ps") == ["0", "2", "125"]
+    assert ends("run") == [r"the container\(aqs", "0", "1", "2", "125", "130"]
+    assert ends("drain") == ["0", "1", "2", "125", "130"]
+    for verb in ("doctor", "reset", "config", "agent"):
+        assert ends(verb) == ["0", "1", "2", "125"]
+    for verb in manual.ENDS:
+        assert f"hostler-{verb}.1" in PAGES
+
+
+def test_the_readme_tells_the_same_of_how_commands_end() -> None:
+    page = (ROOT / "README.md").read_text().partition("### Exit codes\n")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in page.splitlines()]
+    for verb, ends in manual.ENDS.items():
+        command = f"hostler {verb.replace('-', ' ')}"
+        for code, _ in ends:
+            (meaning,) = [row[1] for row in rows if row[0].strip("| ").removesuffix(" own") == code]
+            assert f"`{command}`" in meaning or code == "125"
 
 
 def test_the_settings_are_all_in_theirs() -> None:
