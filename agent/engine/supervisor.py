@@ -148,10 +148,9 @@ def _tell(task: Task, before: Progress, after: Progress) -> None:
     """One log line per step of the task's timeline, with fields for the journal."""
     for step in after.timeline[len(before.timeline) :]:
         log.info(
-            "task %s %s %s %s",
+            "task %s %s %s",
             task.id,
             step.container or "-",
-            step.what,
-            step.detail,
+            f"{step.what} {step.detail}".rstrip(),
             extra=about(task, step.container, STEP=step.what),
         )
