@@ -111,6 +111,12 @@ def test_what_the_agent_may_not_do_containers_may_but_they_get_no_capability_tha
     end(machine, task)
 
 
+def test_what_it_may_not_do_keeps_it_from_looking_at_nothing(machine: Machine) -> None:
+    told = call(machine, "Hostler.Diagnose")
+    assert told["unseen"] == []
+    assert "clock" in {each["check"] for each in (*told["facts"], *told["findings"])}
+
+
 def statuses(text: str) -> dict[str, str]:
     return dict(line.split(":\t") for line in text.splitlines())
 
