@@ -229,6 +229,17 @@ def test_removal_stops_tasks_and_keeps_what_they_left(
     assert not (ours.root / "opt/hostler").exists()
 
 
+def test_installed_again_it_starts_and_takes_tasks(ours: Host, successor: str) -> None:
+    ours.machine.run("dpkg", "--install", successor, deadline_s=INSTALL_S)
+    assert active(ours.machine)
+    serve(ours, 8080).stop()
+    assert not (ours.root / "var/lib/hostler/removed").exists()
+    ours.machine.run("systemctl", "stop", SERVICE)
+    ours.machine.run("dpkg", "--install", successor, deadline_s=INSTALL_S)
+    assert not active(ours.machine)
+    ours.machine.run("apt-get", "-y", "remove", "hostler", deadline_s=INSTALL_S)
+
+
 def test_after_a_purge_the_machine_is_as_it_was(ours: Host, before: Mapping[str, set[str]]) -> None:
     ours.machine.run("apt-get", "-y", "purge", "hostler", deadline_s=INSTALL_S)
     assert changes(before, ours.machine, *before) == []
