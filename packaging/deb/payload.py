@@ -17,6 +17,7 @@ MAINTAINER = "Hostler's authors <hostler@hostler.invalid>"
 CONFIG = Path("etc/hostler/hostler.config")
 
 _DOC = Path("usr/share/doc") / NAME
+_SHARE = Path("usr/share") / NAME
 _LINE = 76
 
 
@@ -26,6 +27,7 @@ def place(stage: Path, site: Path, version: str, epoch: int) -> None:
     (stage / "usr/bin").mkdir(parents=True)
     (stage / "usr/bin" / NAME).symlink_to(f"/{PREFIX}/bin/{NAME}")
     _units(stage)
+    shutil.copytree(ROOT / "examples", stage / _SHARE / "examples")
     date = time.strftime("%Y-%m-%d", time.gmtime(epoch))
     for name, text in manual.pages(version, date, settings.PAGE.read_text()).items():
         section = name[-1]
@@ -55,7 +57,7 @@ def _unit_place(unit: Path) -> Path:
     if unit.suffix in (".service", ".socket", ".slice", ".target", ".timer"):
         return Path("lib/systemd/system") / unit
     if unit.parts[0] in ("hardened", "newer"):  # for whoever wants them, see docs/service.md
-        return Path("usr/share/hostler/systemd") / unit
+        return _SHARE / "systemd" / unit
     raise BuildError(f"systemd/{unit}: the package has no place for a file of this kind")
 
 

@@ -26,7 +26,7 @@ needed = pytest.mark.skipif(
 )
 
 _MADE_FROM = (
-    *("agent", "cni", "metadata", "packaging", "systemd", "docs/configuration.md"),
+    *("agent", "cni", "metadata", "packaging", "systemd", "examples", "docs/configuration.md"),
     *("pyproject.toml", "constraints.txt", "CHANGELOG.md", "README.md", "LICENSE"),
 )
 
