@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agent.config.values import Address, Network, Range
 from agent.task.names import Names
+
+if TYPE_CHECKING:  # for real, whoever imports this module first would import it half made
+    from agent.config.values import Address, Network, Range
 
 _SUBNET = IPv4Network("10.213.0.0/16")
 

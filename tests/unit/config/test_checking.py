@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,11 @@ def test_a_file_that_cant_be_read_is_a_wrong_setting(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_named() -> None:
     with pytest.raises(ConfigError, match="HOSTLER_RUN_DIR=relative"):
         checked({"HOSTLER_RUN_DIR": "relative"}, {})
+
+
+@pytest.mark.parametrize("module", ["agent.settings", "agent.config", "agent.config.checking"])
+def test_it_does_not_matter_what_is_imported_first(module: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import {module}"], capture_output=True, text=True, timeout=60
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
