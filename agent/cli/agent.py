@@ -1,7 +1,7 @@
 """``hostler agent``: the agent itself, until SIGTERM, or until SIGHUP and then its successor.
 
 Logs go to standard error, or to the journal where that is the journal's. What keeps the agent from
-starting is one line there and exit code 1.
+starting is one line there and exit code 1, or 78 where it is the configuration.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CANT_START = 1
+WRONG_CONFIG = 78
+"""EX_CONFIG of sysexits.h: no other agent could start with it, so the service is not tried again."""
 
 LEVELS = {
     "crit": logging.CRITICAL,
@@ -83,16 +85,21 @@ def agent(
 
 def _check(flags: dict[str, str]) -> None:
     """Says what is wrong with the settings and the files that they name, or that nothing is."""
+    loaded = _judged(flags)
+    for each in loaded.warnings:
+        print(f"hostler: warning: {each}", file=sys.stderr)
+    print("the settings can be used")
+
+
+def _judged(flags: dict[str, str]) -> Loaded:
+    """As before a reload: what fails later on may pass, such as an address that is not there yet."""
     from agent.config import ConfigError
     from agent.config.checking import checked
 
     try:
-        loaded = checked(flags, os.environ)
+        return checked(flags, os.environ)
     except ConfigError as error:
-        _refuse(str(error))
-    for each in loaded.warnings:
-        print(f"hostler: warning: {each}", file=sys.stderr)
-    print("the settings can be used")
+        _refuse(str(error), WRONG_CONFIG)
 
 
 def _serve(flags: dict[str, str]) -> None:
@@ -125,7 +132,7 @@ def _serve(flags: dict[str, str]) -> None:
     hold_reloads()
     try:
         kept = SocketStore(handover.inherited(os.environ))
-        loaded = config.read(flags, os.environ)
+        loaded = _judged(flags)
         _set_up_logging(loaded.settings.log_level)
         _tell(loaded)
         before = dict(os.environ)  # a successor reads the files anew
@@ -161,9 +168,9 @@ def _leaves(error: BaseException) -> list[BaseException]:
     return [error]
 
 
-def _refuse(why: str) -> NoReturn:
+def _refuse(why: str, code: int = CANT_START) -> NoReturn:
     print(f"hostler: {why}", file=sys.stderr)
-    raise typer.Exit(CANT_START)
+    raise typer.Exit(code)
 
 
 def setting(text: str) -> tuple[str, str]:

@@ -49,7 +49,8 @@ ENDS: Final = {
     ),
     "config": (("1", "The settings can't be used; standard error says why."),),
     "agent": (
-        ("1", "It could not start, or --check found that it can't; standard error says why."),
+        ("1", "It could not start; standard error says why."),
+        ("78", "Its configuration is wrong, as it starts or with --check; systemd does not retry."),
     ),
     "reset": (
         ("1", "Something is left; standard error says what, and why."),

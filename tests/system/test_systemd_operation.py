@@ -79,6 +79,25 @@ def test_a_wrong_configuration_leaves_the_agent_as_it_is_and_a_right_one_is_take
     machine.run("systemctl", "restart", SERVICE)
 
 
+def test_with_a_wrong_configuration_it_fails_once_says_why_and_its_tasks_run_on(
+    machine: Machine,
+) -> None:
+    task = until(machine, run(machine, shell("app", SERVES)), "RUNNING")
+    before = machine.pid_in(namespace_of(machine, task))
+    (machine.root / CONFIG).write_text("ECS_LOGLEVEL=loud\n")
+    machine.run("sh", "-c", f"! systemctl restart {SERVICE}")
+    shown = {
+        each: machine.shown(SERVICE, each) for each in ("ActiveState", "ExecMainStatus", "NRestarts")
+    }
+    assert shown == {"ActiveState": "failed", "ExecMainStatus": "78", "NRestarts": "0"}
+    said = machine.run("sh", "-c", f"systemctl status {SERVICE} || true")
+    assert "hostler: ECS_LOGLEVEL=loud (/etc/hostler/hostler.config line 1): must be" in said
+    (machine.root / CONFIG).unlink()
+    machine.run("systemctl", "start", SERVICE)
+    assert machine.pid_in(namespace_of(machine, task)) == before
+    end(machine, task)
+
+
 def test_the_journal_has_a_tasks_whole_story_under_its_arn(machine: Machine) -> None:
     task = run(machine, shell("app", "true"))
     until(machine, task, "STOPPED")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent import app
+from agent import app, config
 from agent.service import handover
 from agent.service.ending import Ending
 from tests.unit.cli.conftest import Hostler
@@ -21,15 +21,31 @@ root = pytest.mark.skipif(os.geteuid() != 0, reason="the agent refuses anybody b
         (("--run-dir", "relative"), "HOSTLER_RUN_DIR=relative (the command line): must be"),
         (("--set", "HOSTLER_NONSENSE=1"), "HOSTLER_NONSENSE (the command line) is no setting"),
         (("--set", "ECS_LOGLEVEL=loud"), "ECS_LOGLEVEL=loud (the command line)"),
+        (("--set", "HOSTLER_RUNTIMES=/nowhere"), "HOSTLER_RUNTIMES: can't read /nowhere"),
     ],
 )
-def test_what_keeps_it_from_starting_is_one_line(
+def test_a_wrong_configuration_is_one_line_and_a_code_of_its_own(
     bare: Hostler, flags: tuple[str, ...], why: str
 ) -> None:
     ran = bare("agent", *flags)
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (78, "")
     assert why in ran.err
     assert ran.err.count("\n") == 1
+
+
+@root
+@pytest.mark.usefixtures("_same_signals")
+def test_what_may_pass_keeps_it_from_starting_with_another(
+    bare: Hostler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as an address to listen on that the host gets a moment later."""
+
+    async def fail(*_: object) -> Ending:
+        raise config.ConfigError("can't listen there")
+
+    monkeypatch.setattr(app, "run", fail)
+    ran = bare("agent")
+    assert (ran.code, ran.out, ran.err) == (1, "", "hostler: can't listen there\n")
 
 
 @pytest.fixture
