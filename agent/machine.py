@@ -60,6 +60,8 @@ HOST_CONTAINERD = Path("/run/containerd/containerd.sock")
 """The host's own."""
 SERVICE_CONTAINERD = Path("/run/hostler-containerd")
 """What hostler-containerd.service makes when it is first started, and what stays until a reboot."""
+BUNDLES = "io.containerd.runtime.v2.task"
+"""The folder of containerd's state with one for each namespace; all of them go with a reboot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,7 @@ async def _embedded(
     settings: Settings, stopping: Stopping, stack: AsyncExitStack
 ) -> EmbeddedContainerd:
     """Our own containerd, started; it ends with ``stack`` unless there is a successor."""
-    state = settings.run_dir / "containerd"
+    state = _own_state(settings)
     embedded = EmbeddedContainerd(_own_root(settings), state, state / "containerd.sock")
     await embedded.start()
 
@@ -214,21 +216,38 @@ def _own_root(settings: Settings) -> Path:
     return settings.state_dir / "containerd"
 
 
+def _own_state(settings: Settings) -> Path:
+    return settings.run_dir / "containerd"
+
+
+def _has_tasks(state: Path, namespace: str) -> bool:
+    """Whether the containerd with this state directory has shims: each has a bundle there."""
+    try:
+        return any((state / BUNDLES / namespace).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def shared_containerd(
     settings: Settings, host: Path = HOST_CONTAINERD, service: Path = SERVICE_CONTAINERD
 ) -> Path | None:
     """Where the containerd serves that is to be used; None if it is one of the agent's own.
 
-    That of hostler-containerd.service counts from its first start on, whether or not it serves just
-    now: it has tasks, and another one would know nothing of them. Blocking.
+    One that has tasks is kept, whichever others have come since: those would know nothing of the
+    tasks. So that of hostler-containerd.service counts from its first start on, whether or not it
+    serves just now. Blocking.
     """
     match settings.containerd:
         case "embedded":
             return None
         case "auto":
+            own, other = _own_state(settings), service / host.name
+            for folder, socket in ((host.parent, host), (service, other), (own, None)):
+                if _has_tasks(folder, settings.containerd_namespace):
+                    return socket
             if host.exists():
                 return host
-            return service / host.name if service.exists() else None
+            return other if service.exists() else None
         case path:
             return Path(path)
 

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 CANT_START = 1
 WRONG_CONFIG = 78
-"""EX_CONFIG of sysexits.h: no other agent could start with it, so the service is not tried again."""
+"""EX_CONFIG of sysexits.h: no other agent could start with it, so systemd does not try again."""
 
 LEVELS = {
     "crit": logging.CRITICAL,
@@ -92,7 +92,7 @@ def _check(flags: dict[str, str]) -> None:
 
 
 def _judged(flags: dict[str, str]) -> Loaded:
-    """As before a reload: what fails later on may pass, such as an address that is not there yet."""
+    """As before a reload. What fails later on may pass, such as an address not there yet."""
     from agent.config import ConfigError
     from agent.config.checking import checked
 

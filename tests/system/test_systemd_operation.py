@@ -50,6 +50,11 @@ def configure(machine: Machine, text: str) -> None:
     machine.run("systemctl", "reload", SERVICE)
 
 
+def restart(machine: Machine) -> None:
+    """The service was started anew, and serves."""
+    machine.run("systemctl", "restart", SERVICE)
+
+
 def journal(machine: Machine, *matches: str) -> list[Json]:
     """The entries that match."""
     machine.run("journalctl", "--sync")
@@ -87,7 +92,8 @@ def test_with_a_wrong_configuration_it_fails_once_says_why_and_its_tasks_run_on(
     (machine.root / CONFIG).write_text("ECS_LOGLEVEL=loud\n")
     machine.run("sh", "-c", f"! systemctl restart {SERVICE}")
     shown = {
-        each: machine.shown(SERVICE, each) for each in ("ActiveState", "ExecMainStatus", "NRestarts")
+        each: machine.shown(SERVICE, each)
+        for each in ("ActiveState", "ExecMainStatus", "NRestarts")
     }
     assert shown == {"ActiveState": "failed", "ExecMainStatus": "78", "NRestarts": "0"}
     said = machine.run("sh", "-c", f"systemctl status {SERVICE} || true")
@@ -174,6 +180,24 @@ def test_a_containerd_of_the_agents_own_restricts_no_container(machine: Machine)
     until(machine, task, "STOPPED")
     first = machine.run("grep", "-E", "^(NoNewPrivs|Seccomp_filters|CapBnd)", "/proc/1/status")
     assert sorted(said(machine, task).splitlines()) == sorted(first.splitlines())
+
+
+def test_tasks_keep_their_containerd_when_the_host_gets_one_of_its_own(machine: Machine) -> None:
+    """Another would know nothing of them: they would run on, and be taken for stopped."""
+    task = until(machine, run(machine, shell("app", SERVES)), "RUNNING")
+    before = machine.pid_in(namespace_of(machine, task))
+    machine.run("systemd-run", "--unit=its-containerd", "--property=Type=notify", "containerd")
+    assert (machine.root / "run/containerd/containerd.sock").is_socket()
+    for start_again in (reload, restart):
+        start_again(machine)
+        assert "stopCode" not in until(machine, task, "RUNNING")
+        assert machine.pid_in(namespace_of(machine, task)) == before
+    end(machine, task)
+    restart(machine)
+    assert "hostler" in machine.run("ctr", "namespaces", "ls", "--quiet").split()
+    machine.run("systemctl", "stop", "its-containerd")
+    (machine.root / "run/containerd/containerd.sock").unlink()
+    restart(machine)
 
 
 def test_with_the_group_its_members_may_use_the_socket(machine: Machine) -> None:

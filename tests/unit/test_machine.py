@@ -149,7 +149,34 @@ def test_which_containerd_is_used(
         (tmp_path / "host.sock").touch()
     if service:
         (tmp_path / "service").mkdir()
-    found = machine.shared_containerd(
-        Settings(containerd=setting), tmp_path / "host.sock", tmp_path / "service"
-    )
+    settings = Settings(containerd=setting, run_dir=tmp_path / "run")
+    found = machine.shared_containerd(settings, tmp_path / "host.sock", tmp_path / "service")
+    assert found == (None if expected is None else tmp_path / expected)
+
+
+@pytest.mark.parametrize(
+    ("setting", "tasks", "expected"),
+    [
+        ("auto", {}, "host/c.sock"),
+        ("auto", {"run/containerd": "hostler"}, None),
+        ("auto", {"service": "hostler"}, "service/c.sock"),
+        ("auto", {"service": "hostler", "run/containerd": "hostler"}, "service/c.sock"),
+        ("auto", {"host": "hostler", "run/containerd": "hostler"}, "host/c.sock"),
+        ("auto", {"service": "k8s.io", "run/containerd": "other"}, "host/c.sock"),
+        ("embedded", {"host": "hostler"}, None),
+        ("/path.sock", {"run/containerd": "hostler"}, "/path.sock"),
+    ],
+)
+def test_the_containerd_that_has_the_tasks_is_kept_when_others_come(
+    tmp_path: Path, setting: str, tasks: dict[str, str], expected: str | None
+) -> None:
+    for each in ("host", "service"):
+        (tmp_path / each).mkdir()
+    (tmp_path / "host/c.sock").touch()
+    for folder in ("run/containerd", "service"):
+        (tmp_path / folder / machine.BUNDLES / "hostler").mkdir(parents=True)  # had some once
+    for folder, namespace in tasks.items():
+        (tmp_path / folder / machine.BUNDLES / namespace / "bundle").mkdir(parents=True)
+    settings = Settings(containerd=setting, run_dir=tmp_path / "run")
+    found = machine.shared_containerd(settings, tmp_path / "host/c.sock", tmp_path / "service")
     assert found == (None if expected is None else tmp_path / expected)
