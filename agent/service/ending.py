@@ -43,6 +43,7 @@ class Stopping:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end)
         if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            _let_hangups_through()  # a child that wants to hear them again could not
             return
         had_terminal = _has_terminal()
 
@@ -53,7 +54,7 @@ class Stopping:
         # A signal that the loop handles kills the process from the moment the loop is closed, and
         # there is a moment between that and the successor.
         signal.signal(signal.SIGHUP, hung_up)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        _let_hangups_through()
 
     async def asked(self) -> None:
         """Returns at the next request: to start anew, as long as ``how`` is still None."""
@@ -73,6 +74,10 @@ class Stopping:
     def _end(self) -> None:
         self.how = Ending.EXIT  # that is meant for all of it
         self._asked.set()
+
+
+def _let_hangups_through() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
 def _has_terminal() -> bool:

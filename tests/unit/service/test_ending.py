@@ -80,8 +80,10 @@ async def test_a_hangup_that_comes_early_is_heard_when_somebody_listens() -> Non
 
 async def test_who_was_started_to_ignore_it_does() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    hold_reloads()
     Stopping().listen()
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, ()), "children inherit it"
 
 
 def test_a_second_request_for_a_successor_kills_nobody_once_the_loop_is_closed() -> None:
