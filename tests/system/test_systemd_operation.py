@@ -186,17 +186,31 @@ def test_tasks_keep_their_containerd_when_the_host_gets_one_of_its_own(machine: 
     """Another would know nothing of them: they would run on, and be taken for stopped."""
     task = until(machine, run(machine, shell("app", SERVES)), "RUNNING")
     before = machine.pid_in(namespace_of(machine, task))
-    machine.run("systemd-run", "--unit=its-containerd", "--property=Type=notify", "containerd")
-    assert (machine.root / "run/containerd/containerd.sock").is_socket()
+    its, socket = "its-containerd.service", machine.root / "run/containerd/containerd.sock"
+    (machine.root / "etc/systemd/system" / its).write_text(
+        "[Service]\nType=notify\nKillMode=process\nDelegate=yes\n"
+        "ExecStart=containerd --root /var/lib/hostler/its\n"
+    )
+    machine.run("systemctl", "start", its)
+    assert socket.is_socket()
     for start_again in (reload, restart):
         start_again(machine)
         assert "stopCode" not in until(machine, task, "RUNNING")
         assert machine.pid_in(namespace_of(machine, task)) == before
     end(machine, task)
     restart(machine)
+    task = until(machine, run(machine, shell("app", SERVES)), "RUNNING")
+    before = machine.pid_in(namespace_of(machine, task))
     assert "hostler" in machine.run("ctr", "namespaces", "ls", "--quiet").split()
-    machine.run("systemctl", "stop", "its-containerd")
-    (machine.root / "run/containerd/containerd.sock").unlink()
+    machine.run("systemctl", "stop", its)
+    assert not socket.exists(), "it can be found by that alone"
+    machine.run("systemctl", "restart", "--no-block", SERVICE)
+    machine.run("systemctl", "start", its)
+    eventually(lambda: machine.shown(SERVICE, "SubState") == "running", "the agent")
+    assert "stopCode" not in until(machine, task, "RUNNING")
+    assert machine.pid_in(namespace_of(machine, task)) == before
+    end(machine, task)
+    machine.run("systemctl", "stop", its)
     restart(machine)
 
 

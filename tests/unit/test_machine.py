@@ -160,6 +160,7 @@ def test_which_containerd_is_used(
         ("auto", {}, "host/c.sock"),
         ("auto", {"run/containerd": "hostler"}, None),
         ("auto", {"service": "hostler"}, "service/c.sock"),
+        ("auto", {"down": "hostler"}, "down/c.sock"),
         ("auto", {"service": "hostler", "run/containerd": "hostler"}, "service/c.sock"),
         ("auto", {"host": "hostler", "run/containerd": "hostler"}, "host/c.sock"),
         ("auto", {"service": "k8s.io", "run/containerd": "other"}, "host/c.sock"),
@@ -178,5 +179,6 @@ def test_the_containerd_that_has_the_tasks_is_kept_when_others_come(
     for folder, namespace in tasks.items():
         (tmp_path / folder / machine.BUNDLES / namespace / "bundle").mkdir(parents=True)
     settings = Settings(containerd=setting, run_dir=tmp_path / "run")
-    found = machine.shared_containerd(settings, tmp_path / "host/c.sock", tmp_path / "service")
+    host = tmp_path / ("down/c.sock" if "down" in tasks else "host/c.sock")
+    found = machine.shared_containerd(settings, host, tmp_path / "service")
     assert found == (None if expected is None else tmp_path / expected)
