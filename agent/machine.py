@@ -113,7 +113,7 @@ async def open_machine(
         await client.namespaces.ensure(settings.containerd_namespace)
         router = LogRouter(settings.run_dir)
         await router.begin()  # it takes a while, and nothing needs it before the end of this
-        stack.push_async_callback(router.stop_if_idle)
+        stack.push_async_callback(router.leave)
         strays = strays_on(settings, client, router, on.cgroups)
         unknown, links = await recover(store, strays, time.time()), Bell()
         networking = await stack.enter_async_context(

@@ -87,9 +87,7 @@ class LogRouter:
 
         One that was begun is waited for.
         """
-        if self._begun is not None:
-            with suppress(LogRouterError):
-                await self.ensure_running()
+        await self._settle()
         try:
             async with asyncio.timeout(REQUEST_S):
                 reply = await self._once({"op": "stop_if_idle"})
@@ -98,6 +96,23 @@ class LogRouter:
         except TimeoutError as error:
             raise LogRouterTimeout(f"no answer within {REQUEST_S:g} s") from error
         return bool(reply["stopped"])
+
+    async def leave(self) -> None:
+        """An idle router has ended, unless it is a service.
+
+        That would be started at once, and race with the one that the next agent might start.
+        """
+        await self._settle()
+        with suppress(_Gone, TimeoutError):
+            async with asyncio.timeout(REQUEST_S):
+                if not (await self._once({"op": "ping"})).get("service"):
+                    await self.stop_if_idle()
+
+    async def _settle(self) -> None:
+        """One that was begun serves, or never will."""
+        if self._begun is not None:
+            with suppress(LogRouterError):
+                await self.ensure_running()
 
     async def _ask(self, deadline_s: float, **request: Any) -> dict[str, Any]:
         what = request["op"]

@@ -9,7 +9,7 @@ when the log is complete.
     close  {id}        answered when both FIFOs reached their end and everything is in the log;
                        closing a stream that is not open succeeds
     list               {streams: [...]}, with what each of them lost and why
-    ping               {pid}
+    ping               {pid, service}: whether a service manager started it, and would again
     stop_if_idle       {stopped}: the router ends if no stream is open
 """
 

@@ -184,7 +184,7 @@ class Router:
             case "list":
                 return {"streams": [stream.state for stream in self._streams.values()]}
             case "ping":
-                return {"pid": os.getpid()}
+                return {"pid": os.getpid(), "service": "NOTIFY_SOCKET" in os.environ}
             case "stop_if_idle":
                 self._stopping = not self._streams
                 return {"stopped": self._stopping}

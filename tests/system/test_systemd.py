@@ -117,6 +117,14 @@ def test_the_state_stays_roots_when_the_log_router_is_restarted(machine: Machine
     assert (machine.root / "var/lib/hostler").stat().st_mode & 0o777 == 0o700
 
 
+def test_an_agent_that_ends_without_tasks_leaves_the_router_that_is_a_service(
+    machine: Machine,
+) -> None:
+    before = machine.shown("hostler-logs.service", "MainPID")
+    machine.run("systemctl", "restart", SERVICE)
+    assert machine.shown("hostler-logs.service", "MainPID") == before != "0"
+
+
 @pytest.mark.timeout(240)
 def test_no_request_is_refused_while_systemd_restarts_the_agent(machine: Machine) -> None:
     task = until(machine, run(machine, shell("app", SERVES)), "RUNNING")

@@ -99,3 +99,22 @@ async def test_a_router_that_keeps_ending_is_reported(tmp_path: Path) -> None:
 
 async def test_where_there_is_no_router_it_has_stopped(tmp_path: Path) -> None:
     assert await LogRouter(tmp_path).stop_if_idle() is True
+
+
+@pytest.mark.parametrize(
+    ("service", "asked"), [(True, ["ping"]), (False, ["ping", "stop_if_idle"])]
+)
+async def test_one_that_is_a_service_is_left_alone_at_the_end(
+    tmp_path: Path, service: bool, asked: list[str]
+) -> None:
+    def reply(_request: dict[str, Any]) -> bytes:
+        return json.dumps({"ok": True, "service": service, "stopped": True}).encode() + b"\n"
+
+    async with answering(tmp_path, reply) as requests:
+        await LogRouter(tmp_path).leave()
+    assert [request["op"] for request in requests] == asked
+
+
+async def test_where_there_is_none_nothing_is_left(tmp_path: Path) -> None:
+    await LogRouter(tmp_path).leave()
+    assert list(tmp_path.iterdir()) == []

@@ -165,6 +165,13 @@ def test_a_client_that_speaks_another_language_loses_its_connection_only(bench: 
     assert bench.ask("ping")["pid"] == os.getpid()
 
 
+def test_it_tells_whether_it_is_a_service(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert bench.ask("ping")["service"] is False
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    assert bench.ask("ping")["service"] is True
+
+
 def test_a_client_that_left_before_its_answer_harms_nobody(bench: Bench) -> None:
     bench.ask("open", stream=bench.spec("c1"))
     out = bench.writer("c1-out")
