@@ -106,6 +106,9 @@ def _serve(flags: dict[str, str]) -> None:
     import asyncio
     import gc
 
+    from agent.service.ending import Ending, hold_reloads
+
+    hold_reloads()  # what comes now takes a while
     gc.disable()  # modules stay for good: going through them time and again is a tenth of a start
     from agent import app, config
     from agent.config.checking import checked
@@ -119,7 +122,6 @@ def _serve(flags: dict[str, str]) -> None:
     from agent.host.network.securitygroups import SecurityGroupError
     from agent.host.network.socketstore import SocketStore
     from agent.service import handover
-    from agent.service.ending import Ending, hold_reloads
     from cni.errors import CNIError
 
     gc.freeze()
@@ -129,7 +131,6 @@ def _serve(flags: dict[str, str]) -> None:
         *(KeysError, LogRouterError, CNIError, OSError),
         *(InterfacesExhausted, SecurityGroupError, CgroupError),
     )
-    hold_reloads()
     try:
         kept = SocketStore(handover.inherited(os.environ))
         loaded = _judged(flags)

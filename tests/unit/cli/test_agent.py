@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +16,16 @@ from tests.unit.cli.conftest import Hostler
 root = pytest.mark.skipif(os.geteuid() != 0, reason="the agent refuses anybody but root first")
 
 
+@pytest.fixture
+def _same_signals() -> Iterator[None]:
+    handler, mask = signal.getsignal(signal.SIGHUP), signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.signal(signal.SIGHUP, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 @root
+@pytest.mark.usefixtures("_same_signals")
 @pytest.mark.parametrize(
     ("flags", "why"),
     [
@@ -33,6 +44,31 @@ def test_a_wrong_configuration_is_one_line_and_a_code_of_its_own(
     assert ran.err.count("\n") == 1
 
 
+HANGS_UP_AMID_IMPORTS = """
+import signal, sys
+from agent.cli.main import main
+
+class Hook:
+    def find_spec(self, name, path=None, target=None):
+        if name == "agent.app":
+            signal.raise_signal(signal.SIGHUP)
+            print("hung up", flush=True)
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+sys.meta_path.insert(0, Hook())
+main(["agent", "--set", "HOSTLER_NONSENSE=1"])
+"""
+
+
+@root
+def test_a_hangup_that_comes_while_it_loads_does_not_kill_it() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", HANGS_UP_AMID_IMPORTS], capture_output=True, text=True, timeout=60
+    )
+    assert (ran.returncode, ran.stdout) == (78, "hung up\n"), ran.stderr
+
+
 @root
 @pytest.mark.usefixtures("_same_signals")
 def test_what_may_pass_keeps_it_from_starting_with_another(
@@ -46,14 +82,6 @@ def test_what_may_pass_keeps_it_from_starting_with_another(
     monkeypatch.setattr(app, "run", fail)
     ran = bare("agent")
     assert (ran.code, ran.out, ran.err) == (1, "", "hostler: can't listen there\n")
-
-
-@pytest.fixture
-def _same_signals() -> Iterator[None]:
-    handler, mask = signal.getsignal(signal.SIGHUP), signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    yield
-    signal.signal(signal.SIGHUP, handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @root
