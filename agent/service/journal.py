@@ -63,10 +63,15 @@ class JournalHandler(logging.Handler):
         self._dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
+        try:
+            entry = encoded(_fields(record, self.format(record), self._dropped))
+        except Exception:  # noqa: BLE001 - as logging's own: no line ends whoever says it
+            self.handleError(record)
+            return
         # Only the first has to wait: many that did would hold up all work.
         self._socket.settimeout(0 if self._dropped else PATIENCE_S)
         try:
-            self._send(encoded(_fields(record, self.format(record), self._dropped)))
+            self._send(entry)
         except (TimeoutError, BlockingIOError):
             self._dropped += 1
         except OSError:

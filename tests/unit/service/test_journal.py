@@ -190,3 +190,12 @@ def test_standard_error_is_the_journals_if_systemd_says_so_of_it() -> None:
     assert journal.is_stderr({"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
     assert not journal.is_stderr({"JOURNAL_STREAM": "1:1"})
     assert not journal.is_stderr({})
+
+
+def test_a_line_that_makes_no_sense_ends_nobody_and_is_told(
+    there: Journal, log: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.warning("%d things", "three")
+    assert "'%d things'" in capsys.readouterr().err
+    log.warning("after it")
+    assert there.entry()["MESSAGE"] == "after it"
