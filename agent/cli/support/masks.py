@@ -25,28 +25,37 @@ _SECRET_NAME = (
     r"(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|auth|credential|private[_-]?key)"  # noqa: S105
 )
 
+_WORD = rf"(?<![\w-])(?=[\w-]*?{_SECRET_NAME})[\w-]++"
+"""A whole word with such a name in it; no word is looked at twice, however long it is."""
+
+_VALUE = r"""(?:\\++"[^"\n]*+"|"(?:[^"\\\n]|\\.)++"?|'(?:[^'\\\n]|\\.)++'?|[^\s,;"'&)}\]]+)"""
+"""As it is, in quotes, or in quotes that are escaped; the second quote may be cut off."""
+
+_KEY_CHARACTERS = 16 * 1024
+"""Of a private key that has no end."""
+
+# Each takes time in proportion to the text: whoever may run a task decides what is in it.
 _PATTERNS = (
     # keys of AWS, and of this host's own API
     (re.compile(r"\b(?:AKIA|ASIA|HOSTLER)[A-Z0-9]{12,}\b"), HIDDEN),
     # scheme://user:password@host
-    (re.compile(r"(?<=://)[^/\s@\"']+@"), f"{HIDDEN}@"),
-    (re.compile(r"(?i)\b(basic|bearer|negotiate) +[A-Za-z0-9+/=_.~-]{8,}"), rf"\1 {HIDDEN}"),
+    (re.compile(r"(?<=://)[^/\s\"']+@"), f"{HIDDEN}@"),
+    (re.compile(r"(?i)\b(basic|bearer|negotiate) ++[A-Za-z0-9+/=_.~-]{8,}"), rf"\1 {HIDDEN}"),
     # JSON web tokens
-    (re.compile(r"\beyJ[\w-]{4,}\.[\w-]+\.[\w-]*"), HIDDEN),
+    (re.compile(r"(?<![\w-])eyJ[\w-]{4,}+\.[\w-]++\.[\w-]*"), HIDDEN),
     (
-        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*KEY-----|\Z)", re.S),
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
+            rf"(?:.{{0,{_KEY_CHARACTERS}}}?-----END [A-Z ]*KEY-----|.{{0,{_KEY_CHARACTERS}}})",
+            re.S,
+        ),
         HIDDEN,
     ),
     # where a task asks for its credentials
     (re.compile(r"(?<=/credentials/)[0-9a-fA-F-]{16,}"), HIDDEN),
     # password=..., "token": "...", --api-key ...
-    (
-        re.compile(
-            rf"(?i)([\w-]*{_SECRET_NAME}[\w-]*[\"']?\s*[=:]\s*)(?!\(hidden\))(\"[^\"\n]+\"|'[^'\n]+'|[^\s,;\"'&)}}\]]+)"
-        ),
-        rf"\1{HIDDEN}",
-    ),
-    (re.compile(rf"(?i)(--[\w-]*{_SECRET_NAME}[\w-]*\s+)[^\s\"']+"), rf"\1{HIDDEN}"),
+    (re.compile(rf"(?i)({_WORD}\\*+[\"']?\s*+[=:]\s*+)(?!\(hidden\)){_VALUE}"), rf"\1{HIDDEN}"),
+    (re.compile(rf"(?i)((?=--){_WORD}\s++)(?!\(hidden\)){_VALUE}"), rf"\1{HIDDEN}"),
 )
 
 
@@ -55,23 +64,37 @@ class Masks:
 
     def __init__(self) -> None:
         self._known: set[str] = set()
-        self._ordered: tuple[str, ...] | None = None
+        self._lengths: dict[str, list[int]] = {}
+        """Of the known ones that begin so, the longest first."""
 
     def learn(self, values: Iterable[str]) -> None:
         """These values are secret, in whatever form they appear."""
         for value in values:
             self._known.update(_forms(value))
-        self._ordered = None
+        lengths: dict[str, set[int]] = {}
+        for each in self._known:
+            lengths.setdefault(each[:_SHORTEST], set()).add(len(each))
+        self._lengths = {start: sorted(all_, reverse=True) for start, all_ in lengths.items()}
 
     def mask(self, text: str) -> str:
         """The text with none of them in it, nor what looks like one."""
-        if self._ordered is None:  # longer ones first: another may be a part of them
-            self._ordered = tuple(sorted(self._known, key=len, reverse=True))
-        for each in self._ordered:
-            text = text.replace(each, HIDDEN)
+        text = self._without_known(text)
         for pattern, instead in _PATTERNS:
             text = pattern.sub(instead, text)
         return text
+
+    def _without_known(self, text: str) -> str:
+        """In one go through the text, however many are known; they may overlap."""
+        told, end = list[str](), 0
+        for at in range(len(text) - _SHORTEST + 1):
+            for length in self._lengths.get(text[at : at + _SHORTEST], ()):
+                if at + length <= end:
+                    break  # as all that follow, which are shorter
+                if text[at : at + length] in self._known:
+                    told += [text[end:at], HIDDEN] if at >= end else []
+                    end = at + length
+                    break
+        return "".join((*told, text[end:]))
 
     def mask_all(self, value: Any) -> Any:
         """The same for every text in a JSON value, so that it stays JSON."""

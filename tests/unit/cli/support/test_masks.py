@@ -70,6 +70,11 @@ def test_short_values_are_words_of_any_text() -> None:
             "(hidden)\nok",
         ),
         ("-----BEGIN PRIVATE KEY-----\ncut", "(hidden)"),
+        ("GET http://me:p@w@proxy.test/x", "GET http://(hidden)@proxy.test/x"),
+        (r'{"password": "a\"b c", "n": 1}', '{"password": (hidden), "n": 1}'),
+        (r'"{\"password\": \"a b\", \"n\": 1}"', r'"{\"password\": (hidden), \"n\": 1}"'),
+        ('DB_PASSWORD="a b', "DB_PASSWORD=(hidden)"),
+        ("run --api-key 'a b' --x", "run --api-key (hidden) --x"),
     ],
 )
 def test_what_looks_like_a_secret(text: str, masked: str) -> None:
@@ -106,3 +111,40 @@ def test_what_is_learned_late_counts() -> None:
     assert masks.mask("late-secret") == "late-secret"
     masks.learn(["late-secret"])
     assert masks.mask("late-secret") == "(hidden)"
+
+
+def test_a_known_value_that_begins_in_another_is_hidden_to_its_end() -> None:
+    known = ("secret is A", "A-real-secret", "real-sec")
+    assert mask("the secret is A-real-secret, he said", *known) == "the (hidden), he said"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token" * 10_000,
+        "token-" * 10_000,
+        "-" * 100_000,
+        "eyJ-" * 50_000,
+        "password" + " " * 100_000,
+        'password="' + "\\" * 100_000,
+        "-----BEGIN PRIVATE KEY-----" * 1_000,
+    ],
+)
+def test_no_text_takes_long(text: str) -> None:
+    """Each of these took hours, or would have, with a pattern that goes back for another try."""
+    assert mask(text + "\nend of it") is not None
+
+
+def test_no_number_of_known_values_takes_long() -> None:
+    """One search of the text for each of them took minutes."""
+    masks = Masks()
+    masks.learn(f"word-{number:x}" for number in range(0xA0000, 0xD0000))
+    text = "2026-11-26 host hostler[1]: word-b1234 word-e1234\n" * 10_000
+    assert "word-e1234" in masks.mask(text)
+    assert "word-b1234" not in masks.mask(text)
+
+
+def test_a_key_without_an_end_does_not_hide_all_that_follows() -> None:
+    masked = mask("-----BEGIN PRIVATE KEY-----" + "x" * 20_000 + "\nthe rest")
+    assert masked.startswith("(hidden)")
+    assert masked.endswith("\nthe rest")
