@@ -40,7 +40,8 @@ def support_bundle(
 
     at = time.time()
     path = output or Path(name_of(os.uname().nodename, at))
-    pieces = (*agentside.PIECES, *hostfiles.PIECES, *commands.PIECES)
+    # What tasks say comes last: there may be more of it than a bundle has room for.
+    pieces = (*hostfiles.PIECES, *commands.PIECES, *agentside.PIECES)
     with written(path, at) as bundle, _told(len(pieces), quiet=json) as tell:
         site = _site(socket, bundle.miss)
         try:

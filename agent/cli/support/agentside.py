@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import socket
 import struct
@@ -96,9 +97,18 @@ def introspection_piece(name: str, path: str) -> Piece:
             raise Missing(f"nobody answers on {where}: {error}") from None
         finally:
             connection.close()
-        yield name, answer.decode(errors="replace")
+        yield _introspected(site, name, answer.decode(errors="replace"))
 
     return Piece(name, get)
+
+
+def _introspected(site: Site, name: str, text: str) -> File:
+    if not name.endswith(".json"):
+        return name, text
+    try:
+        return as_json(name, site.masks.mask_all(json.loads(text)))
+    except (ValueError, RecursionError):
+        raise Missing("what answers there is not an agent") from None
 
 
 def process(site: Site) -> Iterator[File]:
@@ -127,10 +137,10 @@ def _text(path: Path) -> str:
 
 PIECES = (
     Piece("doctor", doctor),
-    Piece("tasks", all_tasks),
     call_piece("queue", "Hostler.DescribeQueue"),
     call_piece("networks", "Hostler.DescribeNetworks"),
     introspection_piece("metrics.txt", "/metrics"),
     introspection_piece("health.json", "/health"),
     Piece("agent-process", process),
+    Piece("tasks", all_tasks),
 )

@@ -59,27 +59,27 @@ class Bundle:
         for piece in pieces:
             tell(piece.name)
             try:
-                files = within(PIECE_S, lambda piece=piece: list(piece.get(site)))  # type: ignore[misc]
+                files = within(PIECE_S, lambda piece=piece: _masked(site, piece))  # type: ignore[misc]
             except (Missing, CommandError, OSError) as error:
                 self.miss(piece.name, str(error))
                 continue
             for name, text in files:
-                self._add_masked(site, name, text)
+                self._add_bounded(name, text)
+        self.gathered.missing = [site.masks.mask(each) for each in self.gathered.missing]
         self.add("missing.txt", "\n".join(self.gathered.missing or ["nothing"]) + "\n")
 
     def miss(self, name: str, why: str) -> None:
         """This piece is not in it."""
         self.gathered.missing.append(f"{name}: {' '.join(why.split())}")
 
-    def _add_masked(self, site: Site, name: str, text: str) -> None:
+    def _add_bounded(self, name: str, text: str) -> None:
         if len(text) > FILE_BYTES:
             self.miss(name, f"only its last {FILE_BYTES} characters are here")
             text = text[-FILE_BYTES:]
         if self.gathered.size + len(text) > ALL_BYTES:
             self.miss(name, "the bundle is large enough already")
             return
-        # What is JSON has been masked text by text: as a whole it would be none any more.
-        self.add(name, text if name.endswith(".json") else site.masks.mask(text))
+        self.add(name, text)
 
     def add(self, name: str, text: str) -> None:
         """A file with this text."""
@@ -89,6 +89,14 @@ class Bundle:
         self._tar.addfile(entry, io.BytesIO(content))
         self.gathered.files += 1
         self.gathered.size += len(content)
+
+
+def _masked(site: Site, piece: Piece) -> list[File]:
+    # What is JSON has been masked text by text: as a whole it would be none any more.
+    return [
+        (name, text if name.endswith(".json") else site.masks.mask(text))
+        for name, text in piece.get(site)
+    ]
 
 
 @contextmanager

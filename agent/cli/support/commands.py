@@ -10,7 +10,7 @@ from agent.cli.support.masks import HIDDEN
 from agent.cli.support.pieces import File, Missing, Piece, Site
 from agent.host.cgroups import slices
 from agent.host.checkup import units
-from agent.host.checkup.programs import NotRun
+from agent.host.checkup.programs import NotRun, Ran
 
 _VERSIONS = (
     *(("containerd", "--version"), ("runc", "--version"), ("crun", "--version")),
@@ -60,8 +60,15 @@ def _said(site: Site, *command: str) -> str:
     if ran.code and not ran.out:
         words = ran.err.strip().splitlines()
         raise Missing(f"{' '.join(command)}: {words[0] if words else f'exit code {ran.code}'}")
-    cut = "\n(more was cut)\n" if ran.cut else ""
-    return f"$ {' '.join(command)}\n{ran.out}{ran.err}{cut}"
+    return f"$ {' '.join(command)}\n{_words(ran, ran.out, ran.err)}"
+
+
+def _words(ran: Ran, *said: str) -> str:
+    """What was said, in whole lines where more was cut: half a secret is not known as one."""
+    if not ran.cut:
+        return "".join(said)
+    whole = ("".join(each.rpartition("\n")[:2]) for each in said)
+    return f"{''.join(whole)}\n(more was cut)\n"
 
 
 def programs(site: Site) -> Iterator[File]:
@@ -156,7 +163,7 @@ def _journal(site: Site, *asked: str) -> str:
         raise Missing(str(error)) from None
     if not ran.out:
         raise Missing(ran.err.strip() or "the journal has nothing of it")
-    return ran.out + ("\n(more was cut)\n" if ran.cut else "")
+    return _words(ran, ran.out)
 
 
 def _require_systemd(site: Site) -> None:

@@ -135,8 +135,11 @@ def own_containerd(site: Site) -> Iterator[File]:
     if not path.exists():
         raise Missing("the agent has no containerd of its own")
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _LOG_BYTES))
-        yield "journal/own-containerd.log", file.read(_LOG_BYTES).decode(errors="replace")
+        before = max(-1, path.stat().st_size - _LOG_BYTES - 1)
+        file.seek(max(0, before))
+        text = file.read(_LOG_BYTES + 1).decode(errors="replace")
+        # From the beginning of a line on: half a secret is not known as one.
+        yield "journal/own-containerd.log", text if before < 0 else text.partition("\n")[2]
 
 
 def folders(site: Site) -> Iterator[File]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import json
 from pathlib import Path
 
@@ -100,6 +102,26 @@ def test_introspection_that_is_off_or_silent(site: Site, tmp_path: Path) -> None
     silent = Settings(introspection_listen=("127.0.0.1", 1))
     with pytest.raises(Missing, match=r"nobody answers on 127\.0\.0\.1 port 1"):
         list(PIECES["metrics.txt"].get(Site(Subject(silent), tmp_path, None, Masks())))
+
+
+def test_what_introspection_says_in_json_is_masked_and_stays_json(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"problems": {"network": "exec: the-secret-word: 'password=abc'"}}
+    answer = io.BytesIO(json.dumps(said).encode())
+    monkeypatch.setattr(http.client.HTTPConnection, "request", lambda *_: None)
+    monkeypatch.setattr(http.client.HTTPConnection, "getresponse", lambda _: answer)
+    site.masks.learn(["the-secret-word"])
+    open_ = Site(Subject(Settings()), site.socket, None, site.masks)
+    ((name, text),) = PIECES["health.json"].get(open_)
+    assert name == "health.json"
+    assert json.loads(text) == {"problems": {"network": "exec: (hidden): 'password=(hidden)'"}}
+    with pytest.raises(Missing, match="what answers there is not an agent"):
+        list(PIECES["health.json"].get(open_))
+
+
+def test_what_tasks_say_comes_last() -> None:
+    assert agentside.PIECES[-1].name == "tasks"
 
 
 def test_the_process_behind_the_socket(site: Site, tmp_path: Path) -> None:

@@ -76,6 +76,34 @@ def test_a_piece_that_fails_costs_no_other(
     assert files["out/good.txt"] == "x"
 
 
+def test_why_something_is_missing_is_masked_too(site: Site, tmp_path: Path) -> None:
+    why = CommandError("exec: hush-hush: password=abc")
+    files = gathered(tmp_path / "out.tar.gz", site, failing("bad", why))
+    assert files["out/missing.txt"] == "bad: exec: (hidden): password=(hidden)\n"
+
+
+def test_a_secret_is_not_known_by_its_half_where_a_text_is_cut(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "FILE_BYTES", 12)
+    files = gathered(tmp_path / "out.tar.gz", site, piece("log", ("log.txt", "hush-hush is it")))
+    assert "hush" not in files["out/log.txt"]
+
+
+def test_texts_are_masked_within_the_time_of_their_piece(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masking: list[str] = []
+
+    def mask(_self: Masks, text: str) -> str:
+        masking.append(threading.current_thread().name)
+        return text
+
+    monkeypatch.setattr(Masks, "mask", mask)
+    gathered(tmp_path / "out.tar.gz", site, piece("one", ("one.txt", "text")))
+    assert masking == ["piece"]
+
+
 def test_a_bug_in_a_piece_is_not_hidden_and_leaves_no_file(site: Site, tmp_path: Path) -> None:
     path = tmp_path / "out.tar.gz"
     with pytest.raises(ZeroDivisionError):

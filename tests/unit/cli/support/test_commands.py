@@ -56,6 +56,12 @@ def test_a_part_is_better_than_nothing(host: Host) -> None:
     assert text == "$ df -hT\n/dev/sda 1G\ndf: /nas: Stale file handle\n\n(more was cut)\n"
 
 
+def test_half_a_line_at_the_end_of_what_is_cut_is_left_out(host: Host) -> None:
+    host.answers["ip rule"] = Ran(0, "one\npassword hunter", "two\nhunt", cut=True)
+    (text,) = got(host, PIECES["network/ip-rule"]).values()
+    assert text == "$ ip rule\none\ntwo\n\n(more was cut)\n"
+
+
 def test_versions_of_programs_that_are_not_all_there(host: Host) -> None:
     host.answers["runc --version"] = Ran(0, "runc version 1.1.5\n")
     (text,) = got(host, PIECES["versions/programs"]).values()

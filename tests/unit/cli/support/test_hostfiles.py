@@ -101,6 +101,10 @@ def test_the_end_of_the_log_of_the_agents_own_containerd(
         got(host, "journal/own-containerd")
     monkeypatch.setattr(hostfiles, "_LOG_BYTES", 5)
     host.write("/var/lib/hostler/containerd/containerd.log", "the first and the last\n")
+    assert got(host, "journal/own-containerd") == "", "half a line may be half a secret"
+    host.write("/var/lib/hostler/containerd/containerd.log", "the first and the\nlast\n")
+    assert got(host, "journal/own-containerd") == "last\n"
+    host.write("/var/lib/hostler/containerd/containerd.log", "last\n")
     assert got(host, "journal/own-containerd") == "last\n"
 
 
