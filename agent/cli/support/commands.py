@@ -45,10 +45,13 @@ JOURNAL_S = 20.0
 _KERNEL_LINES = 500
 _UNITS = (*units.UNITS, "containerd.service")
 
-_ASSIGNED = re.compile(
-    r"(?m)^(\s*(?:(?:Environment|SetCredential\w*)=|Exec\w+=.*?--set[ =]))(?:.*\\\n)*.*$"
-)
-"""Values of variables, credentials and settings in a unit, to the end of lines that go on."""
+_REST = r"(?:.*\\\n(?:[ \t]*[#;].*\n)*+)*+.*$"
+"""Of a line of a unit: it goes on after a backslash, and past comments (systemd.syntax(7))."""
+_ASSIGNED = re.compile(rf"(?m)^([ \t]*(?:Environment|SetCredential\w*)[ \t]*=){_REST}")
+"""Values of variables and credentials."""
+_EXECUTED = re.compile(rf"(?m)^[ \t]*Exec\w+[ \t]*={_REST}")
+_SET = re.compile(r"(?s)(--set[ =\\\n]).*")
+"""Settings on a command line."""
 
 
 def _said(site: Site, *command: str) -> str:
@@ -131,7 +134,8 @@ def unit_piece(unit: str) -> Piece:
 
 def without_values(text: str) -> str:
     """The text of a unit without the values of variables and credentials in it."""
-    return _ASSIGNED.sub(rf"\1{HIDDEN}", text)
+    text = _ASSIGNED.sub(rf"\1{HIDDEN}", text)
+    return _EXECUTED.sub(lambda found: _SET.sub(rf"\1{HIDDEN}", found[0]), text)
 
 
 def journal_piece(unit: str) -> Piece:

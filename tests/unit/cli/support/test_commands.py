@@ -105,6 +105,24 @@ def test_the_kernels_log_without_a_journal(host: Host) -> None:
     assert got(host, PIECES["journal/kernel"]) == {"journal/kernel.log": "from the journal\n"}
 
 
+@pytest.mark.parametrize(
+    ("unit", "shown"),
+    [
+        ("Environment = A=hush\nType=notify\n", "Environment =(hidden)\nType=notify\n"),
+        ("Environment=A=1 \\\n# why\n ; and\n B=hush\nType=x\n", "Environment=(hidden)\nType=x\n"),
+        (
+            "ExecStart=/a \\\n  --set X=hush \\\n  --b\nType=x\n",
+            "ExecStart=/a \\\n  --set (hidden)\nType=x\n",
+        ),
+        ("ExecStart=/a --set \\\n  X=hush\nType=x\n", "ExecStart=/a --set (hidden)\nType=x\n"),
+        ("ExecStart = /a --set=X=hush\n", "ExecStart = /a --set=(hidden)\n"),
+        ("ExecStart=/a \\\n  --b\nType=x\n", "ExecStart=/a \\\n  --b\nType=x\n"),
+    ],
+)
+def test_values_as_systemd_reads_them(unit: str, shown: str) -> None:
+    assert commands.without_values(unit) == shown
+
+
 def test_a_unit_without_the_values_of_its_variables(host: Host) -> None:
     host.folder("/run/systemd/system")
     host.answers["systemctl show hostler.service"] = Ran(0, "Id=hostler.service\n")
