@@ -63,7 +63,7 @@ def _line(task: dict[str, Any]) -> str:
         task.get("stopCode", ""),
         task.get("stoppedReason", ""),
     )
-    return "  ".join(filter(None, words))
+    return "  ".join(" ".join(each.split()) for each in words if each)
 
 
 def call_piece(name: str, call: str) -> Piece:

@@ -40,12 +40,14 @@ FREE = frozenset({"dockerLabels", "labels", "options", "driverOpts"})
 NAMED_BY_US = frozenset({"runtimes"})
 """Mappings whose values are ours, whatever they are called."""
 
-SHOWN_OPTIONS = frozenset(
+_LOG_OPTIONS = frozenset(
     {
         *("max-size", "max-file", "mode", "max-buffer-size", "awslogs-group", "awslogs-region"),
-        *("awslogs-stream-prefix", "awslogs-create-group", "hostler.runtime"),
+        *("awslogs-stream-prefix", "awslogs-create-group"),
     }
 )
+SHOWN_OPTIONS = {"options": _LOG_OPTIONS, "dockerLabels": frozenset({"hostler.runtime"})}
+"""Names whose values are shown, of such mappings: those that mean something to the agent."""
 
 
 def masked(value: Any, hidden: list[str], key: str = "", above: str = "") -> Any:
@@ -55,7 +57,7 @@ def masked(value: Any, hidden: list[str], key: str = "", above: str = "") -> Any
     """
     match value:
         case dict() if key in FREE:
-            return {name: _option(name, each, hidden) for name, each in value.items()}
+            return {name: _option(key, name, each, hidden) for name, each in value.items()}
         case dict() if key in NAMED_BY_US:
             return value
         case dict():
@@ -73,8 +75,8 @@ def _is_shown(key: str, above: str) -> bool:
     return key in SHOWN or (key == "value" and above in SHOWN_VALUES)
 
 
-def _option(name: str, value: Any, hidden: list[str]) -> Any:
-    if name in SHOWN_OPTIONS:
+def _option(of: str, name: str, value: Any, hidden: list[str]) -> Any:
+    if name in SHOWN_OPTIONS.get(of, ()):
         return value
     hidden.append(str(value))
     return HIDDEN

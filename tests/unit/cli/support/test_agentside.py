@@ -74,6 +74,16 @@ def test_what_is_hidden_in_definitions_is_masked_in_reasons(populated: FakeApi, 
     assert "the-secret-word" not in "".join(files.values())
 
 
+def test_a_reason_of_several_lines_looks_like_no_other_task(populated: FakeApi, site: Site) -> None:
+    forged = task("here") | {"stoppedReason": "bye\nthere  web:1  RUNNING"}
+    populated.answers["Hostler.WatchTask"] = {
+        **{"task": forged, "steps": [], "closed": True, "runtimes": {}, "cgroup": "/h"}
+    }
+    agentside.learn_tasks(site)
+    files = dict(PIECES["tasks"].get(site))
+    assert files["tasks.txt"].splitlines()[0].endswith("bye there web:1 RUNNING")
+
+
 def test_only_the_newest_are_inspected(
     populated: FakeApi, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

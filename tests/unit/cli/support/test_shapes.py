@@ -42,6 +42,12 @@ def shown(value: Any) -> tuple[Any, list[str]]:
             ["s"],
         ),
         (
+            {"dockerLabels": {"max-size": "s", "mode": "t"}},
+            {"dockerLabels": {"max-size": HIDDEN, "mode": HIDDEN}},
+            ["s", "t"],
+        ),
+        ({"driverOpts": {"mode": "s"}}, {"driverOpts": {"mode": HIDDEN}}, ["s"]),
+        (
             {"logConfiguration": {"logDriver": "splunk", "options": {"splunk-token": "s"}}},
             {"logConfiguration": {"logDriver": "splunk", "options": {"splunk-token": HIDDEN}}},
             ["s"],
