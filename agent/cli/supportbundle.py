@@ -35,8 +35,9 @@ def support_bundle(
 ) -> None:
     """Gather logs, states and settings for whoever helps, without secrets, into a .tar.gz."""
     # All that other verbs need not wait for.
-    from agent.cli.support import agentside, commands, hostfiles
+    from agent.cli.support import agentside, commands, hostfiles, stored
     from agent.cli.support.bundle import name_of, written
+    from agent.cli.support.pieces import Missing
 
     at = time.time()
     path = output or Path(name_of(os.uname().nodename, at))
@@ -44,8 +45,12 @@ def support_bundle(
     pieces = (*hostfiles.PIECES, *commands.PIECES, *agentside.PIECES)
     with written(path, at) as bundle, _told(len(pieces), quiet=json) as tell:
         site = _site(socket, bundle.miss)
+        tell("what is secret")
         try:
-            tell("what is secret")
+            stored.learn_stored(site)
+        except Missing as error:
+            bundle.miss("masking", str(error))
+        try:
             agentside.learn_tasks(site)
         except CommandError as error:
             bundle.miss("tasks", str(error))

@@ -289,6 +289,22 @@ def test_without_an_agent_the_host_is_in_it_and_still_no_secret(cage: Cage, tmp_
     assert leaks(files, cage.canaries) == []
 
 
+def test_without_an_agent_the_store_tells_what_tasks_keep_secret(
+    cage: Cage, tmp_path: Path
+) -> None:
+    """As it does of tasks that the agent has forgotten, which its log still tells of."""
+    log = cage.agent.root / "state/containerd/containerd.log"
+    log.parent.mkdir(exist_ok=True)
+    told = ("argument", "command", "overridden", "override", "environment", "health")
+    with log.open("a") as file:
+        file.writelines(f"exec: {cage.canaries[each]}: no such file\n" for each in told)
+    path = tmp_path / "alone.tar.gz"
+    assert cage.bundle(path, HOSTLER_RUN_DIR=str(tmp_path / "run")).returncode == 0
+    files = unpacked(path)
+    assert "exec: (hidden): no such file" in files["journal/own-containerd.log"]
+    assert leaks(files, cage.canaries) == []
+
+
 def test_a_configuration_that_cant_be_used_is_no_obstacle(cage: Cage, tmp_path: Path) -> None:
     path = tmp_path / "wrong.tar.gz"
     ran = cage.bundle(path, HOSTLER_BRIDGE_SUBNET="10.0.0.0/33")
