@@ -30,8 +30,17 @@ install() {
     dpkg --force-confold --install "$1"
 }
 
+# Settings are lines: a value of several would be cut, and the rest could be other settings.
+given() {
+    env | sed -nE 's/^((HOSTLER|ECS)_[A-Z0-9_]+)=.*/\1/p' | sort -u | while read -r name; do
+        value=$(printenv "$name") || continue # it is in a line of another variable
+        [ "$(printf '%s\n' "$value" | wc -l)" -eq 1 ] || die "$name has more than one line"
+        printf '%s=%s\n' "$name" "$value"
+    done
+}
+
 configure() {
-    given=$(env | grep -E '^(HOSTLER|ECS)_[A-Z0-9_]+=' | sort)
+    given=$(given)
     [ -n "$given" ] || return 0
     (
         umask 077 # settings may be secrets
