@@ -7,9 +7,10 @@ What can't be removed does not keep the rest.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
-from collections.abc import Awaitable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -77,6 +78,10 @@ class Reset:
     async def run(self) -> None:
         """All that can be is gone. Raises StillInUse."""
         await asyncio.to_thread(_refuse_beside_an_agent, self.settings.api_socket)
+        with _none_starting(self.settings.state_dir / "state.lock"):
+            await self._attempt_all()
+
+    async def _attempt_all(self) -> None:
         await self._attempt("containers", self._containers())
         await self._attempt("network", self._network())
         await self._attempt("network interfaces", self._interfaces())
@@ -195,6 +200,25 @@ class Reset:
         else:
             folder.rmdir()
             self.removed.append(f"directory {folder}")
+
+
+@contextmanager
+def _none_starting(lock: Path) -> Iterator[None]:
+    """Meanwhile no agent gets as far as its state. Raises StillInUse if one has it already."""
+    try:
+        file = lock.open("r+")
+    except FileNotFoundError:  # there was none ever
+        yield
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StillInUse(
+                f"an agent that starts or ends has {lock}: wait for it, or end it with "
+                "'systemctl stop hostler'"
+            ) from None
+        yield
 
 
 def _refuse_beside_an_agent(path: Path) -> None:

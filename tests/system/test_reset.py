@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -97,6 +98,22 @@ def test_nothing_is_touched_while_an_agent_answers(agent: Agent) -> None:
         ran = reset(agent, *arguments)
         assert ran.returncode == FAILED
         assert f"an agent answers on {agent.socket}: empty it with 'hostler drain'" in ran.stderr
+    assert task.shown()["lastStatus"] == "RUNNING"
+    agent.end_all()
+    assert agent.left_behind() == []
+
+
+def test_nothing_is_touched_while_an_agent_starts(agent: Agent) -> None:
+    """It has its state long before it answers; after a crash systemd starts it at once."""
+    task = run(agent, shell("app", SERVES))
+    task.until_running()
+    agent.kill9()
+    with Path(agent.settings["HOSTLER_STATE_DIR"], "state.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ran = reset(agent, "--force")
+    assert ran.returncode == FAILED
+    assert "an agent that starts or ends has " in ran.stderr
+    agent.start()
     assert task.shown()["lastStatus"] == "RUNNING"
     agent.end_all()
     assert agent.left_behind() == []
