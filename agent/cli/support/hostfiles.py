@@ -83,13 +83,26 @@ def cgroups(site: Site) -> Iterator[File]:
 
 
 def _tree(top: Path) -> Iterator[str]:
-    for folder, _, names in islice(os.walk(top), _MOST_CGROUPS):
+    for folder, names in islice(_folders(top), _MOST_CGROUPS):
         facts = [
-            f"{name}: {' '.join(_words(Path(folder, name)))}"
-            for name in _CGROUP_FILES
-            if name in names
+            f"{name}: {' '.join(_words(folder / name))}" for name in _CGROUP_FILES if name in names
         ]
         yield f"{folder}\n    " + "\n    ".join(facts)
+
+
+def _folders(top: Path) -> Iterator[tuple[Path, set[str]]]:
+    """Each with the names of what is in it. Containers may nest them deeper than calls can be."""
+    waiting = [top]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as found:
+                entries = {each.name: each.is_dir(follow_symlinks=False) for each in found}
+        except OSError:  # gone meanwhile, or so deep that its path is too long
+            continue
+        yield folder, set(entries)
+        below = (name for name, is_folder in entries.items() if is_folder)
+        waiting += [folder / name for name in sorted(below, reverse=True)]
 
 
 def _words(path: Path) -> list[str]:

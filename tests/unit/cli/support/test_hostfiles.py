@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -92,6 +94,24 @@ def test_cgroups_of_tasks(host: Host) -> None:
     assert text.startswith("version 2\n")
     assert "memory.current: 4096" in text
     assert "hostler.slice/one\n    pids.current: 3" in text
+
+
+def test_cgroups_nested_deeper_than_calls_can_be(host: Host) -> None:
+    host.write("/sys/fs/cgroup/cgroup.controllers", "memory")
+    host.write("/sys/fs/cgroup/hostler.slice/memory.current", "4096\n")
+    here = os.open(host.root / "sys/fs/cgroup/hostler.slice", os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("a", dir_fd=here)
+        below = os.open("a", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    try:
+        text = got(host, "cgroups")
+    finally:  # what removes the folders of tests gives up on these
+        subprocess.run(["rm", "-rf", host.root / "sys"], check=True, timeout=60)
+    assert "memory.current: 4096" in text
+    assert text.count("/a\n") > 1000
 
 
 def test_the_end_of_the_log_of_the_agents_own_containerd(
