@@ -51,6 +51,7 @@ from agent.service import watchdog
 from agent.service.ending import Ending, Stopping
 from agent.service.notify import notify
 from agent.service.renewal import Check, until_ended
+from agent.service.secrecy import forbid_dumps
 from agent.settings import Settings
 from agent.task.stopping import Rules
 from agent.telling.side import Telling, open_telling
@@ -88,6 +89,7 @@ async def run(settings: Settings, kept: SocketStore, check: Check) -> Ending:
     ``kept`` are the metadata sockets that outlive it, ``check`` looks whether a successor could
     start.
     """
+    forbid_dumps()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a dozen files per container
     stopping = Stopping()

@@ -10,8 +10,8 @@ from agent.config import values
 from agent.settings import Settings
 
 SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "HOSTLER_STATE_DIR": ("state_dir", values.absolute),
-    "HOSTLER_RUN_DIR": ("run_dir", values.absolute),
+    "HOSTLER_STATE_DIR": ("state_dir", values.own_folder),
+    "HOSTLER_RUN_DIR": ("run_dir", values.own_folder),
     "HOSTLER_API_LISTEN": ("api_listen", values.listen),
     "HOSTLER_ACCOUNT": ("account", values.matching(r"[0-9]{12}", "an account number of 12 digits")),
     "HOSTLER_CONTAINERD": (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -41,12 +42,33 @@ _LONGEST_KEY, _LONGEST_TAG = 128, 256
 """Characters of a tag's key and value."""
 
 
+_SHARED = frozenset(
+    f"/{each}"
+    for each in (
+        *("", "bin", "boot", "dev", "etc", "home", "lib", "lib64", "media", "mnt", "opt", "proc"),
+        *("root", "run", "sbin", "srv", "sys", "tmp", "usr", "usr/local", "var", "var/cache"),
+        *("var/lib", "var/lock", "var/log", "var/opt", "var/run", "var/spool", "var/tmp"),
+        *("run/containerd", "run/lock", "run/netns", "run/systemd", "run/user"),
+        *("var/lib/containerd", "var/lib/docker"),
+    )
+)
+"""Folders of hier(7), and of container runtimes."""
+
+
 def absolute(text: str) -> Path:
     """An absolute path."""
     path = Path(text)
     if not path.is_absolute():
         raise ValueError("must be an absolute path")
     return path
+
+
+def own_folder(text: str) -> Path:
+    """An absolute path that is nobody else's: the agent removes what it finds there."""
+    plain = "/" + posixpath.normpath(absolute(text)).lstrip("/")
+    if plain in _SHARED:
+        raise ValueError("must be a folder of its own, such as /srv/hostler")
+    return Path(plain)
 
 
 def search_path(text: str) -> tuple[Path, ...]:

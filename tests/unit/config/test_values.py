@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from agent.config.values import (
     duration,
     nfs_servers,
     nft_table,
+    own_folder,
     pull_behavior,
     rate,
     tags,
@@ -178,3 +180,19 @@ def test_file_servers_are_named_by_the_ids_of_file_systems() -> None:
 def test_anything_else_names_no_file_servers(text: str) -> None:
     with pytest.raises(ValueError, match="must be a JSON object such as"):
         nfs_servers(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/", "/run", "/run/", "/run/hostler/..", "/var/lib", "/run/netns", "//var/run/", "/srv"],
+)
+def test_a_folder_that_others_use_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a folder of its own"):
+        own_folder(text)
+
+
+def test_a_folder_of_its_own() -> None:
+    assert own_folder("//srv//hostler/") == Path("/srv/hostler")
+    assert own_folder("/hostler") == Path("/hostler")
+    with pytest.raises(ValueError, match="absolute"):
+        own_folder("hostler")
