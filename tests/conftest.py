@@ -23,6 +23,12 @@ asyncio.set_event_loop(None)
 
 _CLONE_NEWNET = 0x40000000
 
+_LONG = (
+    *("test_task_crash_points.py", "test_install.py", "test_task_cut_creation.py"),
+    *("test_package.py", "test_systemd.py", "test_systemd_operation.py", "test_plan_machine.py"),
+)
+"""Files whose tests take more than a minute, the longest first."""
+
 _BEFORE = pytest.StashKey[inventory.Inventory]()
 _LEFT = pytest.StashKey[list[str]]()
 
@@ -35,6 +41,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "make a network namespace")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: _turn(item.path))
+
+
+def _turn(path: Path) -> int:
+    """Unit tests are the quickest, and fill up what is left."""
+    if path.name in _LONG:
+        return _LONG.index(path.name)
+    return len(_LONG) + ("unit" in path.parts)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -79,7 +79,7 @@ async def test_a_containerd_that_is_away_and_a_store_that_is_closed(tmp_path: Pa
 
 
 async def test_no_answer_is_a_problem_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkup, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(checkup, "PATIENCE_S", 1.0)
     store = await opened(tmp_path)
     try:
         containerd, well = await looking(Daemon(hangs=True), store).checks()
