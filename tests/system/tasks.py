@@ -161,9 +161,9 @@ class Task:
         """All lines of a container's log."""
         return [text for entries in self.log_parts(container) for text in entries]
 
-    def until_log(self, container: str) -> list[str]:
-        """The container's log once there is something in it."""
-        eventually(lambda: bool(self.log(container)), f"output of {container}")
+    def until_log(self, container: str, lines: int = 1) -> list[str]:
+        """The container's log once there are so many lines in it."""
+        eventually(lambda: len(self.log(container)) >= lines, f"output of {container}")
         return self.log(container)
 
     def log_parts(self, container: str, **asked: object) -> Iterator[list[str]]:

@@ -84,7 +84,7 @@ def test_each_container_gets_a_gpu_of_its_own_and_what_belongs_to_it(
         "written\n",
         "not that one\n",
     ]
-    assert task.until_log("two")[:2] == ["GPU-fuse\n", "gpu1\n"]
+    assert task.until_log("two", lines=2)[:2] == ["GPU-fuse\n", "gpu1\n"]
     assert "gpu" not in "".join(task.until_log("none"))
     shown = {each["name"]: each.get("gpuIds") for each in task.shown()["containers"]}
     assert shown == {"one": ["GPU-null"], "two": ["GPU-fuse"], "none": None}
