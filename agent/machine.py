@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from agent.aws import Aws
@@ -24,6 +23,7 @@ from agent.host.cgroups.kernel import Cgroups
 from agent.host.cgroups.tasks import TaskCgroups, open_cgroups
 from agent.host.checkup.doctor import Doctor
 from agent.host.checkup.subject import Subject
+from agent.host.containerds import own_root, own_socket, own_state, shared_containerd
 from agent.host.containers.lifecycle import Containers, RuntimeSettings
 from agent.host.containers.runtimes import Runtimes, load_runtimes
 from agent.host.credentials import TaskCredentials
@@ -55,13 +55,6 @@ from agent.telling.side import Telling
 from metadata.source import Owner
 
 log = logging.getLogger(__name__)
-
-HOST_CONTAINERD = Path("/run/containerd/containerd.sock")
-"""The host's own."""
-SERVICE_CONTAINERD = Path("/run/hostler-containerd")
-"""What hostler-containerd.service makes when it is first started, and what stays until a reboot."""
-BUNDLES = "io.containerd.runtime.v2.task"
-"""The folder of containerd's state with one for each namespace; all of them go with a reboot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +159,6 @@ async def open_containerd(
     return await stack.enter_async_context(client), embedded
 
 
-def has_containerd(settings: Settings) -> bool:
-    """Whether there is one to ask: a shared one, or one of our own that ever was. Blocking."""
-    return shared_containerd(settings) is not None or _own_root(settings).exists()
-
-
 def strays_on(
     settings: Settings, client: Containerd, router: LogRouter, cgroups: TaskCgroups
 ) -> Strays:
@@ -198,8 +186,7 @@ async def _embedded(
     settings: Settings, stopping: Stopping, stack: AsyncExitStack
 ) -> EmbeddedContainerd:
     """Our own containerd, started; it ends with ``stack`` unless there is a successor."""
-    state = _own_state(settings)
-    embedded = EmbeddedContainerd(_own_root(settings), state, state / "containerd.sock")
+    embedded = EmbeddedContainerd(own_root(settings), own_state(settings), own_socket(settings))
     await embedded.start()
 
     async def end() -> None:
@@ -210,46 +197,6 @@ async def _embedded(
 
     stack.push_async_callback(end)
     return embedded
-
-
-def _own_root(settings: Settings) -> Path:
-    return settings.state_dir / "containerd"
-
-
-def _own_state(settings: Settings) -> Path:
-    return settings.run_dir / "containerd"
-
-
-def _has_tasks(state: Path, namespace: str) -> bool:
-    """Whether the containerd with this state directory has shims: each has a bundle there."""
-    try:
-        return any((state / BUNDLES / namespace).iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def shared_containerd(
-    settings: Settings, host: Path = HOST_CONTAINERD, service: Path = SERVICE_CONTAINERD
-) -> Path | None:
-    """Where the containerd serves that is to be used; None if it is one of the agent's own.
-
-    One that has tasks is kept, whichever others have come since: those would know nothing of the
-    tasks. So that of hostler-containerd.service counts from its first start on, whether or not it
-    serves just now. Blocking.
-    """
-    match settings.containerd:
-        case "embedded":
-            return None
-        case "auto":
-            own, other = _own_state(settings), service / host.name
-            for folder, socket in ((host.parent, host), (service, other), (own, None)):
-                if _has_tasks(folder, settings.containerd_namespace):
-                    return socket
-            if host.exists():
-                return host
-            return other if service.exists() else None
-        case path:
-            return Path(path)
 
 
 @asynccontextmanager

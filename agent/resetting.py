@@ -22,6 +22,7 @@ from agent.containerd.errors import ContainerdError
 from agent.host.cgroups import slices
 from agent.host.cgroups.kernel import CgroupError, Cgroups
 from agent.host.cgroups.tasks import TaskCgroups, root_of
+from agent.host.containerds import has_containerd
 from agent.host.images import emptying
 from agent.host.interfaces.choice import open_provider
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
@@ -97,7 +98,7 @@ class Reset:
             self.failed.append(f"{what}: {error}")
 
     async def _containers(self) -> None:
-        if not await asyncio.to_thread(machine.has_containerd, self.settings):
+        if not await asyncio.to_thread(has_containerd, self.settings):
             return
         async with AsyncExitStack() as stack:
             try:

@@ -22,7 +22,7 @@ from agent.host.cgroups import slices
 from agent.host.checkup import host
 from agent.host.checkup.outcomes import Fact, Finding, Outcome, Unseen, warning
 from agent.host.checkup.subject import Subject
-from agent.machine import HOST_CONTAINERD, shared_containerd
+from agent.host.containerds import HOST_CONTAINERD, own_socket, shared_containerd
 from agent.settings import Settings
 
 DIAGNOSE_S = 60.0
@@ -65,7 +65,7 @@ def containerd_socket(settings: Settings) -> Path:
         shared = shared_containerd(settings)
     except PermissionError:  # hidden from us, so there is one
         shared = HOST_CONTAINERD
-    return shared or settings.run_dir / "containerd" / "containerd.sock"
+    return shared or own_socket(settings)
 
 
 def _told(environ: Mapping[str, str]) -> Iterator[Outcome]:

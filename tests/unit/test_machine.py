@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent import machine
+from agent.host import containerds
 from agent.host.leftovers.strays import Stray
 from agent.host.network.metadata_sockets import HOST_OWNER, Place
 from agent.registry.logins.login import Login
@@ -150,7 +151,7 @@ def test_which_containerd_is_used(
     if service:
         (tmp_path / "service").mkdir()
     settings = Settings(containerd=setting, run_dir=tmp_path / "run")
-    found = machine.shared_containerd(settings, tmp_path / "host.sock", tmp_path / "service")
+    found = containerds.shared_containerd(settings, tmp_path / "host.sock", tmp_path / "service")
     assert found == (None if expected is None else tmp_path / expected)
 
 
@@ -175,10 +176,10 @@ def test_the_containerd_that_has_the_tasks_is_kept_when_others_come(
         (tmp_path / each).mkdir()
     (tmp_path / "host/c.sock").touch()
     for folder in ("run/containerd", "service"):
-        (tmp_path / folder / machine.BUNDLES / "hostler").mkdir(parents=True)  # had some once
+        (tmp_path / folder / containerds.BUNDLES / "hostler").mkdir(parents=True)  # had some once
     for folder, namespace in tasks.items():
-        (tmp_path / folder / machine.BUNDLES / namespace / "bundle").mkdir(parents=True)
+        (tmp_path / folder / containerds.BUNDLES / namespace / "bundle").mkdir(parents=True)
     settings = Settings(containerd=setting, run_dir=tmp_path / "run")
     host = tmp_path / ("down/c.sock" if "down" in tasks else "host/c.sock")
-    found = machine.shared_containerd(settings, host, tmp_path / "service")
+    found = containerds.shared_containerd(settings, host, tmp_path / "service")
     assert found == (None if expected is None else tmp_path / expected)
