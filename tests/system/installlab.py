@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,8 +88,9 @@ class Service:
         found = []
         for each in psutil.Process(self.host.machine.leader).children(recursive=True):
             space = Path(f"/proc/{each.pid}/ns/net")
-            if space.exists() and space.samefile(self.namespace):
-                found.append(each)
+            with suppress(FileNotFoundError):  # it ended meanwhile
+                if space.samefile(self.namespace):
+                    found.append(each)
         return found
 
     def answers(self) -> bool:

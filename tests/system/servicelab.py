@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent.cli.client import Client as Api
@@ -54,9 +54,15 @@ def serving(
 def reload(machine: Machine) -> None:
     """The agent's successor serves. Between request and answer the unit may seem to be active."""
     socket = machine.root / "run/hostler/api.sock"
-    before = socket.stat().st_ctime_ns
+
+    def made() -> int | None:
+        with suppress(FileNotFoundError):  # between one and the next
+            return socket.stat().st_ctime_ns
+        return None
+
+    before = made()
     machine.run("systemctl", "reload", SERVICE)
-    eventually(lambda: socket.exists() and socket.stat().st_ctime_ns != before, "another socket")
+    eventually(lambda: made() not in (None, before), "another socket")
     eventually(lambda: machine.shown(SERVICE, "ActiveState") == "active", "a successor")
 
 

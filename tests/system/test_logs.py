@@ -119,6 +119,14 @@ def writers() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
+def seen(log: Path) -> os.stat_result | None:
+    """The file as it is; None before its first line, and while it is rotated."""
+    try:
+        return log.stat()
+    except FileNotFoundError:
+        return None
+
+
 async def written(writer: subprocess.Popen[str], deadline_s: float = 60) -> None:
     assert writer.stdout is not None
     async with asyncio.timeout(deadline_s):
@@ -144,10 +152,10 @@ async def test_every_line_arrives_once_and_in_order_however_often_the_router_is_
     assert writer.stdin is not None
     log = Path(stream.log_path)
     for turn in range(10):
-        before = log.stat() if log.exists() else None
+        before = seen(log)
 
         async def has_grown(before: os.stat_result | None = before) -> bool:
-            return log.exists() and log.stat() != before
+            return seen(log) not in (None, before)
 
         writer.stdin.write("go\n")
         await within(20, has_grown)
