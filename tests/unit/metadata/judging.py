@@ -15,7 +15,7 @@ from yarl import URL
 
 from tests.unit.metadata.contract import Contract, Received
 
-SCHEMATHESIS_S = 120.0
+SCHEMATHESIS_S = 300.0
 _CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
