@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from agent.task.names import Names
 
 if TYPE_CHECKING:  # for real, whoever imports this module first would import it half made
-    from agent.config.values import Address, Network, Range
+    from agent.config.network import Address, Network, Range
 
 _SUBNET = IPv4Network("10.213.0.0/16")
 

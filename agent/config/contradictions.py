@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.config.given import ConfigError
-from agent.config.values import Address, Network
+from agent.config.network import Address, Network
 from agent.registry.logins import engine_auth
 from agent.settings import Settings
 

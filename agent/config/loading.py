@@ -14,7 +14,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from agent.config import contradictions, sources, values
+from agent.config import contradictions, sources
+from agent.config.adjusting import Adjusted
 from agent.config.ecsnames import IN_CONTAINERS, REFUSED, WITHOUT_EFFECT
 from agent.config.given import ConfigError, Given
 from agent.config.sources import JSON_FILE
@@ -98,7 +99,7 @@ def names() -> Mapping[str, str]:
 def parsed(name: str, text: str) -> Any:
     """The value that the text of this setting stands for. Raises ValueError."""
     value = SETTINGS[name][1](text)
-    return value.value if isinstance(value, values.Adjusted) else value
+    return value.value if isinstance(value, Adjusted) else value
 
 
 def _parsed(found: Mapping[str, Given], warnings: list[str]) -> Settings:
@@ -114,7 +115,7 @@ def _parsed(found: Mapping[str, Given], warnings: list[str]) -> Settings:
         except ValueError as error:
             problems.append(f"{said} ({where}): {error}")
             continue
-        if isinstance(value, values.Adjusted):
+        if isinstance(value, Adjusted):
             warnings.append(f"{said} ({where}) {value.why}")
             value = value.value
         fields_set[known_as] = value

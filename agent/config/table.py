@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from agent.config import values
+from agent.config import adjusting, network, values
 from agent.settings import Settings
 
 SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "HOSTLER_STATE_DIR": ("state_dir", values.own_folder),
     "HOSTLER_RUN_DIR": ("run_dir", values.own_folder),
-    "HOSTLER_API_LISTEN": ("api_listen", values.listen),
+    "HOSTLER_API_LISTEN": ("api_listen", network.listen),
     "HOSTLER_ACCOUNT": ("account", values.matching(r"[0-9]{12}", "an account number of 12 digits")),
     "HOSTLER_CONTAINERD": (
         "containerd",
@@ -21,9 +21,9 @@ SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "HOSTLER_CONTAINERD_NAMESPACE": ("containerd_namespace", values.WORD),
     "HOSTLER_SNAPSHOTTER": ("snapshotter", values.WORD),
     "HOSTLER_RUNTIME": ("runtime", values.matching(r"\S+", "the name or path of an OCI runtime")),
-    "HOSTLER_BRIDGE": ("bridge", values.INTERFACE),
-    "HOSTLER_BRIDGE_SUBNET": ("bridge_subnet", values.subnet),
-    "HOSTLER_NFT_TABLE": ("nft_table", values.nft_table),
+    "HOSTLER_BRIDGE": ("bridge", network.INTERFACE),
+    "HOSTLER_BRIDGE_SUBNET": ("bridge_subnet", network.subnet),
+    "HOSTLER_NFT_TABLE": ("nft_table", network.nft_table),
     "HOSTLER_CGROUP_PARENT": (
         "cgroup_parent",
         values.matching(
@@ -40,21 +40,24 @@ SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
         "region",
         values.trimmed(values.matching(r"[a-z0-9-]+", "a region such as eu-west-1")),
     ),
-    "ECS_CONTAINER_STOP_TIMEOUT": ("stop_timeout_s", values.at_least(1.0, 1.0, unset=30.0)),
-    "ECS_CONTAINER_CREATE_TIMEOUT": ("create_timeout_s", values.at_least(60.0, 60.0, unset=240.0)),
-    "ECS_CONTAINER_START_TIMEOUT": ("start_timeout_s", values.at_least(45.0, 45.0, unset=180.0)),
+    "ECS_CONTAINER_STOP_TIMEOUT": ("stop_timeout_s", adjusting.at_least(1.0, 1.0, unset=30.0)),
+    "ECS_CONTAINER_CREATE_TIMEOUT": (
+        "create_timeout_s",
+        adjusting.at_least(60.0, 60.0, unset=240.0),
+    ),
+    "ECS_CONTAINER_START_TIMEOUT": ("start_timeout_s", adjusting.at_least(45.0, 45.0, unset=180.0)),
     "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION": (
         "keep_stopped_s",
-        values.at_least(1.0, 3 * 3600.0, unset=3 * 3600.0),
+        adjusting.at_least(1.0, 3 * 3600.0, unset=3 * 3600.0),
     ),
-    "ECS_DYNAMIC_HOST_PORT_RANGE": ("port_range", values.port_range),
+    "ECS_DYNAMIC_HOST_PORT_RANGE": ("port_range", network.port_range),
     "ECS_LOGLEVEL": (
         "log_level",
         values.matching(
             r"crit|error|warn|info|debug|none", "crit, error, warn, info, debug or none"
         ),
     ),
-    "HOSTLER_BRIDGE_SUBNET6": ("bridge_subnet6", values.subnet6),
+    "HOSTLER_BRIDGE_SUBNET6": ("bridge_subnet6", network.subnet6),
     "HOSTLER_BRIDGE_BLOCK_IMDS": ("bridge_block_imds", values.boolean),
     "HOSTLER_SECURITY_GROUPS": ("security_groups", values.absolute),
     "HOSTLER_CNI_CONF_DIR": ("cni_conf_dir", values.absolute),
@@ -68,17 +71,17 @@ SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "HOSTLER_ENI_TIMEOUT": ("eni_timeout_s", values.duration),
     "HOSTLER_ENI_LIMIT": ("eni_limit", values.at_least_one),
     "HOSTLER_ENIS": ("enis", values.absolute),
-    "HOSTLER_ENI_PARENT": ("eni_parent", values.INTERFACE),
-    "HOSTLER_ENI_SUBNET": ("eni_subnets", values.networks),
-    "HOSTLER_ENI_GATEWAY": ("eni_gateways", values.addresses),
-    "HOSTLER_ENI_RANGE": ("eni_ranges", values.address_ranges),
+    "HOSTLER_ENI_PARENT": ("eni_parent", network.INTERFACE),
+    "HOSTLER_ENI_SUBNET": ("eni_subnets", network.networks),
+    "HOSTLER_ENI_GATEWAY": ("eni_gateways", network.addresses),
+    "HOSTLER_ENI_RANGE": ("eni_ranges", network.address_ranges),
     "HOSTLER_EC2_INSTANCE_ID": (
         "ec2_instance_id",
         values.matching(r"i-[0-9a-f]{8,17}", "an id such as i-0123456789abcdef0"),
     ),
-    "HOSTLER_EC2_SUBNETS": ("ec2_subnets", values.ids("subnet")),
-    "HOSTLER_EC2_SECURITY_GROUPS": ("ec2_security_groups", values.ids("sg")),
-    "ECS_TASK_METADATA_RPS_LIMIT": ("metadata_rate", values.rate(40.0, 60)),
+    "HOSTLER_EC2_SUBNETS": ("ec2_subnets", network.ids("subnet")),
+    "HOSTLER_EC2_SECURITY_GROUPS": ("ec2_security_groups", network.ids("sg")),
+    "ECS_TASK_METADATA_RPS_LIMIT": ("metadata_rate", adjusting.rate(40.0, 60)),
     "ECS_CONTAINER_INSTANCE_TAGS": ("instance_tags", values.tags),
     "HOSTLER_AVAILABILITY_ZONE": (
         "availability_zone",
@@ -86,19 +89,19 @@ SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     ),
     "ECS_DISABLE_TASK_METADATA_AZ": ("zone_hidden", values.boolean),
     "ECS_DISABLE_METRICS": ("metrics_disabled", values.boolean),
-    "ECS_POLLING_METRICS_WAIT_DURATION": ("metrics_interval_s", values.between(5, 20, unset=10)),
+    "ECS_POLLING_METRICS_WAIT_DURATION": ("metrics_interval_s", adjusting.between(5, 20, unset=10)),
     "ECS_ENABLE_CONTAINER_METADATA": ("metadata_files", values.boolean),
-    "HOSTLER_INTROSPECTION_LISTEN": ("introspection_listen", values.listen),
+    "HOSTLER_INTROSPECTION_LISTEN": ("introspection_listen", network.listen),
     "HOSTLER_TASK_ROLES": ("task_roles", values.absolute),
     "ECS_AUDIT_LOGFILE": ("audit_log", values.absolute),
     "ECS_AUDIT_LOGFILE_DISABLED": ("audit_log_disabled", values.boolean),
-    "ECS_IMAGE_PULL_BEHAVIOR": ("pull_behavior", values.pull_behavior),
-    "ECS_IMAGE_PULL_TIMEOUT": ("pull_timeout_s", values.at_least(0, 0, unset=2 * 3600.0)),
+    "ECS_IMAGE_PULL_BEHAVIOR": ("pull_behavior", adjusting.pull_behavior),
+    "ECS_IMAGE_PULL_TIMEOUT": ("pull_timeout_s", adjusting.at_least(0, 0, unset=2 * 3600.0)),
     "ECS_IMAGE_PULL_INACTIVITY_TIMEOUT": (
         "pull_inactivity_s",
-        values.at_least(60.0, 60.0, unset=60.0),
+        adjusting.at_least(60.0, 60.0, unset=60.0),
     ),
-    "ECS_MANIFEST_PULL_TIMEOUT": ("manifest_timeout_s", values.at_least(30.0, 30.0, unset=60.0)),
+    "ECS_MANIFEST_PULL_TIMEOUT": ("manifest_timeout_s", adjusting.at_least(30.0, 30.0, unset=60.0)),
     "ECS_PULL_DEPENDENT_CONTAINERS_UPFRONT": ("pull_upfront", values.boolean),
     "HOSTLER_PULL_PARALLEL": ("pull_parallel", values.at_least_one),
     "HOSTLER_LAYER_LIMIT": ("layer_limit", values.size),
@@ -114,14 +117,14 @@ SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ECS_DISABLE_IMAGE_CLEANUP": ("image_cleanup_disabled", values.boolean),
     "ECS_IMAGE_CLEANUP_INTERVAL": (
         "image_cleanup_interval_s",
-        values.at_least(600.0, 1800.0, unset=1800.0),
+        adjusting.at_least(600.0, 1800.0, unset=1800.0),
     ),
-    "ECS_IMAGE_MINIMUM_CLEANUP_AGE": ("image_min_age_s", values.at_least(0, 0, unset=3600.0)),
-    "ECS_NUM_IMAGES_DELETE_PER_CYCLE": ("images_per_cycle", values.count_or(5)),
+    "ECS_IMAGE_MINIMUM_CLEANUP_AGE": ("image_min_age_s", adjusting.at_least(0, 0, unset=3600.0)),
+    "ECS_NUM_IMAGES_DELETE_PER_CYCLE": ("images_per_cycle", adjusting.count_or(5)),
     "ECS_ENABLE_UNTRACKED_IMAGE_CLEANUP": ("untracked_image_cleanup", values.boolean),
     "NON_ECS_IMAGE_MINIMUM_CLEANUP_AGE": (
         "untracked_image_min_age_s",
-        values.at_least(0, 0, unset=3600.0),
+        adjusting.at_least(0, 0, unset=3600.0),
     ),
     "ECS_EXCLUDE_UNTRACKED_IMAGE": ("kept_images", values.texts),
     "HOSTLER_IMAGE_DISK_HIGH": ("image_disk_high", values.percent),
@@ -133,8 +136,8 @@ SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
         values.matching(r"auto|cgroupfs|systemd", "auto, cgroupfs or systemd"),
     ),
     "ECS_ENABLE_TASK_CPU_MEM_LIMIT": ("task_limits", values.boolean),
-    "ECS_CGROUP_CPU_PERIOD": ("cpu_period_s", values.within(0.008, 0.1, otherwise=0.1)),
-    "ECS_TASK_PIDS_LIMIT": ("pids_limit", values.count_within(1, 4194304)),
+    "ECS_CGROUP_CPU_PERIOD": ("cpu_period_s", adjusting.within(0.008, 0.1, otherwise=0.1)),
+    "ECS_TASK_PIDS_LIMIT": ("pids_limit", adjusting.count_within(1, 4194304)),
     "ECS_PROPAGATE_TASK_MEMORY_LIMIT_CGROUPV2": ("limits_shown", values.boolean),
     "ECS_ENABLE_GPU_SUPPORT": ("gpus", values.boolean),
     "HOSTLER_GPU_KIND": (
@@ -144,17 +147,17 @@ SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "HOSTLER_CDI_DIRS": ("cdi_dirs", values.search_path),
     "HOSTLER_ENV_FILES_DIR": ("env_files_dir", values.absolute),
     "ECS_SHARED_VOLUME_MATCH_FULL_CONFIG": ("shared_volumes_match_full", values.boolean),
-    "HOSTLER_EFS_SERVERS": ("efs_servers", values.nfs_servers),
+    "HOSTLER_EFS_SERVERS": ("efs_servers", network.nfs_servers),
     "HOSTLER_CPU": ("cpu_units", values.whole(2**31 - 1, 1)),
     "HOSTLER_MEMORY": ("memory_mib", values.whole(2**31 - 1, 1)),
     "ECS_RESERVED_MEMORY": ("reserved_memory_mib", values.whole(65535)),
-    "ECS_RESERVED_PORTS": ("reserved_ports", values.ports),
-    "ECS_RESERVED_PORTS_UDP": ("reserved_ports_udp", values.ports_or_none),
+    "ECS_RESERVED_PORTS": ("reserved_ports", network.ports),
+    "ECS_RESERVED_PORTS_UDP": ("reserved_ports_udp", network.ports_or_none),
     "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER": ("keep_stopped_jitter_s", values.duration),
     "ECS_INSTANCE_ATTRIBUTES": ("instance_attributes", values.tags),
     "ECS_ENABLE_SPOT_INSTANCE_DRAINING": ("spot_draining", values.boolean),
     "HOSTLER_SPOT_NOTICE": ("spot_notice", values.absolute),
-    "AWS_EC2_METADATA_SERVICE_ENDPOINT": ("metadata_service", values.http_address),
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT": ("metadata_service", network.http_address),
 }
 
 assert {known_as for known_as, _ in SETTINGS.values()} == {each.name for each in fields(Settings)}

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from agent.config.values import Address, Network
+from agent.config.network import Address, Network
 from agent.host.interfaces.claims import Claims
 from agent.host.interfaces.provider import InterfacesExhausted, holders, refuse_other_subnets
 from agent.settings import Settings

@@ -22,6 +22,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.config import ConfigError, values
+from agent.config.network import INTERFACE
 from agent.host.interfaces.macvlan import local_mac
 from agent.task.definition.problems import json_path
 from agent.task.model import NetworkInterface
@@ -42,7 +43,7 @@ def _mac(text: str) -> str:
 
 
 def _device(text: str) -> str:
-    return _mac(text) if ":" in text else values.INTERFACE(text)
+    return _mac(text) if ":" in text else INTERFACE(text)
 
 
 def _with_prefix(text: str) -> str:
@@ -73,9 +74,9 @@ class _Entry(_Strict):
     type: Literal["nic", "vlan", "macvlan"] = "nic"
     id: Annotated[str, _text(_ID)] | None = None
     mac: Annotated[str, _text(_mac)] = ""
-    name: Annotated[str, _text(values.INTERFACE)] = ""
+    name: Annotated[str, _text(INTERFACE)] = ""
     trunk: Annotated[str, _text(_device)] = ""
-    parent: Annotated[str, _text(values.INTERFACE)] = ""
+    parent: Annotated[str, _text(INTERFACE)] = ""
     vlan: Annotated[int, Field(ge=1, le=4094)] | None = None
     addresses: tuple[Annotated[str, _text(_with_prefix)], ...] = ()
     gateways: tuple[Annotated[str, _text(_address)], ...] = ()

@@ -9,21 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config.values import (
-    Adjusted,
-    at_least,
-    between,
-    boolean,
-    cluster,
-    count_or,
-    duration,
-    nfs_servers,
-    nft_table,
-    own_folder,
-    pull_behavior,
-    rate,
-    tags,
-)
+from agent.config.values import boolean, cluster, duration, own_folder, tags
 
 
 @pytest.mark.parametrize(
@@ -63,71 +49,6 @@ def test_a_duration_is_a_time_or_an_error(text: str) -> None:
         assert text != "0"
 
 
-@pytest.mark.parametrize(
-    ("text", "parsed"),
-    [
-        ("10,20", (10.0, 20)),
-        (" 10 , 20 ", (10.0, 20)),
-        ("0,20", Adjusted((40.0, 60), "is not positive: it is 40,60")),
-        ("10,-1", Adjusted((40.0, 60), "is not positive: it is 40,60")),
-    ],
-)
-def test_a_rate_that_is_not_positive_is_the_usual_one(text: str, parsed: object) -> None:
-    assert rate(40.0, 60)(text) == parsed
-
-
-@pytest.mark.parametrize("text", ["", "10", "10,20,30", "a,b", "1.5,2", "10;20"])
-def test_anything_else_is_no_rate(text: str) -> None:
-    with pytest.raises(ValueError, match="must be requests per second and a burst"):
-        rate(40.0, 60)(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("1s", Adjusted(5.0, "is not between 5s and 20s: it is 5s")),
-        ("7s", 7.0),
-        ("1h", Adjusted(20.0, "is not between 5s and 20s: it is 20s")),
-        ("0", 10.0),
-    ],
-)
-def test_a_bounded_duration_becomes_its_bound(text: str, value: object) -> None:
-    assert between(5.0, 20.0, unset=10.0)(text) == value
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("59s", Adjusted(1800.0, "is below 1m: it is 30m")),
-        ("1m", 60.0),
-        ("0", 7.0),
-        ("0s", 7.0),
-    ],
-)
-def test_a_duration_below_its_bound_is_another(text: str, value: object) -> None:
-    assert at_least(60.0, 1800.0, unset=7.0)(text) == value
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("0", Adjusted(5, "is less than 1: it is 5")), ("-3", Adjusted(5, "is less than 1: it is 5"))],
-)
-def test_a_count_below_one_is_another(text: str, value: object) -> None:
-    assert count_or(5)(text) == value
-    assert count_or(5)(" 7 ") == 7
-    with pytest.raises(ValueError, match="must be a whole number"):
-        count_or(5)("many")
-
-
-def test_an_unknown_pull_behaviour_is_the_default_and_told() -> None:
-    for each in ("default", "always", "once", "prefer-cached"):
-        assert pull_behavior(each) == each
-    told = pull_behavior("Always")
-    assert isinstance(told, Adjusted)
-    assert told.value == "default"
-    assert told.why.startswith("is none of default, always")
-
-
 @pytest.mark.parametrize("text", ["lab", " lab ", "arn:aws:ecs:eu-west-1:111122223333:cluster/lab"])
 def test_a_cluster_is_a_name_or_an_arn(text: str) -> None:
     assert cluster(text) == "lab"
@@ -137,13 +58,6 @@ def test_a_cluster_is_a_name_or_an_arn(text: str) -> None:
 def test_anything_else_is_no_cluster(text: str) -> None:
     with pytest.raises(ValueError, match="or a cluster's ARN"):
         cluster(text)
-
-
-@pytest.mark.parametrize("text", ["meta", "table", "ip6", "gc-interval"])
-def test_words_of_nfts_language_are_no_tables(text: str) -> None:
-    with pytest.raises(ValueError, match="is a word of nft's own language"):
-        nft_table(text)
-    assert nft_table(f"my-{text}") == f"my-{text}"
 
 
 @pytest.mark.parametrize(("text", "value"), [(" true ", True), ("F", False), ("1\t", True)])
@@ -167,19 +81,6 @@ def test_a_tag_has_bounds(given: dict[str, str]) -> None:
 def test_anything_else_is_no_tags(text: str) -> None:
     with pytest.raises(ValueError, match="must be a JSON object"):
         tags(text)
-
-
-def test_file_servers_are_named_by_the_ids_of_file_systems() -> None:
-    given = {"fs-1": "nas", "fs-2": "10.0.0.5:/export", "fs-3": "[fd00::5]:/"}
-    assert nfs_servers(json.dumps(given)) == given
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", '"nas"', '{"fs-1": 1}', '{"fs-1": ""}', '{"fs-1": "nas:x"}', '{"a": "/x"}']
-)
-def test_anything_else_names_no_file_servers(text: str) -> None:
-    with pytest.raises(ValueError, match="must be a JSON object such as"):
-        nfs_servers(text)
 
 
 @pytest.mark.parametrize(

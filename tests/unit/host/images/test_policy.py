@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.config import values
+from agent.config.adjusting import Adjusted, pull_behavior
 from agent.host.images.policy import POLICIES
 
 
@@ -29,7 +29,7 @@ def test_whose_images_may_come_from_this_host_instead() -> None:
 
 
 def test_each_value_of_the_setting_has_its_policy() -> None:
-    assert {values.pull_behavior(each) for each in POLICIES} == set(POLICIES)
-    otherwise = values.pull_behavior("anything")
-    assert isinstance(otherwise, values.Adjusted)
+    assert {pull_behavior(each) for each in POLICIES} == set(POLICIES)
+    otherwise = pull_behavior("anything")
+    assert isinstance(otherwise, Adjusted)
     assert otherwise.value in POLICIES
