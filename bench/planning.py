@@ -10,7 +10,6 @@ from dataclasses import replace
 from agent.task import names
 from agent.task.definition import TaskDefinition, read_task_definition
 from agent.task.model import (
-    Attachment,
     ContainerIdentity,
     Image,
     Intent,
@@ -19,6 +18,7 @@ from agent.task.model import (
     TaskId,
     first_progress,
 )
+from agent.task.network import Attachment
 from agent.task.plan import plan
 from agent.task.stopping import Rules
 from agent.task.view import Absent, ContainerSeen, NetworkSeen, Running, Seen, View

@@ -7,16 +7,15 @@ from agent.task import names
 from agent.task.definition import ContainerDefinition, NetworkMode, TaskDefinition
 from agent.task.model import (
     TASK_SANDBOX,
-    Attachment,
     ContainerIdentity,
     Image,
     Intent,
-    NetworkInterface,
     Progress,
     Task,
     TaskId,
     first_progress,
 )
+from agent.task.network import Attachment, NetworkInterface
 from agent.task.view import (
     Absent,
     ContainerSeen,

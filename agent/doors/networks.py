@@ -14,7 +14,8 @@ from agent.engine.feed import Picture
 from agent.host.network.networks import Networks
 from agent.settings import Settings
 from agent.task import names
-from agent.task.model import Attachment, Task
+from agent.task.model import Task
+from agent.task.network import Attachment
 from cni.bridge.conf import BridgeConfig
 from cni.ipam.plugin import IPAMConfig
 from cni.runtime.conflist import Network

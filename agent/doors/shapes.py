@@ -13,15 +13,8 @@ from agent.engine.store import Registered
 from agent.host.gpus import inventory
 from agent.task import names, restart, status
 from agent.task.definition import to_api
-from agent.task.model import (
-    TASK_SANDBOX,
-    Attachment,
-    ContainerProgress,
-    Intent,
-    PortBinding,
-    Progress,
-    Task,
-)
+from agent.task.model import TASK_SANDBOX, ContainerProgress, Intent, Progress, Task
+from agent.task.network import Attachment, PortBinding
 
 LAUNCH_TYPE = "EXTERNAL"
 """What ECS calls a host that is none of its own."""

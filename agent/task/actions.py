@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.task.images import Obtained
-from agent.task.model import Attachment, NetworkInterface, Progress
+from agent.task.model import Progress
+from agent.task.network import Attachment, NetworkInterface
 from agent.task.records import Pin, Provision
 
 

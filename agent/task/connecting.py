@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.task.actions import AcquireInterface, AttachNetwork
-from agent.task.model import NetworkInterface, Progress, Task
+from agent.task.model import Progress, Task
+from agent.task.network import NetworkInterface
 from agent.task.stopping import Rules
 from agent.task.view import Absent, ContainerSeen, Running, Seen, Unknown, View
 

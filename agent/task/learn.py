@@ -34,16 +34,8 @@ from agent.task.actions import (
     StartContainer,
 )
 from agent.task.images import Obtained
-from agent.task.model import (
-    Attachment,
-    Intent,
-    NetworkInterface,
-    PortBinding,
-    Progress,
-    Stop,
-    StopCode,
-    Task,
-)
+from agent.task.model import Intent, Progress, Stop, StopCode, Task
+from agent.task.network import Attachment, NetworkInterface, PortBinding
 from agent.task.provisions import needed_by
 from agent.task.records import REASON_LIMIT, Held, Pin, Step
 from agent.task.runs import give_up, give_up_all

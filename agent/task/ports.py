@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.task.definition import ContainerDefinition, port_range
-from agent.task.model import PortBinding
+from agent.task.network import PortBinding
 
 
 def own_ports(container: ContainerDefinition) -> tuple[PortBinding, ...]:

@@ -11,8 +11,9 @@ from agent.host.network.metadata_sockets import HOST_OWNER
 from agent.host.volumes import places
 from agent.task import names, restart, status
 from agent.task.definition import ContainerDefinition, MountPoint, mount_points, port_range
-from agent.task.model import Attachment, ContainerProgress, Progress, Task, TaskId
+from agent.task.model import ContainerProgress, Progress, Task, TaskId
 from agent.task.names import Names
+from agent.task.network import Attachment
 from agent.task.ports import own_ports
 from agent.task.records import Health
 from agent.task.view import ContainerSeen, Seen

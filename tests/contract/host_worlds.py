@@ -41,7 +41,8 @@ from agent.logs.protocol import SOCKET_NAME
 from agent.settings import Settings
 from agent.task.actions import Action, AttachNetwork, Done, ObtainImage, Result
 from agent.task.images import Obtained
-from agent.task.model import Attachment, Progress, Task, first_progress
+from agent.task.model import Progress, Task, first_progress
+from agent.task.network import Attachment
 from agent.task.records import Restart
 from agent.task.view import ContainerSeen, View
 from metadata.credentials.keys import Keys, Need

@@ -12,7 +12,8 @@ from signal import SIGKILL
 
 from agent.task import actions, images, provisions
 from agent.task.images import Obtained
-from agent.task.model import Attachment, Image, Progress, Task
+from agent.task.model import Image, Progress, Task
+from agent.task.network import Attachment
 from agent.task.records import Pin, Provision
 from agent.task.view import (
     Absent,

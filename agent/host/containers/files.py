@@ -22,7 +22,8 @@ from agent.oci.files import (
 from agent.oci.inputs import BindMount
 from agent.task import names
 from agent.task.definition import HostEntry
-from agent.task.model import TASK_SANDBOX, Attachment, Task
+from agent.task.model import TASK_SANDBOX, Task
+from agent.task.network import Attachment
 
 _ID_DIGITS = 12
 

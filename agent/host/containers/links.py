@@ -12,7 +12,8 @@ from agent.host.containers.files import hostname
 from agent.oci.errors import SpecError
 from agent.task import names
 from agent.task.definition import ContainerDefinition, HostEntry, port_range
-from agent.task.model import Attachment, Progress, Task
+from agent.task.model import Progress, Task
+from agent.task.network import Attachment
 
 
 def entries(task: Task, name: str, progress: Progress) -> tuple[HostEntry, ...]:

@@ -23,8 +23,9 @@ from agent.oci.inputs import BindMount, HostFacts, Private, SpecInputs
 from agent.oci.user import User, resolve_user
 from agent.task import names
 from agent.task.definition import ContainerDefinition
-from agent.task.model import Attachment, Progress, Task
+from agent.task.model import Progress, Task
 from agent.task.names import Names
+from agent.task.network import Attachment
 
 _PASSWD, _GROUP = "etc/passwd", "etc/group"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.host.interfaces.provider import Provider, present
-from agent.task.model import NetworkInterface, Progress, Task
+from agent.task.model import Progress, Task
+from agent.task.network import NetworkInterface
 from agent.task.view import Absent, InterfaceSeen, Look, Seen
 from cni.kernel.linkwatch import LinkTable
 

@@ -19,7 +19,8 @@ from agent.host.interfaces.ec2api import METADATA_SERVICE, Api, client, metadata
 from agent.host.interfaces.ec2host import Ec2Host
 from agent.host.interfaces.provider import InterfacesExhausted, refuse_other_subnets
 from agent.settings import LOCAL_REGION, Settings
-from agent.task.model import NetworkInterface, Task, TaskId
+from agent.task.model import Task, TaskId
+from agent.task.network import NetworkInterface
 
 TASK_TAG = "hostler:task"
 AGENT_TAG = "hostler:agent"

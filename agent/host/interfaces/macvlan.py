@@ -15,7 +15,8 @@ from agent.config.network import Address, Network
 from agent.host.interfaces.claims import Claims
 from agent.host.interfaces.provider import InterfacesExhausted, holders, refuse_other_subnets
 from agent.settings import Settings
-from agent.task.model import NetworkInterface, Task, TaskId
+from agent.task.model import Task, TaskId
+from agent.task.network import NetworkInterface
 
 _DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 

@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 
 from agent.host.interfaces.claims import Claims
 from agent.host.interfaces.provider import InterfacesExhausted, holders, refuse_other_subnets
-from agent.task.model import NetworkInterface, Task, TaskId
+from agent.task.model import Task, TaskId
+from agent.task.network import NetworkInterface
 
 
 class Pool:

@@ -25,7 +25,7 @@ from agent.config import ConfigError, values
 from agent.config.network import INTERFACE
 from agent.host.interfaces.macvlan import local_mac
 from agent.task.definition.problems import json_path
-from agent.task.model import NetworkInterface
+from agent.task.network import NetworkInterface
 
 _MAC = re.compile("([0-9a-f]{2}:){5}[0-9a-f]{2}")
 _ID = values.matching(r"[A-Za-z0-9_-]{1,64}", "letters, digits, - and _")

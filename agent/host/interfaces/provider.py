@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from agent.task.model import NetworkInterface, Task, TaskId
+from agent.task.model import Task, TaskId
+from agent.task.network import NetworkInterface
 from cni.kernel.linkwatch import LinkTable
 
 _SHOWN = 8

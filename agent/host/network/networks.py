@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.host.interfaces import macvlan
 from agent.settings import Settings
-from agent.task.model import NetworkInterface
+from agent.task.network import NetworkInterface
 from cni.runtime import confdir
 from cni.runtime.conflist import Network, network_from
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent.task.definition import ContainerDefinition
-from agent.task.model import PortBinding
+from agent.task.network import PortBinding
 from cni.errors import PortTaken
 from cni.portmap.hostports import Cursor, PortRange, choose
 from cni.portmap.mappings import PortMapping, Protocol

@@ -17,8 +17,9 @@ from agent.host.network.networkthread import NetworkThread
 from agent.host.network.ports import HostPorts, Taken
 from agent.host.network.securitygroups import SecurityGroups
 from agent.task import names
-from agent.task.model import Attachment, NetworkInterface, Progress, Task
+from agent.task.model import Progress, Task
 from agent.task.names import Names
+from agent.task.network import Attachment, NetworkInterface
 from agent.task.ports import own_ports
 from agent.task.view import Absent, Look, NetworkSeen, Seen
 from cni.kernel import netns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
-from agent.task.model import Attachment, NetworkInterface, PortBinding
+from agent.task.network import Attachment, NetworkInterface, PortBinding
 from tests.fakes.api import Body
 from tests.unit.cli import worlds
 

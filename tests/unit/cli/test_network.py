@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.task.model import Attachment
+from agent.task.network import Attachment
 from cni.plugin import NAMES, REFERENCE_NAMES
 from tests.fakes.api import FakeApi
 from tests.unit.cli.attachments import BRIDGE, BY_ENI, NIC, ON_BRIDGE, attachment, described

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.cli import packetpath
-from agent.task.model import Attachment, NetworkInterface
+from agent.task.network import Attachment, NetworkInterface
 from tests.fakes.api import Body
 from tests.unit.cli.attachments import (
     BRIDGE,

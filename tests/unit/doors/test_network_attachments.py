@@ -13,7 +13,8 @@ from agent.host.network import networks as host_networks
 from agent.settings import Settings
 from agent.task import names
 from agent.task.definition import NetworkMode
-from agent.task.model import TASK_SANDBOX, Attachment, Intent, PortBinding, Progress, Task
+from agent.task.model import TASK_SANDBOX, Intent, Progress, Task
+from agent.task.network import Attachment, PortBinding
 from cni import spec
 from tests.worlds import ATTACHED, ENI, IN_AWSVPC, container, running, task
 

@@ -8,7 +8,8 @@ from typing import Any
 from agent.doors import shapes
 from agent.engine.feed import Picture
 from agent.task import names
-from agent.task.model import Attachment, Intent, PortBinding, Progress, Task, first_progress
+from agent.task.model import Intent, Progress, Task, first_progress
+from agent.task.network import Attachment, PortBinding
 from agent.task.records import Pin
 from tests.unit.doors.client import check_shape, service
 from tests.worlds import CLUSTER, container, running, task

@@ -11,15 +11,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from agent.engine.schema import MIGRATIONS
-from agent.task.model import (
-    Attachment,
-    ContainerProgress,
-    Image,
-    Intent,
-    NetworkProgress,
-    PortBinding,
-    Task,
-)
+from agent.task.model import ContainerProgress, Image, Intent, NetworkProgress, Task
+from agent.task.network import Attachment, PortBinding
 from agent.task.records import Health, HealthRecord, Held, Step
 from tests.unit.engine.test_store import opened
 from tests.worlds import container, task

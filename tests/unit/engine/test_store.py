@@ -24,12 +24,9 @@ from agent.engine.schema import MIGRATIONS
 from agent.engine.store import Store, StoreError
 from agent.task.definition import TaskDefinition, read_task_definition
 from agent.task.model import (
-    Attachment,
     ContainerProgress,
     Image,
-    NetworkInterface,
     NetworkProgress,
-    PortBinding,
     Progress,
     Protection,
     Stop,
@@ -37,6 +34,7 @@ from agent.task.model import (
     StopRequest,
     TaskId,
 )
+from agent.task.network import Attachment, NetworkInterface, PortBinding
 from agent.task.records import Health, HealthRecord, Held, Step
 from tests.worlds import container, task
 

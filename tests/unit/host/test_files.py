@@ -12,7 +12,7 @@ import pytest
 from agent.host.containers import files
 from agent.oci.inputs import BindMount
 from agent.task import names
-from agent.task.model import Attachment
+from agent.task.network import Attachment
 from tests.unit.host import worlds
 from tests.worlds import ATTACHED, IN_AWSVPC, container
 

@@ -9,7 +9,8 @@ import pytest
 from agent.host.containers import files, links
 from agent.oci.errors import SpecError
 from agent.task import names
-from agent.task.model import Attachment, Progress, Task, first_progress
+from agent.task.model import Progress, Task, first_progress
+from agent.task.network import Attachment
 from tests.worlds import ATTACHED, container, task
 
 DB = Attachment(mode="bridge", ipv4="172.30.0.9", ipv6="fd00::9")

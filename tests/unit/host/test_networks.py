@@ -13,7 +13,7 @@ import pytest
 from agent.config import load
 from agent.host.network import networks
 from agent.settings import Settings
-from agent.task.model import NetworkInterface
+from agent.task.network import NetworkInterface
 from cni.awsvpc.eni import ENI, Kind
 from cni.awsvpc.eni import parse as parse_eni
 from cni.conf import Fields

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.host.network.ports import HostPorts
-from agent.task.model import PortBinding
+from agent.task.network import PortBinding
 from cni.errors import CNIError, Code, PortTaken
 from cni.portmap import hostports
 from cni.portmap.mappings import PortMapping, Protocol

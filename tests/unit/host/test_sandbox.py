@@ -18,7 +18,8 @@ from agent.host.network.sandbox import IFNAME, Groups, Sandboxes
 from agent.host.network.securitygroups import SecurityGroupError, SecurityGroups
 from agent.settings import Settings
 from agent.task import names
-from agent.task.model import TASK_SANDBOX, Attachment, PortBinding, Task, first_progress
+from agent.task.model import TASK_SANDBOX, Task, first_progress
+from agent.task.network import Attachment, PortBinding
 from agent.task.view import Absent, NetworkSeen, Seen
 from cni.errors import CNIError, Code
 from cni.kernel import netns

@@ -16,7 +16,8 @@ from agent.task.connecting import (
     connection,
     shown,
 )
-from agent.task.model import NetworkInterface, Progress, first_progress
+from agent.task.model import Progress, first_progress
+from agent.task.network import NetworkInterface
 from agent.task.records import Held
 from agent.task.stopping import Rules
 from agent.task.view import Absent, InterfaceSeen, Look, NetworkSeen, Seen, Unknown, View

@@ -29,15 +29,8 @@ from agent.task.actions import (
     StartContainer,
 )
 from agent.task.learn import learn
-from agent.task.model import (
-    Attachment,
-    Intent,
-    PortBinding,
-    Progress,
-    StopCode,
-    StopRequest,
-    first_progress,
-)
+from agent.task.model import Intent, Progress, StopCode, StopRequest, first_progress
+from agent.task.network import Attachment, PortBinding
 from agent.task.records import REASON_LIMIT, Health
 from agent.task.runs import give_up
 from agent.task.stopping import Rules

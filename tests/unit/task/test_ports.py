@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.task.model import PortBinding
+from agent.task.network import PortBinding
 from agent.task.ports import own_ports
 from tests.worlds import container
 

@@ -10,16 +10,9 @@ import pytest
 from agent.engine.feed import Feed, Picture
 from agent.host.network.metadata_sockets import HOST_OWNER
 from agent.task import names
-from agent.task.model import (
-    Attachment,
-    Intent,
-    PortBinding,
-    Progress,
-    StopRequest,
-    Task,
-    first_progress,
-)
+from agent.task.model import Intent, Progress, StopRequest, Task, first_progress
 from agent.task.names import Names
+from agent.task.network import Attachment, PortBinding
 from agent.task.records import Health, HealthRecord
 from agent.task.view import View
 from agent.telling.feed_source import FeedSource

@@ -10,7 +10,8 @@ import pytest
 
 from agent.host.interfaces.desk import Interfaces
 from agent.host.interfaces.provider import InterfaceError, NoInterfaces
-from agent.task.model import NetworkInterface, Progress, Task, TaskId, first_progress
+from agent.task.model import Progress, Task, TaskId, first_progress
+from agent.task.network import NetworkInterface
 from agent.task.view import Absent, InterfaceSeen, Seen
 from tests.worlds import ENI, container, task
 

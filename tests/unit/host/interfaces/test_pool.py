@@ -10,7 +10,8 @@ import pytest
 from agent.host.interfaces.claims import Claims
 from agent.host.interfaces.pool import Pool
 from agent.host.interfaces.provider import InterfaceError, InterfacesExhausted
-from agent.task.model import NetworkInterface, Task
+from agent.task.model import Task
+from agent.task.network import NetworkInterface
 from tests import worlds
 
 A1 = NetworkInterface(id="eni-a1", kind="nic", mac="0a:00:00:00:00:01", subnet="a")

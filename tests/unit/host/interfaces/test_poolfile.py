@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.config import ConfigError
 from agent.host.interfaces import poolfile
-from agent.task.model import NetworkInterface
+from agent.task.network import NetworkInterface
 
 MAC = "0a:00:00:00:00:01"
 NIC = {"mac": MAC, "addresses": ["10.0.1.7/24"]}

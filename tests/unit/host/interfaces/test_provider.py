@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agent.host.interfaces.provider import InterfaceError, NoInterfaces, present
-from agent.task.model import NetworkInterface, TaskId
+from agent.task.model import TaskId
+from agent.task.network import NetworkInterface
 from cni.kernel.linkwatch import LinkTable, SeenLink
 from tests import worlds
 
