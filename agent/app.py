@@ -27,9 +27,9 @@ from agent.doors import keys
 from agent.doors.admission import NetworkRules
 from agent.doors.api import Api, Door
 from agent.doors.cni import PluginServer
+from agent.doors.desk import Desk
 from agent.doors.extensions import Office
 from agent.doors.images.room import ImageRoom
-from agent.doors.operations import Desk
 from agent.doors.placing import Placing
 from agent.doors.tcp import TcpDoor
 from agent.doors.unix import GROUP, UnixDoor

@@ -3,7 +3,7 @@ does it have the networks.
 
 A task that others leave no memory or CPU for is accepted and waits (``engine.queue``). A port or an
 interface that a running task has is refused at once, as ECS does: nobody knows when it comes free.
-Pure, over the feed's pictures. RunTask itself is in ``operations``.
+Pure, over the feed's pictures. RunTask itself is in ``tasks``.
 """
 
 from __future__ import annotations

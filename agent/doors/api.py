@@ -18,7 +18,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from agent.containerd.errors import ContainerdError
-from agent.doors import extensions, instances, operations, protection, requests, withdrawing
+from agent.doors import definitions, extensions, instances, protection, requests, tasks
+from agent.doors.desk import Desk
 from agent.doors.errors import ApiError, SerializationError, ServerFailure, UnknownOperation
 from agent.doors.images import traffic
 from agent.doors.images.room import canonical
@@ -31,8 +32,8 @@ log = logging.getLogger(__name__)
 ECS_PREFIX = "AmazonEC2ContainerServiceV20141113."
 OUR_PREFIX = "Hostler."
 ECS_CALLS = {
-    **operations.CALLS,
-    **withdrawing.CALLS,
+    **definitions.CALLS,
+    **tasks.CALLS,
     **protection.CALLS,
     **instances.CALLS,
 }
@@ -56,7 +57,7 @@ class Door(Protocol):
 class Api:
     """The HTTP side of the calls. ``desk`` is what ECS's work with, ``office`` Hostler's."""
 
-    def __init__(self, desk: operations.Desk, office: extensions.Office) -> None:
+    def __init__(self, desk: Desk, office: extensions.Office) -> None:
         self._desk = desk
         self._office = office
 

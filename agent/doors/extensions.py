@@ -10,10 +10,10 @@ from typing import Protocol
 
 from agent import VERSION
 from agent.doors import networks, pulls, requests, shapes, volumes
+from agent.doors.desk import Body, Desk, find_task
 from agent.doors.errors import InvalidParameter, ServerFailure
 from agent.doors.images import calls
 from agent.doors.images.room import ImageRoom
-from agent.doors.operations import Body, Desk, find_task
 from agent.doors.requests import read
 from agent.engine.feed import Picture
 from agent.host.checkup.doctor import Alive

@@ -1,4 +1,7 @@
-"""The calls of ECS's API about container instances, of which there is one: this host."""
+"""The calls of ECS's API about the cluster and its container instances.
+
+There is one of each: the cluster that the settings name, and this host.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,27 @@ from typing import Any
 
 from agent import VERSION
 from agent.doors import requests, shapes
+from agent.doors.desk import Body, Desk, in_cluster
 from agent.doors.errors import InvalidParameter
-from agent.doors.operations import Body, Desk, in_cluster
 from agent.task import names, status
 from agent.task.capacity import Item, Port, Resource
 
 _NO_QUERY = "filter: the cluster query language is not spoken here; leave it out"
+
+
+async def describe_clusters(desk: Desk, body: Body) -> Body:
+    """The one cluster; any other that is named is MISSING."""
+    asked = requests.read(requests.DescribeClusters, body)
+    last = [status.task_last(each.intent, each.progress) for each in desk.feed]
+    clusters, failures = [], []
+    for name in asked.clusters or [desk.cluster_arn]:
+        if name in (desk.cluster_arn, desk.settings.cluster):
+            counts = (last.count("RUNNING"), last.count("PENDING"))
+            clusters.append(shapes.cluster(desk.cluster_arn, *counts))
+        else:
+            head = desk.cluster_arn.rpartition("/")[0]
+            failures.append(shapes.missing(f"{head}/{name.rpartition('/')[2]}"))
+    return {"clusters": clusters, "failures": failures}
 
 
 async def list_container_instances(desk: Desk, body: Body) -> Body:
@@ -42,6 +60,7 @@ async def update_container_instances_state(desk: Desk, body: Body) -> Body:
 
 
 CALLS = {
+    "DescribeClusters": describe_clusters,
     "ListContainerInstances": list_container_instances,
     "DescribeContainerInstances": describe_container_instances,
     "UpdateContainerInstancesState": update_container_instances_state,

@@ -1,7 +1,7 @@
 """Whether a task fits this host beyond its size: the processor it is for, and GPUs.
 
 Who gets which GPU is decided here, when a task is accepted, as ECS's control plane does it, and
-kept with the task: those of tasks that are not over are taken. RunTask itself is in ``operations``.
+kept with the task: those of tasks that are not over are taken. RunTask itself is in ``tasks``.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agent.doors import requests, shapes
+from agent.doors.desk import Body, Desk, id_in, in_cluster
 from agent.doors.errors import InvalidParameter
-from agent.doors.operations import Body, Desk, id_in, in_cluster
 from agent.engine.feed import Picture
 from agent.task import names, protection
 

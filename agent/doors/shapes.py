@@ -5,9 +5,10 @@ Times are epoch seconds, as JSON 1.1 has them; a field without a value is left o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.doors.requests import Page
 from agent.engine.feed import Picture
 from agent.engine.store import Registered
 from agent.host.gpus import inventory
@@ -107,6 +108,14 @@ def cluster(arn: str, running: int, pending: int) -> dict[str, Any]:
         "capacityProviders": [],
         "defaultCapacityProviderStrategy": [],
     }
+
+
+def page(key: str, found: Sequence[str], asked: Page) -> dict[str, Any]:
+    """The part that is ``asked`` for of a listing, as field ``key``."""
+    begin = int(asked.next_token or 0)
+    end = begin + asked.max_results
+    more = {"nextToken": str(end)} if end < len(found) else {}
+    return {key: list(found[begin:end]), **more}
 
 
 def missing(arn: str) -> dict[str, str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from agent.doors.admission import NetworkRules
 from agent.doors.api import Api
+from agent.doors.desk import Desk
 from agent.doors.extensions import Office
-from agent.doors.operations import Desk
 from agent.doors.sigv4 import Key
 from agent.doors.tcp import TcpDoor
 from agent.doors.unix import UnixDoor

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.doors import extensions, operations
-from agent.doors.api import ECS_PREFIX, MAX_BODY, OUR_PREFIX
+from agent.doors import extensions
+from agent.doors.api import ECS_CALLS, ECS_PREFIX, MAX_BODY, OUR_PREFIX
 from agent.engine.store import StoreError
 from agent.task.model import Task
 from tests.unit.doors.agents import Agent, serving
@@ -239,7 +239,7 @@ valid_parts = st.fixed_dictionaries(
 plausible = st.builds(lambda any_, valid: {**any_, **valid}, requests, valid_parts)
 bodies = st.binary(max_size=60) | plausible.map(lambda body: json.dumps(body).encode())
 targets = (
-    st.sampled_from([ECS_PREFIX + each for each in operations.CALLS])
+    st.sampled_from([ECS_PREFIX + each for each in ECS_CALLS])
     | st.sampled_from([OUR_PREFIX + each for each in extensions.CALLS])
     | st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)
 )
@@ -262,7 +262,7 @@ def test_no_request_at_all_is_answered_by_anything_but_the_protocol(tmp_path: Pa
             answer = runner.run(posted(agent, target, body))
             if answer.status == 200:
                 operation = target.removeprefix(ECS_PREFIX)
-                if operation in operations.CALLS:
+                if operation in ECS_CALLS:
                     check_shape(answer.json, service().operation_model(operation))
             else:
                 status, code = error_of(answer)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.doors import operations
+from agent.doors import definitions
 from agent.settings import Settings
 from tests.unit.doors.agents import Agent, serving
 from tests.unit.doors.client import Refused
@@ -113,7 +113,7 @@ async def test_a_feature_that_would_be_ignored_is_refused(agent: Agent) -> None:
 
 async def test_what_makes_no_difference_is_warned_of(agent: Agent) -> None:
     idle = web(container={"linuxParameters": {"swappiness": 10}})
-    answer = await operations.register_task_definition(agent.desk, idle)
+    answer = await definitions.register_task_definition(agent.desk, idle)
     (warning,) = answer["warnings"]  # which boto3 does not show
     assert warning.endswith("linuxParameters.swappiness: has no effect without maxSwap")
 
