@@ -9,36 +9,38 @@ there is no other code for starting, for stopping, or for taking up work after a
                                             (order.py, connecting.py, credentials.py,
                                              provisions.py, health.py, restart.py)
     wind_down  every container one step down, dependents first                   (stopping.py)
-    tidy       what is left of ended containers, and of an ended task, goes
+    tidy       what is left of ended containers, and of an ended task, goes      (tidying.py)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from agent.task import connecting, credentials, health, order, provisions, restart, stopping
+from agent.task import (
+    connecting,
+    credentials,
+    health,
+    order,
+    provisions,
+    restart,
+    stopping,
+    tidying,
+)
 from agent.task.actions import (
     Action,
     CreateContainer,
     Decision,
-    DeleteContainer,
-    DetachNetwork,
     News,
     ObtainImage,
     Probe,
-    ReleaseInterface,
-    ReleaseTask,
     RestartContainer,
     ServeMetadata,
     StartContainer,
-    TakeBack,
-    WithdrawCredentials,
 )
 from agent.task.learn import LONGEST_HOLD_S, learn, why_stop
 from agent.task.model import Intent, Progress, Task
 from agent.task.patience import Hopeless
-from agent.task.records import Held, Provision, Step
+from agent.task.records import Held, Step
 from agent.task.runs import give_up, give_up_all, not_again
 from agent.task.stopping import Rules
 from agent.task.view import Absent, ContainerSeen, Running, Seen, View
@@ -246,57 +248,14 @@ def _wind_down(intent: Intent, turn: Turn, view: View, now: float, rules: Rules)
 
 
 def _tidy(task: Task, turn: Turn, view: View, now: float) -> Turn:
-    """Ended containers are deleted, then sandboxes without any are detached; then the rest goes."""
-    progress = turn.progress
-    for name, facts in progress.containers.items():
-        if facts.ended and isinstance(view.containers[name], Seen):
-            turn = turn.wanting(DeleteContainer(name))
-    for sandbox, known in progress.networks.items():
-        there = isinstance(view.networks[sandbox], Seen)
-        left = there or (known.attached and isinstance(view.networks[sandbox], Absent))
-        if left and _empty(progress, view, task.members(sandbox)):
-            turn = turn.wanting(DetachNetwork(sandbox))
-    bare = _empty(progress, view, progress.containers) and not any(
-        known.attached or not isinstance(view.networks[sandbox], Absent)
-        for sandbox, known in progress.networks.items()
-    )
-    return _close(turn, view, now) if bare else turn
-
-
-def _empty(progress: Progress, view: View, containers: Iterable[str]) -> bool:
-    """Whether nothing is left of these containers, nor will be again."""
-    return all(
-        progress.containers[each].ended and isinstance(view.containers[each], Absent)
-        for each in containers
-    )
-
-
-def _close(turn: Turn, view: View, now: float) -> Turn:
-    """What a task still has that has neither containers nor sandboxes, one after the other."""
-    last = next((kind for kind in reversed(Provision) if _left(view, kind)), None)
-    match view.credentials, view.interface, view.task:
-        case Seen(), _, _:
-            return turn.wanting(WithdrawCredentials())
-        case Absent(), _, _ if last is not None:
-            return turn.wanting(*_taken_back(view, last))
-        case Absent(), Seen(), _:
-            return turn.wanting(ReleaseInterface())
-        case Absent(), Absent(), Seen():
-            return turn.wanting(ReleaseTask())
-        case Absent(), Absent(), Absent() if not turn.progress.closed:
+    """What is left of ended containers goes, and then what is left of the task."""
+    for each in tidying.due(task, turn.progress, view):
+        if not isinstance(each, tidying.Gone):
+            turn = turn.wanting(each)
+        elif not turn.progress.closed:
             progress = replace(turn.progress, closed_at=now).noting(Step(now, "closed"))
-            return replace(turn, progress=progress)
-        case _:
-            return turn
-
-
-def _taken_back(view: View, kind: Provision) -> tuple[TakeBack, ...]:
-    return (TakeBack(kind),) if isinstance(view.provisions[kind], Seen) else ()
-
-
-def _left(view: View, kind: Provision) -> bool:
-    """Whether something of the provision may be left."""
-    return not isinstance(view.provisions.get(kind, Absent()), Absent)
+            turn = replace(turn, progress=progress)
+    return turn
 
 
 def _mark(turn: Turn, now: float) -> Turn:

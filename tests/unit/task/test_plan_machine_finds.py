@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from agent.task import order, plan, provisions, restart, runs, stopping
+from agent.task import order, plan, provisions, restart, runs, stopping, tidying
+from agent.task.actions import ReleaseTask
 from agent.task.model import Progress
+from agent.task.view import Look, View
 from tests.lives.host import Harm
 from tests.lives.machine import Lives
 
@@ -32,6 +34,11 @@ def wrong_code(progress: Progress, name: str, *rest: Any) -> Progress:
     return exited(progress, name, replace(rest[0], exit_code=7), rest[1])
 
 
+def task_alone(view: View) -> tuple[tuple[Look[None], ReleaseTask]]:
+    """What a task has as a whole, without what must go before its directory."""
+    return ((view.task, ReleaseTask()),)
+
+
 MUTATIONS: tuple[tuple[object, str, Callable[..., object], str], ...] = (
     (order, "may_start", lambda *_: order.Ready(), "begins (though|before)"),
     (order, "may_stop", lambda *_: True, "is stopped before"),
@@ -40,8 +47,8 @@ MUTATIONS: tuple[tuple[object, str, Callable[..., object], str], ...] = (
     (restart, "answers", lambda *_: False, "should run again"),
     (provisions, "ready", lambda *_: True, "without .*(SECRETS|VOLUMES|NAMESPACES)"),
     (plan, "_admit", lambda turn, view, now: turn, "nothing will ever wake it"),
-    (plan, "_left", lambda *_: False, "closed while something is left|released too early"),
-    (plan, "_empty", lambda *_: True, "is taken from under|closed"),
+    (tidying, "_whole", task_alone, "closed while something is left|released too early"),
+    (tidying, "_gone", lambda progress, _: set(progress.containers), "is taken from under|closed"),
     (plan, "_is_due", lambda *_: False, "never (came up|closed)"),
     (runs, "_missed", lambda progress, *_: progress, "never closed|nothing will ever wake"),
     (runs, "_exited", wrong_code, "ended with|the exit code of"),
