@@ -1,31 +1,25 @@
 """What must survive: task definitions, intents and progress, in SQLite.
 
-One thread owns the connection; everything is read into memory at opening, and memory changes only
-after the disk has. Intents (written by the doors) and progress (written by each task's supervisor)
-are two tables with one writer each. WAL with ``synchronous=FULL``: what was answered is on disk.
-A damaged file does not keep the agent from starting (``database``).
+Everything is read into memory at opening, and memory changes only after the disk has
+(``storefile``). Intents (written by the doors) and progress (written by each task's supervisor) are
+two tables with one writer each. A damaged file does not keep the agent from starting.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import logging
-import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Event
 from types import MappingProxyType
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
-from agent.engine.database import NewerSchema, open_database
 from agent.engine.notes import Notes
 from agent.engine.rows import INTENT, PROGRESS, Rows, definition_body, dump
 from agent.engine.rows import Registered as Registered
+from agent.engine.storefile import StoreError as StoreError
+from agent.engine.storefile import StoreFile
 from agent.task.definition import TaskDefinition
 from agent.task.model import (
     Intent,
@@ -37,22 +31,7 @@ from agent.task.model import (
     first_progress,
 )
 
-log = logging.getLogger(__name__)
-
-WRITE_DEADLINE_S = 30.0
-"""A disk that takes longer than this to commit a few kilobytes is broken; the agent must say so."""
-
-_OPEN, _CLOSED = "open", "closed"
-"""What the lock file says of the store."""
-
-LEAST_SPACE = 2**20
-"""Bytes; some hundred writes."""
-
 T = TypeVar("T")
-
-
-class StoreError(Exception):
-    """The state store can't be opened, read or written; the text says what to do."""
 
 
 @dataclass(slots=True)
@@ -71,15 +50,11 @@ class Store:
     """The open store. Reads come from memory; every write is on disk when it returns."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._file = StoreFile(path)
         self._asking = asyncio.Lock()
-        self._lock: TextIO | None = None
-        self._db: sqlite3.Connection | None = None
         self._intents: dict[TaskId, Intent] = {}
         self._progress: dict[TaskId, Progress] = {}
         self._definitions: dict[str, dict[int, Registered]] = {}
-        self._failing = False
         self.halves = Halves()
         self.notes = Notes(self._write)
 
@@ -90,16 +65,12 @@ class Store:
         are for ``adopt``. Raises StoreError when another agent has it open, when a newer one wrote
         it, or when the disk can't be used; then it is closed.
         """
-        try:
-            await self._run(self._open)
-        except StoreError:
-            await self.close()
-            raise
+        opened = await self._file.open()
+        self._take(opened.rows, doubtful=opened.doubtful)
 
     async def close(self) -> None:
-        """Ends the thread and releases the database."""
-        await self._run(self._close)
-        self._thread.shutdown()
+        """Releases the database."""
+        await self._file.close()
 
     @property
     def intents(self) -> Mapping[TaskId, Intent]:
@@ -222,23 +193,11 @@ class Store:
 
         A disk's wear is not to depend on how often somebody asks.
         """
-        await self._write(lambda db: None)
-        await self._run(self._check_space)
+        await self._file.check()
 
     async def answers(self) -> None:
         """Returns when the thread that writes has done what it was given before, if it is open."""
-        if self._lock is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, int)
-
-    def _check_space(self) -> None:
-        try:
-            found = os.statvfs(self._path.parent)
-        except OSError as error:
-            raise StoreError(f"can't look at {self._path.parent}: {error}") from error
-        if found.f_flag & os.ST_RDONLY:
-            raise StoreError(f"the file system of {self._path.parent} is mounted read-only")
-        if found.f_bavail * found.f_frsize < LEAST_SPACE:
-            raise StoreError(f"the file system of {self._path.parent} is full: free some space")
+        await self._file.answers()
 
     async def _want(self, intent: Intent) -> None:
         body, task_id = dump(INTENT, intent), intent.task.id
@@ -248,62 +207,7 @@ class Store:
         self._intents[task_id] = intent
 
     async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
-        given_up = Event()
-
-        def transaction() -> T:
-            if self._db is None:
-                raise StoreError("the state store is closed")
-            try:
-                with self._db:
-                    self._db.execute("BEGIN IMMEDIATE")
-                    done = change(self._db)
-                    if given_up.is_set():  # it was refused meanwhile, so it must not be kept
-                        raise StoreError(f"{self._path} did not answer in time")
-                    return done
-            except sqlite3.Error as error:
-                raise StoreError(f"can't write {self._path}: {error}") from error
-
-        try:
-            done = await self._run(transaction)
-        except StoreError as error:
-            given_up.set()
-            self._tell(error)
-            raise
-        self._tell(None)
-        return done
-
-    def _tell(self, error: StoreError | None) -> None:
-        """One line when the store begins to fail, one when it works again."""
-        if error is not None and not self._failing:
-            log.error("%s; tasks run on, but nothing can be begun or asked for meanwhile", error)
-        elif error is None and self._failing:
-            log.warning("the state store %s can be written again", self._path)
-        self._failing = error is not None
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        try:
-            async with asyncio.timeout(WRITE_DEADLINE_S):
-                return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except TimeoutError as error:
-            raise StoreError(f"{self._path} did not answer in {WRITE_DEADLINE_S:.0f} s") from error
-
-    def _open(self) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock, unclean = _locked(self._path.with_suffix(".lock"))
-            opened = open_database(self._path, unclean=unclean)
-        except NewerSchema as error:
-            raise StoreError(str(error)) from error
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(
-                f"can't open the state store {self._path}: {error};"
-                " mend it, or move it away to begin without any task"
-            ) from error
-        self._db = opened.db
-        _mark(self._lock, _OPEN)
-        for each in opened.mishaps:
-            log.error("%s", each)
-        self._take(opened.rows, doubtful=opened.doubtful)
+        return await self._file.write(change)
 
     def _take(self, rows: Rows, *, doubtful: bool) -> None:
         self._definitions = rows.definitions
@@ -313,38 +217,7 @@ class Store:
         self.halves = Halves(rows.intents, rows.progress, doubtful)
         self.notes.take(rows)
 
-    def _close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-            if self._lock is not None:
-                _mark(self._lock, _CLOSED)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
 
 def _first_progress(task: Task, waiting: Collection[TaskId]) -> Progress:
     first = first_progress(task)
     return replace(first, admitted_at=None) if task.id in waiting else first
-
-
-def _locked(path: Path) -> tuple[TextIO, bool]:
-    """The open lock file, and whether who had it last never came to close the store."""
-    lock = path.open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        lock.seek(0)
-        return lock, lock.read() == _OPEN
-    except OSError as error:
-        lock.close()
-        raise StoreError(
-            f"another agent uses {path.parent}: stop it, or choose another directory"
-        ) from error
-
-
-def _mark(lock: TextIO, state: str) -> None:
-    with suppress(OSError):  # a full disk: the next start has a closer look, no more
-        lock.truncate(0)
-        lock.write(state)
-        lock.flush()

@@ -278,12 +278,12 @@ async def test_a_directory_that_went_away_is_found_by_checking(path: Path) -> No
 
 async def test_a_full_disk_is_an_error_and_passes(path: Path) -> None:
     async with opened(path) as store:
-        await store._run(lambda: limit_pages(store, 20))
+        await store._file._run(lambda: limit_pages(store, 20))
         with pytest.raises(StoreError, match=r"can't write .*full"):
             await accept_many(store)
         kept = list(store.intents)
         assert kept
-        await store._run(lambda: limit_pages(store, 10_000))
+        await store._file._run(lambda: limit_pages(store, 10_000))
         await store.accept(task(container("web"), task_id="f" * 32))
     async with opened(path) as store:
         assert list(store.intents) == [*kept, "f" * 32]
@@ -296,8 +296,8 @@ async def accept_many(store: Store) -> None:
 
 def limit_pages(store: Store, pages: int) -> None:
     """Makes the database fail as a full disk does when it would grow beyond ``pages``."""
-    assert store._db is not None
-    store._db.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+    assert store._file._db is not None
+    store._file._db.execute(f"PRAGMA max_page_count = {pages}").fetchone()
 
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -398,7 +398,7 @@ async def life(path, statements):
     def die(_):
         if next(left, None) is None:
             os.kill(os.getpid(), signal.SIGKILL)
-    store._db.set_trace_callback(die)
+    store._file._db.set_trace_callback(die)
     def say(*words):
         os.write(1, (json.dumps([statements, *words]) + "\\n").encode())
     for number in range(2):

@@ -203,13 +203,13 @@ async def test_the_store_tells_once_that_it_fails_and_once_that_it_works(
     await store.open()
     made = [task(container("web"), task_id=f"{number:032x}") for number in range(400)]
     try:
-        await store._run(lambda: _limit(store, 20))
+        await store._file._run(lambda: _limit(store, 20))
         with pytest.raises(StoreError, match="full"):
             await store.accept(*made)
         for _ in range(3):
             with pytest.raises(StoreError, match="full"):
                 await store.accept(*made)
-        await store._run(lambda: _limit(store, 10_000))
+        await store._file._run(lambda: _limit(store, 10_000))
         await store.accept(*made)
         await store.accept(task(container("web"), task_id="f" * 32))
     finally:
@@ -230,8 +230,8 @@ async def test_what_was_refused_because_it_took_too_long_is_not_kept(
     def slow() -> None:
         asyncio.run_coroutine_threadsafe(hangs.wait(), loop).result(10)
 
-    blocked = loop.run_in_executor(store._thread, slow)
-    monkeypatch.setattr("agent.engine.store.WRITE_DEADLINE_S", 0.05)
+    blocked = loop.run_in_executor(store._file._thread, slow)
+    monkeypatch.setattr("agent.engine.storefile.WRITE_DEADLINE_S", 0.05)
     with pytest.raises(StoreError, match="did not answer"):
         await store.accept(task(container("web")))
     monkeypatch.undo()
@@ -246,5 +246,5 @@ async def test_what_was_refused_because_it_took_too_long_is_not_kept(
 
 
 def _limit(store: Store, pages: int) -> None:
-    assert store._db is not None
-    store._db.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+    assert store._file._db is not None
+    store._file._db.execute(f"PRAGMA max_page_count = {pages}").fetchone()

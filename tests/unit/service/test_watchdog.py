@@ -83,7 +83,7 @@ async def test_it_speaks_while_the_store_answers_and_only_then(
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         telling = group.create_task(keep_telling(0.02, store.answers))
         await asyncio.to_thread(manager.until, PING, 3)
-        store._thread.submit(stuck.wait)
+        store._file._thread.submit(stuck.wait)
         await complaints.another()
         silent = manager.count(PING)
         await complaints.another()

@@ -66,7 +66,7 @@ async def test_a_well_agent(tmp_path: Path) -> None:
 
 async def test_a_containerd_that_is_away_and_a_store_that_is_closed(tmp_path: Path) -> None:
     store = await opened(tmp_path)
-    store._db, kept = None, store._db
+    store._file._db, kept = None, store._file._db
     try:
         found = looking(Daemon(fails=Unavailable("it is away")), store)
         assert await found.checks() == (
@@ -74,7 +74,7 @@ async def test_a_containerd_that_is_away_and_a_store_that_is_closed(tmp_path: Pa
             Check("store", "the state store is closed"),
         )
     finally:
-        store._db = kept
+        store._file._db = kept
         await store.close()
 
 
