@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import shutil
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
@@ -18,16 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from agent.containerd.client import Containerd
-from agent.containerd.errors import (
-    AlreadyExists,
-    FailedPrecondition,
-    NotFound,
-)
-from agent.containerd.types import (
-    GC_ROOT_LABEL,
-    Mount,
-    Status,
-)
+from agent.containerd.errors import AlreadyExists, FailedPrecondition, NotFound
+from agent.containerd.types import GC_ROOT_LABEL, Mount, Status
 from agent.host.cgroups.tasks import TaskCgroups
 from agent.host.containers import facts, keepsakes, shims
 from agent.host.containers.metadata_files import MetadataFiles
@@ -35,11 +26,11 @@ from agent.host.containers.processes import Processes
 from agent.host.containers.recipes import Recipes
 from agent.host.containers.records import Records
 from agent.host.containers.runtimes import Runtimes
+from agent.host.containers.stdio import Streams
 from agent.host.images.local import Unpacked
 from agent.host.images.obtaining import Images
 from agent.host.logrouter import LogRouter
 from agent.host.private.privacy import Privacy
-from agent.logs.protocol import Stream
 from agent.oci.errors import SpecError
 from agent.oci.private import build_public_spec
 from agent.task import names
@@ -93,7 +84,7 @@ class Containers:
     ) -> None:
         self._client = client
         self._images = images
-        self._router = router
+        self._streams = Streams(router, of)
         self._names = of
         self._cgroups = cgroups
         self._recipes = Recipes(
@@ -144,21 +135,21 @@ class Containers:
             self.processes.expect_rest(task.id)
         directory.mkdir(parents=True, exist_ok=True, mode=0o711)
         unpacked = await self._images.unpacked(image.id)
-        mounts, rootfs_mounts, stdio = await _all_of(
+        mounts, root, stdio = await _all_of(
             asyncio.to_thread(self._recipes.host_files, task, name, progress),
             self._prepare_snapshot(key, unpacked),
-            self._open_logs(task, name),
+            self._streams.open(task, name),
         )
         runtime = self._records.runtime(task, name)
         if task.container(name).mount_points:
-            await asyncio.to_thread(self._recipes.fill_volumes, task, name, rootfs_mounts)
+            await asyncio.to_thread(self._recipes.fill_volumes, task, name, root)
         inputs = await self._recipes.inputs(
             task,
             name,
             progress,
             runtime=runtime,
             unpacked=unpacked,
-            root=rootfs_mounts,
+            root=root,
             mounts=mounts,
             private=self.privacy.of(task, name),
         )
@@ -169,7 +160,7 @@ class Containers:
         kept = keepsakes.extensions(task, name, progress)
         await self._records.ensure(task, name, image, spec, runtime, kept)
         with self.privacy.offering(key, whole):
-            await self._make_process(task, name, _labelled(rootfs_mounts, spec), stdio)
+            await self.processes.create(task, key, _labelled(root, spec), stdio)
 
     async def start(self, task: Task, name: str) -> None:
         """The container's process runs, or has run. Raises ContainerdError."""
@@ -213,7 +204,7 @@ class Containers:
         """
         key = names.container_id(task.id, name)
         await self.processes.end(task.id, key)
-        await self._router.close(key)
+        await self._streams.close(task, name)
         await asyncio.to_thread(keepsakes.bury, self._names, task, name, progress)
         with suppress(NotFound):
             await self._client.snapshots.remove(key)
@@ -254,28 +245,12 @@ class Containers:
         key = names.container_id(task.id, name)
         root = await self._client.snapshots.mounts(key)
         record = await self._client.containers.get(key)
-        stdio = await self._open_logs(task, name)
+        stdio = await self._streams.open(task, name)
         spec = json.loads(record.spec)
         whole = self.privacy.whole(task, name, spec)
         with self.privacy.offering(key, whole):
-            await self._make_process(task, name, _labelled(root, spec), stdio)
+            await self.processes.create(task, key, _labelled(root, spec), stdio)
         await self.start(task, name)
-
-    async def _make_process(
-        self, task: Task, name: str, root: tuple[Mount, ...], stdio: tuple[str, str]
-    ) -> None:
-        """The container's record has a process, ready to start. Raises ContainerdError."""
-        key, definition = names.container_id(task.id, name), task.container(name)
-        directory = self._names.container_dir(task.id, name)
-        await self.processes.create(
-            task,
-            key,
-            root,
-            stdin=_stdin(directory) if definition.interactive else "",
-            stdout=stdio[0],
-            stderr=stdio[1],
-            terminal=definition.pseudo_terminal,
-        )
 
     async def _prepare_snapshot(self, key: str, unpacked: Unpacked) -> tuple[Mount, ...]:
         try:
@@ -285,32 +260,6 @@ class Containers:
             )
         except AlreadyExists:
             return await self._client.snapshots.mounts(key)
-
-    async def _open_logs(self, task: Task, name: str) -> tuple[str, str]:
-        """The log pipes have their reader; gives the two addresses for the runtime."""
-        definition = task.container(name)
-        log = definition.log_configuration
-        pipes = self._names.container_dir(task.id, name)
-        stdout, stderr = str(pipes / "stdout"), str(pipes / "stderr")
-        await self._router.open(
-            Stream(
-                id=names.container_id(task.id, name),
-                log_path=str(self._names.log(task.id, name)),
-                stdout=stdout,
-                stderr=None if definition.pseudo_terminal else stderr,
-                driver=log.log_driver if log else "json-file",
-                options=dict(log.options) if log else {},
-            )
-        )
-        return stdout, "" if definition.pseudo_terminal else stderr
-
-
-def _stdin(directory: Path) -> str:
-    """A FIFO that nobody writes to: whoever reads from it waits, as long as it is not used."""
-    path = directory / "stdin"
-    with suppress(FileExistsError):
-        os.mkfifo(path, 0o600)
-    return str(path)
 
 
 def _labelled(root: tuple[Mount, ...], spec: Mapping[str, Any]) -> tuple[Mount, ...]:

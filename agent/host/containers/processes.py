@@ -18,13 +18,13 @@ from contextlib import suppress
 from math import inf
 from signal import SIGKILL
 from time import monotonic
-from typing import Any
 
 from agent.containerd.client import Containerd
 from agent.containerd.errors import AlreadyExists, ContainerdError, NotFound, Unavailable
 from agent.containerd.types import Mount, Status
 from agent.host.cgroups.kernel import Cgroups
 from agent.host.containers import bundles, shims
+from agent.host.containers.stdio import NOWHERE, Stdio
 from agent.task import names
 from agent.task.model import Task, TaskId
 
@@ -64,14 +64,16 @@ class Processes:
         """Whether containerd may still be undoing, or ending, what an earlier agent began."""
         return self._settling_s(task_id) < UNDOING_S
 
-    async def create(self, task: Task, key: str, root: tuple[Mount, ...], **stdio: Any) -> None:
+    async def create(
+        self, task: Task, key: str, root: tuple[Mount, ...], stdio: Stdio = NOWHERE
+    ) -> None:
         """The container's record has a process, ready to start. Raises ContainerdError, OSError."""
         try:
             async with self._turns[task.id]:  # two at once would race for the shim
                 if task.id in self._unsettled:
-                    await self._create_anew(task, key, root, **stdio)
+                    await self._create_anew(task, key, root, stdio)
                 else:
-                    await self._create(key, root, **stdio)
+                    await self._create(key, root, stdio)
             self._clean.setdefault(key, True)
         except AlreadyExists:
             await self._make_sure_of(task.id, key)
@@ -108,19 +110,19 @@ class Processes:
         return all(clean)
 
     async def _create_anew(
-        self, task: Task, key: str, root: tuple[Mount, ...], **stdio: Any
+        self, task: Task, key: str, root: tuple[Mount, ...], stdio: Stdio
     ) -> None:
         """As ``_create``, where an earlier creation of the task may have left something."""
         await self._end_deaf_shims(task)
         try:
-            await self._create(key, root, **stdio)
+            await self._create(key, root, stdio)
         except ContainerdError as error:
             bundle = bundles.in_the_way(error.said, self._client.namespace, key)
             if bundle is None or self._settling_s(task.id) < await self._undoing_s(task, key):
                 raise
             log.warning("removing %s, which was in the way of a container", bundle)
             await asyncio.to_thread(bundles.remove, bundle)
-            await self._create(key, root, **stdio)
+            await self._create(key, root, stdio)
 
     async def _end_deaf_shims(self, task: Task) -> None:
         """Nobody but a shim that serves has the socket of the task's shim.
@@ -150,13 +152,21 @@ class Processes:
         found = await asyncio.to_thread(shims.of, namespace, socket, every)
         return UNDOING_S if found else _ALONE_S
 
-    async def _create(self, key: str, root: tuple[Mount, ...], **stdio: Any) -> None:
+    async def _create(self, key: str, root: tuple[Mount, ...], stdio: Stdio) -> None:
         """Tasks.Create, with the cgroups' lock roused meanwhile if no other creation does that."""
         self._creating += 1
         loop = asyncio.get_running_loop()
         rousing = loop.run_in_executor(None, self._cgroups.rouse) if self._creating == 1 else None
         try:
-            await self._client.tasks.create(key, root, timeout=self._timeout_s, **stdio)
+            await self._client.tasks.create(
+                key,
+                root,
+                stdin=stdio.stdin,
+                stdout=stdio.stdout,
+                stderr=stdio.stderr,
+                terminal=stdio.terminal,
+                timeout=self._timeout_s,
+            )
         finally:
             self._creating -= 1
             if rousing is not None:

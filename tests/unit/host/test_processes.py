@@ -40,7 +40,7 @@ class FakeRuntime:
             raise NotFound(key, "no such task")
         return Process(key, "", 1, Status.STOPPED)
 
-    async def create(self, key: str, root: object, *, timeout: float) -> int:
+    async def create(self, key: str, root: object, *, timeout: float, **stdio: object) -> int:
         if self.answers:
             raise self.answers.pop(0)
         self.created.append(key)

@@ -55,7 +55,7 @@ class FakeRuntime:
             raise NotFound(key, "no such task")
         return Process(key, "", 1, self.statuses[key])
 
-    async def create(self, key: str, root: object, *, timeout: float) -> int:
+    async def create(self, key: str, root: object, *, timeout: float, **stdio: object) -> int:
         if self.refusal:
             raise self.refusal
         if key in self.cut_short:
