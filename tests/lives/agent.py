@@ -163,6 +163,13 @@ class Agent:
             and f"network/{sandbox}" not in self.flying
         ]
 
+    def namespaces_losable(self) -> bool:
+        """Whether nobody is just entering them: that fails on a host, and is no plan's fault."""
+        entering = actions.CreateContainer | actions.RestartContainer
+        return Provision.NAMESPACES in self.host.provided and not any(
+            isinstance(each.action, entering) for each in self.flying.values()
+        )
+
     def reboot(self) -> None:
         """The machine loses its power."""
         for name in self.host.boxes:

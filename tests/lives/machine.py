@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from agent.task.model import Task
-from agent.task.records import Provision
 from agent.task.stopping import Rules
 from tests.lives.agent import Agent, Crash, Outcome
 from tests.lives.definitions import rules, tasks
@@ -112,7 +111,7 @@ class Lives(RuleBasedStateMachine):
         up = self._up()
         self.agent.lose_shim(up[which % len(up)])
 
-    @precondition(lambda self: Provision.NAMESPACES in self.agent.host.provided)
+    @precondition(lambda self: self.agent.namespaces_losable())
     @rule()
     def lose_namespaces(self) -> None:
         self.agent.host.lose_namespaces()
