@@ -26,7 +26,7 @@ from tests.machines.owncgroup import cgroups
 from tests.machines.owncgroup import unified as host_unified
 
 ROOT = Path(__file__).parents[2]
-BOOT_S, COMMAND_S, OFF_S = 60.0, 30.0, 20.0
+BOOT_S, COMMAND_S, OFF_S = 60.0, 60.0, 40.0
 HALT = signal.SIGRTMIN + 4
 """systemd(1): powers the machine off."""
 
@@ -90,12 +90,13 @@ class Machine:
         return self.run("systemctl", "show", "--value", "-p", name, unit).strip()
 
     def pid_in(self, namespace: Path) -> int:
-        """The process, by its id on this host, in a network namespace that has only one."""
-        return next(
-            each.pid
-            for each in psutil.Process(self.leader).children(recursive=True)
-            if namespace.samefile(f"/proc/{each.pid}/ns/net")
-        )
+        """The first process, by its id on this host, of those in a network namespace."""
+        for each in psutil.Process(self.leader).children(recursive=True):
+            # It may end meanwhile; the kernel then forbids the look, if it has begun.
+            with suppress(FileNotFoundError, PermissionError):
+                if namespace.samefile(f"/proc/{each.pid}/ns/net"):
+                    return each.pid
+        raise AssertionError(f"nobody is in {namespace}")
 
     def journal(self) -> str:
         """The last lines, of all units."""
@@ -249,12 +250,14 @@ def _off(spawned: subprocess.Popen[bytes]) -> None:
     """It and all its processes have ended."""
     children = psutil.Process(spawned.pid).children() if spawned.poll() is None else []
     for each in children:
-        if each.name() == "systemd":
-            os.kill(each.pid, HALT)
+        with suppress(psutil.NoSuchProcess):
+            if each.name() == "systemd":
+                each.send_signal(HALT)
     try:
         spawned.wait(OFF_S)
     except subprocess.TimeoutExpired:
         for each in children:
-            each.kill()
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
         spawned.kill()
         spawned.wait(OFF_S)

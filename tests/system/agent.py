@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
@@ -158,13 +158,14 @@ class Agent:
             *(f"table {each}" for _, each in tables() if each.startswith(table)),
             *(f"rule {each}" for each in self._rules()),
             *(f"cgroup {each}" for each in self._cgroups()),
-            *(f"process {each.pid} {' '.join(each.cmdline())}" for each in self._processes()),
+            *(f"process {each.pid} {' '.join(each.info['cmdline'])}" for each in self._processes()),
         ]
 
     def remove(self) -> None:
         """Processes and directories are gone whatever happened before. The last resort."""
         for each in self._processes():
-            each.kill()
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
         for mount in reversed(self._mounts()):
             subprocess.run(["umount", "--lazy", mount], check=False)
         for table in {each for _, each in tables()} & {self.settings["HOSTLER_NFT_TABLE"]}:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from cni.kernel.netns import NamespaceThread
-from tests.system.tasks import SERVES
+from tests.system.tasks import WAITS
 
 METADATA: Final = "169.254.170.2"
 DEADLINE_S: Final = 10.0
-SAYS_WHERE: Final = f"echo $ECS_AGENT_URI; {SERVES}"
+SAYS_WHERE: Final = f"trap 'exit 0' TERM; echo $ECS_AGENT_URI; {WAITS}"
 """A script whose first line is where its container asks the agent; it runs until SIGTERM."""
 
 

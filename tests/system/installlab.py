@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from tests.machines.nspawn import ROOT, Machine
 from tests.system.servicelab import NAMES, end, id_of, run, shown, until
 from tests.system.tasks import Json, eventually
 
-INSTALL_S = 120.0
+INSTALL_S = 240.0
+SETTLED_S = 20.0
 
 # What programs of the distribution keep for themselves, and the package manager's own records.
 _KEPT_BY_OTHERS = (
@@ -84,19 +86,17 @@ class Service:
         return self.host.machine.root / inside.relative_to("/")
 
     def processes(self) -> list[psutil.Process]:
-        """What runs in its network; equal only if they are the same processes."""
-        found = []
-        for each in psutil.Process(self.host.machine.leader).children(recursive=True):
-            space = Path(f"/proc/{each.pid}/ns/net")
-            with suppress(FileNotFoundError):  # it ended meanwhile
-                if space.samefile(self.namespace):
-                    found.append(each)
-        return found
+        """What runs in it; equal only if they are the same processes.
+
+        Its server has a child for each request, for a moment: those are not among them.
+        """
+        first = psutil.Process(self.host.machine.pid_in(self.namespace))
+        return [first, *first.children()]
 
     def answers(self) -> bool:
         """Whether its page is there for the machine."""
         url = f"http://127.0.0.1:{self.port}/"
-        asked = self.host.machine.tried("curl", "-fsS", "--max-time", "5", url)
+        asked = self.host.machine.tried("curl", "-fsS", "--max-time", "15", url)
         return "Hello from Hostler" in asked.stdout
 
     def shown(self) -> Json:
@@ -150,7 +150,20 @@ def standing(machine: Machine) -> Mapping[str, set[str]]:
 
 
 def changes(before: Mapping[str, set[str]], machine: Machine, *kinds: str) -> list[str]:
-    """What is on the machine of these kinds and was not, and the other way round."""
+    """What is on the machine of these kinds and was not, and the other way round.
+
+    As soon as that is nothing, or when it has had time to go: the kernel takes interfaces down some
+    time after their namespace, and systemd has jobs of its own.
+    """
+    end = time.monotonic() + SETTLED_S
+    while found := _changes(before, machine, *kinds):
+        if time.monotonic() > end:
+            break
+        time.sleep(0.2)  # noqa: TID251 - there is no event for all of these
+    return found
+
+
+def _changes(before: Mapping[str, set[str]], machine: Machine, *kinds: str) -> list[str]:
     now = standing(machine)
     return [
         f"{kind} {how} {each}"

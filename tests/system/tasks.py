@@ -28,7 +28,7 @@ Json = dict[str, Any]
 DEADLINE_S = 30.0
 """For what takes a second at most when the machine has nothing else to do."""
 
-LINKS_GONE_S = 3.0
+LINKS_GONE_S = 20.0
 
 WAITS = "sleep 3600 & wait"
 """End of a script that runs until a signal comes; ``trap`` says what it does then."""

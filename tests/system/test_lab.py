@@ -48,7 +48,7 @@ def lab(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield {
             "PATH": f"{program.parent}:{os.environ['PATH']}",
             "LAB_ETC": str(tmp_path / "etc"),
-            "LAB_DEADLINE": "30",
+            "LAB_DEADLINE": "60",
             "LAB_VLANS": vlans(),
         }
 
@@ -73,7 +73,7 @@ def agent(lab: dict[str, str]) -> Iterator[Agent]:
 def told(lab: dict[str, str], *arguments: str) -> list[str]:
     script = ROOT / "vagrant" / "lab" / "lab.sh"
     ran = subprocess.run(
-        [script, *arguments], env=lab, capture_output=True, text=True, check=False, timeout=60
+        [script, *arguments], env=lab, capture_output=True, text=True, check=False, timeout=90
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.splitlines()

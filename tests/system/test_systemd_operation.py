@@ -14,6 +14,7 @@ from tests.system.servicelab import (
     SERVICE,
     SHIPPED,
     call,
+    closed,
     end,
     namespace_of,
     reload,
@@ -27,7 +28,7 @@ from tests.system.tasks import SERVES, Json, eventually, shell
 pytestmark = nspawn.needed
 
 CONFIG = Path("etc/hostler/hostler.config")
-WATCHED_S = 3
+WATCHED_S = 8
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,7 @@ def test_with_a_wrong_configuration_it_fails_once_says_why_and_its_tasks_run_on(
         for each in ("ActiveState", "ExecMainStatus", "NRestarts")
     }
     assert shown == {"ActiveState": "failed", "ExecMainStatus": "78", "NRestarts": "0"}
+    machine.run("journalctl", "--sync")
     said = machine.run("sh", "-c", f"systemctl status {SERVICE} || true")
     assert "hostler: ECS_LOGLEVEL=loud (/etc/hostler/hostler.config line 1): must be" in said
     (machine.root / CONFIG).unlink()
@@ -106,7 +108,7 @@ def test_with_a_wrong_configuration_it_fails_once_says_why_and_its_tasks_run_on(
 
 def test_the_journal_has_a_tasks_whole_story_under_its_arn(machine: Machine) -> None:
     task = run(machine, shell("app", "true"))
-    until(machine, task, "STOPPED")
+    closed(machine, task)
     entries = journal(machine, f"TASK_ARN={task['taskArn']}")
     steps = [each.get("STEP") for each in entries]
     assert {"network", "started", "exited", "stopped"} <= set(steps), steps
@@ -177,7 +179,7 @@ def test_what_the_agent_mounts_is_seen_by_all_of_the_machine(machine: Machine) -
 def test_a_containerd_of_the_agents_own_restricts_no_container(machine: Machine) -> None:
     asks = "grep -E '^(NoNewPrivs|Seccomp_filters|CapBnd)' /proc/self/status"
     task = run(machine, {**shell("app", asks), "privileged": True})
-    until(machine, task, "STOPPED")
+    closed(machine, task)  # its log is complete
     first = machine.run("grep", "-E", "^(NoNewPrivs|Seccomp_filters|CapBnd)", "/proc/1/status")
     assert sorted(said(machine, task).splitlines()) == sorted(first.splitlines())
 

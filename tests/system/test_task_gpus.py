@@ -75,7 +75,7 @@ def test_each_container_gets_a_gpu_of_its_own_and_what_belongs_to_it(
     two = wanting("two", f"echo $NVIDIA_VISIBLE_DEVICES; ls /dev | grep gpu; {SERVES}")
     task = run(agent, one | {"essential": False}, two, shell("none", f"ls /dev; {SERVES}"))
     task.until_running()
-    task.until_step("exited", "one")
+    task.until_step("removed", "one")  # its log is complete
     assert task.log("one") == [
         "GPU-null GPU-null\n",
         "gpu0\n",

@@ -54,7 +54,7 @@ def test_a_program_sees_the_tasks_limits_where_its_container_has_none(agent: Age
 
 def test_who_wants_more_than_its_own_memory_ends_for_want_of_it(agent: Agent) -> None:
     greedy = shell("greedy", "exec tail -n 1 < /dev/zero", memory=16)
-    task = run(agent, greedy, shell("modest", SERVES))
+    task = run(agent, greedy, shell("modest", SERVES, stopTimeout=2))
     found = ended(task)
     assert (found["greedy"]["exitCode"], found["greedy"]["reason"]) == (KILLED, OUT_OF_MEMORY)
     assert "reason" not in found["modest"]
@@ -65,6 +65,7 @@ def test_who_wants_more_than_the_tasks_memory_is_told_from_the_others(agent: Age
     waits = shell("waits", SERVES, memory=60)
     task = run(agent, greedy, waits, memory="64")
     task.until_step("exited", "greedy")
+    task.until_log("waits")
     assert task.container("greedy")["reason"] == OUT_OF_MEMORY
     task.stop()
     found = ended(task)

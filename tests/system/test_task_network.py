@@ -23,6 +23,8 @@ from tests.system.tasks import SERVES, Json, Task, names_of, needs, output, run,
 
 WEB = f"httpd -p 8080 -h /var/www; echo up; {SERVES}"
 PAGE = b"Hello from Hostler\n"
+ANSWER_S = 20.0
+"""For a server in a container, which takes milliseconds when there is nothing else to do."""
 LOOPBACK = IPv4Address("127.0.0.1")
 
 
@@ -74,6 +76,11 @@ def host_port(task: Task, name: str) -> int:
     return int(binding["hostPort"])
 
 
+def reached(address: IPv4Address, port: int) -> socket.socket:
+    """A TCP connection from the network namespace of the calling thread."""
+    return connected(Protocol.TCP, (address, port), ANSWER_S)
+
+
 def fetched(client: socket.socket) -> bytes:
     """The page that an HTTP server gives."""
     with client:
@@ -101,8 +108,8 @@ def test_a_published_tcp_port_is_reached_from_everywhere(
     with publishing(agent, hostPort=wanted) as (_, port):
         assert port == (wanted or port) > 0
         for address in (LOOPBACK, outside.host):
-            assert fetched(connected(Protocol.TCP, (address, port))) == PAGE
-        from_outside = partial(connected, Protocol.TCP, (outside.host, port))
+            assert fetched(reached(address, port)) == PAGE
+        from_outside = partial(reached, outside.host, port)
         assert fetched(threads.call(outside.namespace, from_outside)) == PAGE
         other = run(agent, shell("app", f"wget -qO- http://{outside.host}:{port}/"))
         other.until_closed()
@@ -134,9 +141,9 @@ def test_a_stopped_tasks_port_is_free_again(agent: Agent) -> None:
     for _ in range(2):
         with publishing(agent, hostPort=port) as (_, published):
             assert published == port
-            assert fetched(connected(Protocol.TCP, (LOOPBACK, port))) == PAGE
+            assert fetched(reached(LOOPBACK, port)) == PAGE
         with pytest.raises(ConnectionRefusedError):
-            connected(Protocol.TCP, (LOOPBACK, port))
+            reached(LOOPBACK, port)
 
 
 def test_a_container_may_listen_on_port_80_of_all_its_addresses(agent: Agent) -> None:
@@ -176,7 +183,7 @@ def test_in_host_mode_the_network_is_the_hosts(agent: Agent) -> None:
     task.until_running()
     task.until_log("app")
     assert host_port(task, "app") == port
-    assert fetched(connected(Protocol.TCP, (LOOPBACK, port))) == PAGE
+    assert fetched(reached(LOOPBACK, port)) == PAGE
     assert set(task.log("app")[0].split()) >= {"lo", agent.settings["HOSTLER_BRIDGE"]}
     task.end()
     assert task.leftovers() == []

@@ -25,10 +25,12 @@ from tests.system.agent import Agent
 from tests.system.cnihost import DEBIAN
 from tests.system.netlab import HOST, LOOPBACK, Lab, connected
 from tests.system.tasknet import sealed_agent
-from tests.system.tasks import SERVES, Json, Task, names_of, run, shell
+from tests.system.tasks import DEADLINE_S, SERVES, Json, Task, names_of, run, shell
 
 WEB = f"httpd -p 8080 -h /var/www; echo up; {SERVES}"
 PAGE = "Hello from Hostler\n"
+ANSWER_S = 20.0
+"""For a server in a container, which takes milliseconds when there is nothing else to do."""
 SUBNET6 = "fd00:213::/64"
 HOST6, OUTSIDE6 = IPv6Address("2001:db8:9::1"), IPv6Address("2001:db8:9::2")
 
@@ -62,7 +64,8 @@ def host_port(task: Task) -> int:
 
 def page(lab: Lab, at: Path, address: IPv4Address | IPv6Address, port: int) -> str:
     """What an HTTP server gives to somebody in a namespace."""
-    with lab.threads.call(at, partial(connected, Protocol.TCP, (address, port))) as client:
+    reached = partial(connected, Protocol.TCP, (address, port), ANSWER_S)
+    with lab.threads.call(at, reached) as client:
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         with client.makefile("rb") as answer:
             return answer.read().rpartition(b"\r\n\r\n")[2].decode()
@@ -103,7 +106,7 @@ def test_a_published_port_is_reached_over_ipv6(lab: Lab, agent: Agent) -> None:
 def test_containers_reach_the_outside_over_ipv6(lab: Lab, agent: Agent) -> None:
     with lab.listen(lab.outside, Protocol.TCP, 9000, OUTSIDE6) as listener:
         task = run(agent, shell("app", f"wget -qO- http://[{OUTSIDE6}]:9000/ 2>/dev/null; true"))
-        listener.settimeout(10)
+        listener.settimeout(DEADLINE_S)
         client, peer = listener.accept()
         client.close()
         assert peer[0] == str(HOST6)
@@ -207,7 +210,9 @@ def test_a_list_of_the_operator_takes_the_place_of_the_bridge(lab: Lab, tmp_path
 
 def test_two_agents_on_one_host_do_not_meet(lab: Lab, agent: Agent) -> None:
     one = web(agent)
-    with sealed_agent(lab) as other:
+    # Drawn at random these may be the same, as neither can see the other's.
+    own = {"HOSTLER_BRIDGE_SUBNET": "10.216.0.0/24", "ECS_DYNAMIC_HOST_PORT_RANGE": "20000-20499"}
+    with sealed_agent(lab, **own) as other:
         two = web(other)
         tasks = (one, two)
         assert len({host_port(each) for each in tasks}) == 2

@@ -12,7 +12,7 @@ import pytest
 from agent.cli.errors import CommandError
 from agent.task import names
 from tests.system.agent import Agent, running_agent
-from tests.system.tasks import SERVES, Json, Task, ctr, run, shell, shims
+from tests.system.tasks import SERVES, Json, Task, ctr, eventually, run, shell, shims
 
 CRUN = shutil.which("crun")
 SHIM = shutil.which("containerd-shim-runc-v2")
@@ -68,7 +68,7 @@ def test_containers_of_one_task_have_each_its_runtime_and_share_a_shim(
     task = run(agent, crun, shell("runc", SERVES))
     for each in ("crun", "runc"):
         task.until_log(each)
-    assert len(shims(agent)) == 1
+    eventually(lambda: len(shims(agent)) == 1, "one shim")
     key = names.container_id(task.id, "crun")
     assert f"start {key}" in (folder / "crun.told").read_text()
     assert info(agent, task, "crun")["Labels"]["hostler.runtime"] == "small"

@@ -7,8 +7,10 @@ anywhere was put there by this run.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -107,14 +109,25 @@ def asks_for(name: str, value: str) -> Json:
 def found(site: Site, *also: Path) -> list[str]:
     """The files of the agent, its containerd and the runtimes that hold a secret."""
     wanted = [each.encode() for each in site.values.values()]
-    every = (each for folder in (site.agent.root, *also) for each in folder.rglob("*"))
+    every = (
+        Path(at, name)
+        for folder in (site.agent.root, *also)
+        for at, _, names in os.walk(folder)
+        for name in names
+    )
     return [
         str(each)
         for each in every
-        if each.is_file()
-        and each.parent.name != "netns"
-        and any(value in each.read_bytes() for value in wanted)
+        if each.parent.name != "netns" and any(value in contents(each) for value in wanted)
     ]
+
+
+def contents(path: Path) -> bytes:
+    """What is in it; nothing if it is no file, or none any more."""
+    with suppress(FileNotFoundError):
+        if path.is_file():
+            return path.read_bytes()
+    return b""
 
 
 def shown(site: Site, text: str) -> list[str]:
@@ -153,10 +166,14 @@ def test_a_value_is_in_its_container_and_nowhere_else(site: Site) -> None:
     }
     assert (given["BOTH"], given["PLAIN"]) == ("s3", "plain")
     assert not shown(site, " ".join(variables(task, "log").values()))
-    agent.kill9()  # before the first probe, which needs the values again
+    agent.kill9()
     agent.start()
+
+    def had_again(answer: Json) -> bool:
+        return [each["what"] for each in answer["steps"]].count("secrets") == 2
+
+    task.until(had_again, "secrets for the next probe")
     task.until_step("healthy", "web")
-    assert [each for _, each in task.story()].count("secrets") == 2
 
     assert found(site, *(RUNC / names.container_id(task.id, each) for each in ("web", "log"))) == []
     said = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
@@ -167,7 +184,9 @@ def test_a_value_is_in_its_container_and_nowhere_else(site: Site) -> None:
     logs = agent.call("Hostler.GetLogs", task=task.arn, container="web", cursor=None)
     for text in (*said, told, record, agent.said(), json.dumps(logs)):
         assert shown(site, text) == []
-    assert task.log("web")[:4] == ["0\n", "1\n", "2\n", "3\n"], "no file but its own is open"
+    assert task.until_log("web", lines=5)[:4] == ["0\n", "1\n", "2\n", "3\n"], (
+        "no file but its own is open"
+    )
     task.end()
     assert task.leftovers() == []
 

@@ -70,6 +70,7 @@ def test_containers_share_processes_and_memory_in_every_network_mode(
         essential=False,
     )
     script = """
+    until ps | grep -q '[s]leep 3600$'; do usleep 10000; done  # the other's last word
     readlink /proc/self/ns/ipc; cat /dev/shm/note /proc/sys/kernel/msgmax; ls /dev/mqueue
     df -m /dev/shm | tail -n 1 | awk '{print $2}'
     tr '\\0' ' ' < /proc/1/cmdline; echo; ps | grep -c '[s]leep 3600$'
@@ -104,17 +105,18 @@ def test_what_is_not_shared_stays_apart(agent: Agent) -> None:
 
 def test_a_container_that_ends_takes_its_other_processes_along(agent: Agent) -> None:
     left = shell("left", "sleep 7531 & echo up", essential=False)
-    script = "ps | grep -c 'slee[p] 7531'; true"
+    script = "while ps | grep -q 'slee[p] 7531'; do usleep 10000; done; echo gone"
     task = run(
         agent, left, shell("app", script, dependsOn=needs("left", "COMPLETE")), pidMode="task"
     )
     task.until_closed()
-    assert task.log("app") == ["0\n"]
+    assert task.log("app") == ["gone\n"]
 
 
 def test_the_end_of_the_pause_process_ends_the_task_and_is_told(agent: Agent) -> None:
     task = run(agent, shell("app", SERVES), shell("side", SERVES, essential=False), **BOTH)
-    task.until_running()
+    for each in ("app", "side"):
+        task.until_log(each)
     os.kill(pause_pid(task), signal.SIGKILL)
     shown = task.until_closed()
     assert shown["stopCode"] == "EssentialContainerExited"
@@ -152,9 +154,10 @@ def test_a_linked_container_is_reached_by_its_names(agent: Agent) -> None:
         portMappings=[{"containerPort": 8080}, {"containerPort": 9000, "protocol": "udp"}],
         environment=[{"name": "PASSWORD", "value": "secret"}],
         essential=False,
+        stopTimeout=2,
     )
     script = """
-    until wget -qO- http://store:8080/; do usleep 10000; done
+    until wget -qO- http://store:8080/ 2>/dev/null; do usleep 10000; done
     for host in db base-1; do wget -qO- http://$host:8080/; done
     env | grep ^STORE_ | sort; grep -w store /etc/hosts
     """

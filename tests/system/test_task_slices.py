@@ -103,6 +103,7 @@ def test_on_version_2_systemd_makes_cgroups_and_missing_controllers_are_told() -
         unit = f"hostler-{id_of(task)}.slice"
         answer = call(machine, "Hostler.WatchTask", task=task["taskArn"])
         assert answer["cgroup"] == f"/hostler.slice/{unit}"
+        machine.run("journalctl", "--sync")
         journal = machine.run("journalctl", "--no-pager", "-q", f"UNIT={unit}")
         assert f"Created slice {unit}" in journal
         assert f"Removed slice {unit}" in journal
