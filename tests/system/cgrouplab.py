@@ -28,8 +28,14 @@ class OwnCgroup:
         for controller in CONTROLLERS:
             (self.directory(controller) / "cgroup.procs").write_text(f"{pid}\n")
 
+    def prefer(self) -> None:
+        """Its processes get what they are allowed to, however many others want a processor."""
+        name, most = ("cpu.weight", 10_000) if UNIFIED else ("cpu.shares", 262_144)
+        (self.directory("cpu") / name).write_text(f"{most}\n")
+
     def limit_cpu(self, share: float) -> None:
-        """Its processes get so much of one processor."""
+        """Its processes get so much of one processor, if they want it, and no more."""
+        self.prefer()
         quota = int(share * PERIOD_US)
         if UNIFIED:
             (self.directory("cpu") / "cpu.max").write_text(f"{quota} {PERIOD_US}\n")

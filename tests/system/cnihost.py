@@ -28,7 +28,7 @@ from cni.program import install
 T = TypeVar("T")
 
 DEBIAN: Final = Path("/usr/lib/cni")
-DEADLINE_S: Final = 5.0
+DEADLINE_S: Final = 10.0
 
 
 @dataclass
@@ -113,7 +113,9 @@ class CniHost:
 
     def fetch(self, source: Path, address: str, port: int, listener: socket.socket) -> str:
         """Connect from a namespace to where `listener` is said to be; the peer it sees."""
-        client = self.threads.call(source, partial(socket.create_connection, (address, port), 5))
+        client = self.threads.call(
+            source, partial(socket.create_connection, (address, port), DEADLINE_S)
+        )
         with client:
             served, peer = listener.accept()
             with served:
@@ -231,10 +233,17 @@ def remove_cgroup(name: str) -> None:
     for cgroup in (*root.glob(name), *root.glob(f"*/{name}")):
         below = filter(Path.is_dir, cgroup.rglob("*"))
         for folder in sorted((cgroup, *below), reverse=True):
-            for pid in (folder / "cgroup.procs").read_text().split():
-                with suppress(psutil.NoSuchProcess):
-                    psutil.Process(int(pid)).wait(10)
-            folder.rmdir()
+            with suppress(FileNotFoundError):  # whoever made it may remove it just now
+                _until_empty(folder)
+                folder.rmdir()
+
+
+def _until_empty(cgroup: Path) -> None:
+    """The processes in it have ended, and those that they started meanwhile."""
+    while pids := (cgroup / "cgroup.procs").read_text().split():
+        for pid in pids:
+            with suppress(psutil.NoSuchProcess):
+                psutil.Process(int(pid)).wait(30)
 
 
 def _server(port: int) -> socket.socket:

@@ -40,7 +40,11 @@ HOST: Final = IPv4Interface("192.0.2.1/24")
 OUTSIDE: Final = IPv4Interface("192.0.2.2/24")
 LOOPBACK: Final = IPv4Address("127.0.0.1")
 ANY: Final = IPv4Address(0)
-DEADLINE_S: Final = 2.0
+DEADLINE_S: Final = 10.0
+PROMPT_S: Final = 0.9
+"""For what must not need a second request for a neighbour, which comes a second after the first."""
+GONE_S: Final = 30.0
+"""For the kernel to take down namespaces: it does those of all tests in a row."""
 
 
 @dataclass
@@ -216,7 +220,7 @@ def wait_gone(built: Lab, name: str) -> None:
     with watch, selectors.DefaultSelector() as selector:
         selector.register(watch, selectors.EVENT_READ)
         while name in host_names(built):
-            assert selector.select(5), f"{name} is still there"
+            assert selector.select(GONE_S), f"{name} is still there"
             watch.recv(65536)
 
 
@@ -231,7 +235,7 @@ def in_threads(count: int, work: Callable[[int], T]) -> list[T]:
     gate = threading.Barrier(count)
 
     def run(number: int) -> T:
-        gate.wait(5)
+        gate.wait(DEADLINE_S)
         return work(number)
 
     with ThreadPoolExecutor(count) as pool:

@@ -3,7 +3,7 @@
 import socket
 from typing import Any
 
-DEADLINE_S = 2.0
+DEADLINE_S = 10.0
 
 
 def exchanged(client: socket.socket, listener: socket.socket) -> Any:

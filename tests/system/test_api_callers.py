@@ -58,7 +58,7 @@ async def called_as(
             given = (agent.socket, uid, path, *groups)
             script = [sys.executable, "-c", CALLER, *map(str, given)]
             done = await asyncio.to_thread(
-                subprocess.run, script, capture_output=True, timeout=20, check=False
+                subprocess.run, script, capture_output=True, timeout=60, check=False
             )
     if b"PermissionError" in done.stderr:
         return 0, {}

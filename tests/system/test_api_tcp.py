@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError
 from tests.system.agent import ROOT, Agent, running_agent
 from tests.system.tasks import SERVES, Task, run, shell
 
-PATIENCE = {"Delay": 0.05, "MaxAttempts": 400}
+PATIENCE = {"Delay": 0.05, "MaxAttempts": 1200}
 
 
 def free_port() -> int:

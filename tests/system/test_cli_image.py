@@ -21,7 +21,7 @@ from tests.system.tasks import Json, ctr, eventually, run, shell
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
 
-END_S = 30.0
+END_S = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -147,7 +147,7 @@ def test_a_datagram_sent_right_after_add_is_not_delayed(lab: Lab) -> None:
         args, _ = lab.attach(name)
         assert args.netns is not None
         with lab.listen(lab.host, Protocol.UDP, 7000) as listener:
-            listener.settimeout(0.5)
+            listener.settimeout(netlab.PROMPT_S)
             lab.talk(args.netns, (GATEWAY, 7000), listener)
 
 

@@ -50,7 +50,7 @@ def test_an_ipv6_address_is_usable_right_after_add(lab: Lab) -> None:
         dad = partial(sysctl.read, "ipv6/conf/eth0/accept_dad")
         assert lab.threads.call(args.netns, dad) == "0"
         with lab.listen(lab.host, Protocol.UDP, 7000, ANY6) as listener:
-            listener.settimeout(0.5)
+            listener.settimeout(netlab.PROMPT_S)
             lab.talk(args.netns, (GATEWAY6, 7000), listener)
 
 
@@ -73,7 +73,6 @@ def test_an_ipv6_address_that_is_given_again_is_reached_at_its_new_mac(lab: Lab)
         args, _ = lab.attach(name, lab.conf(ipam=ipam))
         assert args.netns is not None
         with lab.listen(args.netns, Protocol.UDP, 7000, ANY6) as listener:
-            listener.settimeout(0.5)
             lab.talk(lab.host, (ip_address("fd00:210::5"), 7000), listener)
         lab.delete(args, lab.conf(ipam=ipam))
         netlab.wait_gone(lab, netlab.host_end(name))  # till then two have the address

@@ -92,7 +92,6 @@ def test_a_mac_that_is_asked_for_is_given_and_announced(lab: Lab) -> None:
         assert result.interfaces[2].mac == mac
         assert args.netns is not None
         with lab.listen(args.netns, Protocol.UDP, 7000) as listener:
-            listener.settimeout(0.5)
             # The host remembers the former MAC, unless it was told of the new one.
             lab.talk(lab.host, (ip_address("10.210.0.9"), 7000), listener)
         lab.delete(args, conf)

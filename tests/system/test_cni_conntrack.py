@@ -75,7 +75,7 @@ def test_a_client_follows_the_port_to_another_container(
         lab.listen(new.netns, Protocol.UDP, 53) as after,
     ):
         lab.publish(old, mapping)
-        with lab.connect(lab.outside, Protocol.UDP, (at, 5300), 2) as sock:
+        with lab.connect(lab.outside, Protocol.UDP, (at, 5300), portlab.DEADLINE_S) as sock:
             sock.send(b"one")
             assert before.recv(10) == b"one"
             lab.withdraw(old)

@@ -24,7 +24,7 @@ from tests.system.containerd_daemon import IMAGE, busybox_image
 
 CGROUP: Final = "hostler-test-cri"
 PRIVATE: Final = ("/var/lib/cni", "/run/netns", "/run/containerd")
-START_S: Final = 30.0
+START_S: Final = 60.0
 
 CONFIG: Final = """
 version = 2

@@ -45,11 +45,13 @@ V6 = st.integers(0, 128).flatmap(
 
 
 def shell(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     st.lists(V4 | V6, max_size=12),

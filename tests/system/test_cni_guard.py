@@ -22,7 +22,7 @@ from cni.spec import Args
 from tests.system import portlab
 from tests.system.portlab import BRIDGE, HOST, NETWORK, OUTSIDE, TABLE, Lab
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 
 
 @pytest.fixture

@@ -222,7 +222,10 @@ def pretend_driver(vpc: Vpc) -> None:
     path.write_text(json.dumps({**record, "kind": ""}))
 
 
-def test_delete_waits_for_the_kernel_to_bring_the_nic_back(vpc: Vpc) -> None:
+def test_delete_waits_for_the_kernel_to_bring_the_nic_back(
+    vpc: Vpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nics, "_PATIENCE_S", 30.0)
     before = settled(vpc)
     args = vpc.task("a", ENI)
     add(vpc, args)
@@ -235,7 +238,7 @@ def test_delete_waits_for_the_kernel_to_bring_the_nic_back(vpc: Vpc) -> None:
             waiting.result(0.3)
         nic = next(link for link in rtnetlink.list_links(dying) if link.mac == MAC)
         dying.execute([rtnetlink.move_link(nic.index, home.fileno(), "dev7")])
-        waiting.result(5)
+        waiting.result(30)
 
     assert settled(vpc) == before
 
@@ -314,7 +317,7 @@ def test_of_many_that_want_a_nic_one_has_it(vpc: Vpc) -> None:
         netns.enter(vpc.host.path)
         context = open_context(vpc.host.state)
         try:
-            gate.wait(5)
+            gate.wait(vpclab.DEADLINE_S)
             awsvpc.add(CONF, args, context)
         except CNIError as error:
             return f"{error.code}: {error.details}"

@@ -97,7 +97,7 @@ def _end(podman: Podman) -> None:
 
 
 def page(address: str, port: int) -> str:
-    connection = HTTPConnection(address, port, timeout=5)
+    connection = HTTPConnection(address, port, timeout=20)
     try:
         connection.request("GET", "/")
         return connection.getresponse().read().decode()

@@ -19,6 +19,7 @@ from cni.spec import Args
 from tests.system import netlab, portlab
 from tests.system.portlab import (
     BRIDGE,
+    DEADLINE_S,
     GATEWAY,
     HOST,
     LOOPBACK,
@@ -161,8 +162,8 @@ def test_a_container_does_not_reach_the_hosts_loopback(lab: Lab) -> None:
         with pytest.raises(TimeoutError):
             lab.talk(args.netns, to, listener)
         lab.run(lab.host, f"nft flush chain inet {TABLE} guard")
-        listener.settimeout(2)
-        with lab.connect(args.netns, Protocol.UDP, to, 2) as client:
+        listener.settimeout(DEADLINE_S)
+        with lab.connect(args.netns, Protocol.UDP, to, DEADLINE_S) as client:
             client.send(b"ask")
             assert listener.recv(10) == b"ask"  # it was the guard that kept it off
 
@@ -172,7 +173,8 @@ def test_a_published_port_80_does_not_take_the_metadata_endpoint_of_the_host(lab
     with lab.on_host(loopback.listen, METADATA_ADDRESS, 80) as endpoint:
         lab.publish(args, PortMapping(80, 80))
         with lab.listen(args.netns, Protocol.TCP, 80) as listener:
-            client = partial(lab.connect, lab.host, Protocol.TCP, (METADATA_ADDRESS, 80), 2)
+            to = (METADATA_ADDRESS, 80)
+            client = partial(lab.connect, lab.host, Protocol.TCP, to, DEADLINE_S)
             with client(), contextlib.closing(accepted(endpoint)):
                 pass
             assert lab.talk(lab.host, (LOOPBACK, 80), listener) == GATEWAY[4]
@@ -180,7 +182,7 @@ def test_a_published_port_80_does_not_take_the_metadata_endpoint_of_the_host(lab
 
 
 def accepted(endpoint: socket.socket) -> socket.socket:
-    endpoint.settimeout(2)
+    endpoint.settimeout(DEADLINE_S)
     served, _ = endpoint.accept()
     return served
 

@@ -11,7 +11,7 @@ from cni.kernel import nfnetlink, portshare
 from cni.kernel.loopback import METADATA_ADDRESS
 from cni.kernel.netns import NamespaceThread
 
-DEADLINE_S = 2.0
+DEADLINE_S = 10.0
 BEHIND = 51679
 
 

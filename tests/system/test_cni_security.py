@@ -250,13 +250,13 @@ def test_metadata_at_the_other_end_of_the_interface_stays_reachable(lab: Lab) ->
 def test_groups_are_changed_by_a_repeated_add_while_connections_live_on(lab: Lab) -> None:
     lab.apply({"ingress": [rule(ports="80")]})
     with lab.vpc.listen(lab.task, OWN[4], 80) as listener:
-        connect = partial(socket.create_connection, (OWN[4], 80), 2)
+        connect = partial(socket.create_connection, (OWN[4], 80), vpclab.DEADLINE_S)
         with lab.vpc.threads.call(lab.far, connect) as client:
             served, _ = listener.accept()
             with served:
                 lab.apply({"ingress": [rule(ports="81")]})
                 client.send(b"still here")
-                served.settimeout(2)
+                served.settimeout(vpclab.DEADLINE_S)
                 assert served.recv(20) == b"still here"
 
     assert not lab.comes_in(4, 80)

@@ -65,7 +65,7 @@ class World:
 
 
 def _ask(method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=20)
     try:
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()

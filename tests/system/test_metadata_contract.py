@@ -25,7 +25,7 @@ pytestmark = [
 PYTHON = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
 ASK = """
 import http.client, json, os, sys
-connection = http.client.HTTPConnection("169.254.170.2", timeout=5)
+connection = http.client.HTTPConnection("169.254.170.2", timeout=30)
 def ask(path):
     connection.request("GET", path)
     response = connection.getresponse()

@@ -21,7 +21,7 @@ from agent.registry.hello import HelloError, find_busybox
 from bench.programs import Missing, daemon, installed, run
 from metadata.stats import answers
 from metadata.stats.sampler import Sampler
-from tests.system.cgrouplab import CGROUPS, UNIFIED, OneTask, contained
+from tests.system.cgrouplab import CGROUPS, UNIFIED, OneTask, OwnCgroup, contained
 from tests.system.test_metadata_cpu import docker_percentage
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="starts a dockerd: needs root")
@@ -90,6 +90,7 @@ async def burning(docker: Docker) -> AsyncIterator[str]:
     await docker("import", str(packed), "burn")
     limits = ("--network=none", "--cpus=0.3", "--memory=64m", "--pids-limit=50")
     container = (await docker("run", "--detach", *limits, "burn", "/bin/sh", "-c", BURN)).strip()
+    OwnCgroup(docker.parent).prefer()
     try:
         yield container
     finally:

@@ -22,7 +22,8 @@ from tests.system.agent import Agent, running_agent
 from tests.system.tasks import SERVES, Task, names_of, run, shell
 
 BEHIND_PORT = 51679
-ANSWER_S = 2.0
+ANSWER_S = 20.0
+REFUSED_S = 2.0
 WHATS = ("", "/task", "/taskWithTags", "/stats", "/task/stats", "/associations/x")
 
 
@@ -55,11 +56,17 @@ class Inhabitant:
                     return process.environ()
         raise AssertionError("no process of the task is found")
 
-    def ask(self, path: str, host: str = str(METADATA_ADDRESS), port: int = 80) -> Any:
+    def ask(
+        self,
+        path: str,
+        host: str = str(METADATA_ADDRESS),
+        port: int = 80,
+        patience_s: float = ANSWER_S,
+    ) -> Any:
         """Status and body of an answer to a program of the task. Raises OSError without one."""
 
         def get() -> tuple[int, Any]:
-            with closing(HTTPConnection(host, port, timeout=ANSWER_S)) as connection:
+            with closing(HTTPConnection(host, port, timeout=patience_s)) as connection:
                 connection.request("GET", path)
                 with connection.getresponse() as answer:
                     return answer.status, json.loads(answer.read())
@@ -79,6 +86,7 @@ def pair(agent: Agent, threads: NamespaceThread) -> Iterator[tuple[Inhabitant, I
     tasks = [run(agent, shell("app", SERVES)) for _ in range(2)]
     for each in tasks:
         each.until_running()
+        each.until_log("app")  # before, its process may yet be the runtime's
     one, two = (Inhabitant(each, threads, names_of(agent).netns(each.id, "app")) for each in tasks)
     yield one, two
     for each in tasks:
@@ -90,6 +98,7 @@ def on_host(agent: Agent, threads: NamespaceThread) -> Iterator[Inhabitant]:
     """A task in host mode."""
     task = run(agent, shell("app", SERVES), networkMode="host")
     task.until_running()
+    task.until_log("app")
     yield Inhabitant(task, threads, None)
     task.end()
 
@@ -139,7 +148,7 @@ def test_a_route_through_another_task_does_not_lead_to_its_endpoint(
     ip(thief, "route", "add", f"{METADATA_ADDRESS}/32", "via", str(victim.address))
     try:
         with pytest.raises(OSError, match=r"refused|timed out"):
-            thief.ask(path, port=port)
+            thief.ask(path, port=port, patience_s=REFUSED_S)
     finally:
         ip(thief, "route", "delete", f"{METADATA_ADDRESS}/32")
         threads.call(thief.namespace, lambda: loopback.ensure_address(METADATA_ADDRESS))
@@ -162,5 +171,5 @@ def test_in_host_mode_what_is_asked_without_an_id_is_answered_nobody(on_host: In
 
 def ip(inhabitant: Inhabitant, *arguments: str) -> None:
     subprocess.run(
-        ["nsenter", f"--net={inhabitant.namespace}", "ip", *arguments], check=True, timeout=10
+        ["nsenter", f"--net={inhabitant.namespace}", "ip", *arguments], check=True, timeout=30
     )

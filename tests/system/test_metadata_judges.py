@@ -31,6 +31,7 @@ HELD_MIB = 64
 BUSY = f"""
 trap 'exit 0' TERM
 mkdir -p /held && head -c {HELD_MIB << 20} /dev/zero > /held/file
+echo held
 while true; do wget -q -O /dev/null "$ECS_CONTAINER_METADATA_URI_V4/task"; done &
 ping -q "$(ip route | sed -n 's/^default via //p' | cut -d ' ' -f 1)" > /dev/null &
 wait
@@ -178,6 +179,7 @@ def test_an_exporter_says_what_the_kernel_counts(agent: Agent, python: Path) -> 
     inside = hosting(
         agent, python.parents[1], script=BUSY, container={"cpu": 512}, cpu="512", memory="512"
     )
+    inside.task.until_log("judged")
     pid = inside.task.pid("judged")
     exporter = python.with_name("ecs-container-exporter")
     before = Counted.of(pid)

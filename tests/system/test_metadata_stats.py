@@ -140,7 +140,7 @@ async def test_interfaces_of_the_containers_namespace_are_counted(
 ) -> None:
     pid = str(burning.pid)
     link = ["ip", "link", "add", "eth7", "type", "veth", "peer", "name", "eth8"]
-    subprocess.run(["nsenter", "--net", "--target", pid, *link], check=True, timeout=10)
+    subprocess.run(["nsenter", "--net", "--target", pid, *link], check=True, timeout=30)
     _, stats = await get(session, "/v4/id-burn/stats")
     assert set(stats["networks"]) == {"eth7", "eth8"}
     assert stats["networks"]["eth7"]["tx_bytes"] == 0

@@ -31,9 +31,11 @@ GATEWAY: Final = "10.0.1.1"
 GATEWAY6: Final = "2001:db8:1::1"
 IMDS: Final = "169.254.169.254"
 IMDS6: Final = "fd00:ec2::254"
-DEADLINE_S: Final = 2.0
+DEADLINE_S: Final = 10.0
 REFUSED_S: Final = 0.3
 """How long to wait for what is dropped: an answer takes less than a millisecond."""
+COMMAND_S: Final = 30.0
+"""For ip(8): the kernel changes the links of one namespace at a time, be they whose they may."""
 
 
 @dataclass
@@ -99,7 +101,9 @@ class Vpc:
         for link in json.loads(self.ip(self.gateway, "-j", "link", "show", "type", "veth")):
             # One whose peer went with a namespace may be gone by now.
             words = ("ip", "link", "delete", link["ifname"])
-            run = partial(subprocess.run, words, capture_output=True, check=False, timeout=10)
+            run = partial(
+                subprocess.run, words, capture_output=True, check=False, timeout=COMMAND_S
+            )
             self.threads.call(self.gateway, run)
 
     def task(self, name: str, runtime: Mapping[str, Any] | None = None) -> Args:
@@ -156,7 +160,9 @@ class Vpc:
 
 
 def _ip(words: list[str]) -> str:
-    ran = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=10, check=False)
+    ran = subprocess.run(
+        ["ip", *words], capture_output=True, text=True, timeout=COMMAND_S, check=False
+    )
     assert ran.returncode == 0, f"ip {' '.join(words)}: {ran.stderr}"
     return ran.stdout
 
