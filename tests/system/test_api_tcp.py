@@ -24,6 +24,8 @@ from botocore.exceptions import ClientError
 from tests.system.agent import ROOT, Agent, running_agent
 from tests.system.tasks import SERVES, Task, run, shell
 
+pytestmark = pytest.mark.timeout(300)
+
 PATIENCE = {"Delay": 0.05, "MaxAttempts": 1200}
 
 
@@ -84,7 +86,7 @@ def aws(agent: Agent, *arguments: str, **env: str) -> subprocess.CompletedProces
         env={**kept, **settings, **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -161,7 +163,7 @@ def started_to_its_end(settings: dict[str, str]) -> subprocess.CompletedProcess[
     flags = [f"--set={name}={value}" for name, value in settings.items()]
     command = [sys.executable, "-m", "agent", "agent", *flags]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
 
 

@@ -20,7 +20,10 @@ from agent.registry import hello
 from tests.system.agent import ROOT, Agent, running_agent
 from tests.system.lyingregistry import lying_registry
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"),
+    pytest.mark.timeout(300),
+]
 
 EXAMPLES = ROOT / "examples"
 END_S = 60.0
@@ -205,7 +208,7 @@ def test_what_keeps_the_agent_from_starting_is_said(
     command = [sys.executable, "-m", "agent", "agent", *flags]
     given = {**os.environ, **settings, "ECS_LOGLEVEL": "error"}
     ran = subprocess.run(
-        command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=120, check=False
     )
     assert ran.returncode == 1
     assert why in ran.stderr
@@ -227,7 +230,9 @@ def trial(root: Path, file: Path) -> list[str]:
 
 def test_a_trial_runs_hello_and_leaves_nothing(short_path: Path) -> None:
     command = trial(short_path, EXAMPLES / "hello.json")
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "client  | Hello from Hostler" in ran.stdout
     assert list(short_path.iterdir()) == []

@@ -19,7 +19,10 @@ from tests.system.layerlab import Noise, busybox, file, layer
 from tests.system.registrylab import Registry, registry
 from tests.system.tasks import Json, ctr, eventually, run, shell
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"),
+    pytest.mark.timeout(300),
+]
 
 END_S = 60.0
 

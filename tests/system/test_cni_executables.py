@@ -151,6 +151,7 @@ garbage = st.dictionaries(
 )
 
 
+@pytest.mark.timeout(300)
 @settings(
     max_examples=60,
     deadline=None,

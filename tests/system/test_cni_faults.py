@@ -48,6 +48,7 @@ def shell(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
+@pytest.mark.timeout(300)
 @settings(
     max_examples=25,
     deadline=None,

@@ -161,16 +161,23 @@ def test_the_instance_is_that_of_the_api(world: World) -> None:
     assert shown["Version"].startswith("Hostler - v")
 
 
+def problems(world: World) -> list[str]:
+    """What an agent that is not well says is not; a busy machine has more of it for a moment."""
+    status, body = world.get("/health")
+    if status != 503:
+        return []
+    shown = json.loads(body)
+    assert shown["status"] == "unhealthy"
+    return list(shown["problems"])
+
+
 def test_health_follows_containerd(world: World) -> None:
-    assert world.get("/health", method="HEAD") == (200, "")
+    eventually(lambda: world.get("/health", method="HEAD") == (200, ""), "a healthy agent")
     state = Path(world.agent.settings["HOSTLER_RUN_DIR"]) / "containerd"
     pid = int((state / "containerd.pid").read_text().split()[0])
     os.kill(pid, signal.SIGSTOP)
     try:
-        eventually(lambda: world.get("/health")[0] == 503, "an unhealthy agent")
-        shown = json.loads(world.get("/health")[1])
-        assert shown["status"] == "unhealthy"
-        assert list(shown["problems"]) == ["containerd"]
+        eventually(lambda: problems(world) == ["containerd"], "an unhealthy agent")
         assert world.get("/v1/metadata")[0] == 200
     finally:
         os.kill(pid, signal.SIGCONT)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.host import logrouter
 from agent.host.logrouter import LogRouter, LogRouterError, LogRouterTimeout
 from agent.logs.protocol import SOCKET_NAME, Stream, decode
 from agent.logs.reader import LogEntry, read
@@ -98,7 +99,8 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    monkeypatch.setattr(logrouter, "START_S", DEADLINE_S)
     bench = Bench(tmp_path)
     yield bench
     await bench.end(signal.SIGKILL)
