@@ -8,6 +8,7 @@ import os
 import resource
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -126,7 +127,8 @@ def _all_devices(root: Path) -> Iterator[DeviceNode]:
     for path in sorted(root.iterdir()):
         if path.is_symlink() or path.name in ("console", "pts", "shm", "mqueue", "fd"):
             continue
-        if path.is_char_device() or path.is_block_device():
-            yield device(path)
-        elif path.is_dir():
-            yield from _all_devices(path)
+        with suppress(FileNotFoundError):  # somebody may unplug it at any time
+            if path.is_char_device() or path.is_block_device():
+                yield device(path)
+            elif path.is_dir():
+                yield from _all_devices(path)

@@ -9,6 +9,7 @@ import pytest
 
 from agent.host.cgroups.kernel import Cgroups
 from agent.host.containers import facts
+from agent.oci.edits import DeviceNode
 from agent.oci.inputs import DEFAULT_NOFILE, SelinuxLabels
 from agent.task.definition.linux_rules import CAPABILITIES
 
@@ -41,6 +42,20 @@ def test_only_known_capabilities_are_given_and_no_terminals(tmp_path: Path) -> N
     paths = {each.path for each in gathered.devices}
     assert "/dev/null" in paths
     assert not any(each.startswith("/dev/pts/") for each in paths)
+
+
+def test_a_device_that_is_unplugged_meanwhile_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = facts.device
+
+    def device(path: Path) -> DeviceNode:
+        return known(tmp_path / "gone" if path == Path("/dev/null") else path)
+
+    monkeypatch.setattr(facts, "device", device)
+    paths = {each.path for each in facts.gather(Cgroups(tmp_path)).devices}
+    assert "/dev/null" not in paths
+    assert "/dev/zero" in paths
 
 
 def test_limits_of_open_files_are_no_higher_than_may_be_set(tmp_path: Path) -> None:
