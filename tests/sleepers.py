@@ -13,6 +13,6 @@ def sleeping(seconds: str) -> int:
 
 async def until_none_sleeps(seconds: str) -> None:
     """A killed process is there for a moment longer, and tells only its parent of its end."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while sleeping(seconds):  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -14,6 +14,7 @@ from google.protobuf.empty_pb2 import Empty
 from agent.containerd.client import Containerd
 from agent.containerd.errors import DeadlineExceeded, NotFound, Unavailable
 from agent.containerd.pb import content_pb2, tasks_pb2, version_pb2
+from agent.containerd.rpc import METADATA_S
 from agent.containerd.types import Version
 from tests.fakes.containerd import FakeContainerd, serving
 
@@ -73,17 +74,25 @@ async def test_a_call_without_an_answer_ends_at_its_deadline(
 async def test_the_daemon_is_told_a_deadline_a_little_after_ours(
     client: Containerd, fake: FakeContainerd
 ) -> None:
+    loop = asyncio.get_running_loop()
     left: list[float] = []
+    ends: list[float] = []
 
     async def get(request: tasks_pb2.GetRequest, context: Any) -> tasks_pb2.GetResponse:
         left.append(context.time_remaining())
+        ends.append(loop.time() + left[-1])
         return tasks_pb2.GetResponse()
 
     fake.answers[TASK_GET] = (tasks_pb2.GetRequest, get)
+    first = loop.time()
     await client.tasks.get("web")
+    second = loop.time()
     await client.tasks.get("web", timeout=100)
-    assert 10 < left[0] < 12
-    assert 100 < left[1] < 102
+    # The way there may take long: what is left says nothing of the least, nor the end of the most.
+    assert ends[0] > first + 10
+    assert left[0] < 12
+    assert ends[1] > second + 100
+    assert left[1] < 102
 
 
 async def test_a_stream_that_stalls_ends_at_its_deadline(
@@ -172,8 +181,8 @@ async def test_a_missing_daemon_is_unavailable_at_once_and_back_when_it_is_back(
         began = loop.time()
         with pytest.raises(Unavailable, match=r"Version.Version\(\)"):
             await client.version()
-        assert loop.time() - began < 1
-        async with serving(fake, socket), asyncio.timeout(10):
+        assert loop.time() - began < METADATA_S / 2
+        async with serving(fake, socket), asyncio.timeout(60):
             while True:
                 try:
                     await client.version()

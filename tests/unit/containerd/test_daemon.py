@@ -12,7 +12,7 @@ import pytest
 
 from agent.containerd.daemon import Daemon, spawn
 
-END_S = 10.0
+END_S = 30.0
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from agent.containerd import events
 from agent.containerd.client import Containerd
 from agent.containerd.events import Event, Gap
 from agent.containerd.payloads import TaskOOM
@@ -22,7 +23,7 @@ from agent.containerd.pb import task_events_pb2
 from tests.fakes.containerd import FakeContainerd, serving
 
 EVENTS = "/containerd.services.events.v1.Events/"
-END_S = 10.0
+END_S = 60.0
 
 
 class Exchange:
@@ -60,7 +61,11 @@ class Exchange:
 
 
 @pytest.fixture
-async def exchange(tmp_path: Path) -> AsyncIterator[tuple[Exchange, Containerd]]:
+async def exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Exchange, Containerd]]:
+    # Or a subscription is given up for another one, and why, if this process gets no time for long.
+    monkeypatch.setattr(events, "_MARK_S", END_S)
     fake = FakeContainerd()
     exchange = Exchange(fake)
     socket = tmp_path / "s"

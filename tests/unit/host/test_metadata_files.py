@@ -72,7 +72,7 @@ class Disk:
 
     @asynccontextmanager
     async def following(self, shown: Shown) -> AsyncIterator[None]:
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             follower = group.create_task(self.files.follow(shown, shown.changes))
             yield
             follower.cancel()

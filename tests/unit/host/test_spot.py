@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientTimeout, web
 
 from agent.host import spot
 from agent.host.spot import Notice, noticed, watched
@@ -19,6 +19,7 @@ from agent.settings import Settings
 
 NOTICE = {"action": "terminate", "time": "2026-11-26T08:22:00Z"}
 POLL_S = 0.01
+END_S = 60.0
 PATH = "/latest/meta-data/spot/instance-action"
 
 
@@ -56,6 +57,12 @@ class Imds:
         return web.Response(status=status, text=body)
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service is in this process, which may get no time for a while."""
+    monkeypatch.setattr(spot, "_TIMEOUT", ClientTimeout(total=END_S))
+
+
 @pytest.fixture
 async def imds() -> AsyncIterator[Imds]:
     service = Imds()
@@ -72,7 +79,7 @@ async def imds() -> AsyncIterator[Imds]:
 
 
 async def notice(settings: Settings) -> Notice:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(END_S):
         return await noticed(settings, POLL_S)
 
 
@@ -157,7 +164,7 @@ async def test_without_a_service_it_goes_on_asking_and_says_so_once(
     async with asyncio.TaskGroup() as group:
         spot.log.addHandler(heard)
         waiting = group.create_task(notice(given))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(END_S):
             await heard.something.wait()
         spot.log.removeHandler(heard)
         path.touch()

@@ -133,7 +133,7 @@ async def test_whoever_looks_for_an_image_waits_until_it_is_gone(world: World) -
             return list(world.shelf.records)
 
     world.shelf.on_delete = slow
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(cleaner.carry_out(decisions))
         await going.wait()
         looking = group.create_task(look())

@@ -292,7 +292,7 @@ async def test_a_pull_that_is_dropped_is_dropped_at_once() -> None:
     await world.turn()
     world.puller.slow_s = 3600.0
     pulling = asyncio.get_running_loop().create_task(world.obtain())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await world.puller.running.wait()
     assert world.pulls.of(NAME)
     pulling.cancel()
@@ -306,7 +306,7 @@ async def test_a_version_that_a_tag_means_now_is_not_removed_as_it_comes() -> No
     world = World(one())
     world.shelf.put(1, exactly(1))
     world.puller.slow_s = 60.0
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         obtaining = group.create_task(world.obtain())
         await world.puller.running.wait()
         with pytest.raises(Claimed), world.shelf.claims.removing({digest(1)}):

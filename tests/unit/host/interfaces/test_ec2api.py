@@ -45,7 +45,8 @@ class Metadata(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def service() -> Iterator[str]:
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(ec2api, "_METADATA_TIMEOUT_S", 60.0)
     with HTTPServer(("127.0.0.1", 0), Metadata) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

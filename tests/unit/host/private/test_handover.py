@@ -48,7 +48,7 @@ class Site:
         program = self.handover.binary(str(self.runtime))
         options = ("--root", str(self.root), "--log", str(self.log), "--log-format", "json")
         return subprocess.run(
-            [program, *options, *arguments], capture_output=True, text=True, timeout=10
+            [program, *options, *arguments], capture_output=True, text=True, timeout=60
         )
 
     def create(self) -> subprocess.CompletedProcess[str]:
@@ -99,7 +99,7 @@ def test_it_runs_in_the_place_of_the_script(site: Site) -> None:
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
-            _, said = process.communicate(timeout=10)
+            _, said = process.communicate(timeout=60)
     assert said == f"pid {process.pid}\n", "so what kills the one kills the other"
     assert process.returncode == 7
 

@@ -254,14 +254,14 @@ async def test_who_takes_his_time_breaks_nothing() -> None:
     """What is measured is the server's silence, not ours: here it waits for us."""
     data = bytes(16 * 1024 * 1024)
     blob = descriptor_of(data)
-    async with repository_at(saying(200, data), settings=replace(SETTINGS, stall_s=0.2)) as (
+    async with repository_at(saying(200, data), settings=replace(SETTINGS, stall_s=2.0)) as (
         repo,
         _,
     ):
         got = 0
         async for chunk in repo.blob(blob):
             if not got:
-                await asyncio.sleep(0.8)
+                await asyncio.sleep(2.5)
             got += len(chunk)
     assert got == len(data)
 
@@ -304,7 +304,7 @@ async def test_an_error_that_does_not_end() -> None:
         await response.prepare(request)
         return await silent(request)
 
-    async with repository_at(handler, settings=replace(SETTINGS, stall_s=0.2)) as (repo, site):
+    async with repository_at(handler, settings=replace(SETTINGS, stall_s=2.0)) as (repo, site):
         with pytest.raises(RegistryError) as caught:
             await taken(repo, BLOB)
     assert str(caught.value) == f"{site.host} answers 418 I'm a Teapot"

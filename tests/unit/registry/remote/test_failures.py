@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 from yarl import URL
 
 from agent.registry.errors import RegistryError, RegistryUnavailable
@@ -165,9 +166,15 @@ async def test_headers_without_end() -> None:
 
 
 async def test_giving_up_is_not_an_error_of_the_registry() -> None:
-    async with repository_at(in_turn(silent, manifest)) as (repo, site):
+    patience = asyncio.timeout(None)
+
+    async def unanswered(request: web.BaseRequest) -> web.StreamResponse:
+        patience.reschedule(asyncio.get_running_loop().time())
+        return await silent(request)
+
+    async with repository_at(in_turn(unanswered, manifest)) as (repo, site):
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
+            async with patience:
                 await repo.resolve()
         await repo.resolve()
         assert len(site.asked) == 2

@@ -64,11 +64,16 @@ ALL = 'server = "SERVER"\n[host."FIRST"]\n[host."SECOND"]'
 
 @asynccontextmanager
 async def world(
-    tmp_path: Path, first: Handler, second: Handler, server: Handler, hosts_toml: str = ALL
+    tmp_path: Path,
+    first: Handler,
+    second: Handler,
+    server: Handler,
+    hosts_toml: str = ALL,
+    manifest_s: float = SETTINGS.manifest_s,
 ) -> AsyncIterator[World]:
     own = tmp_path / "team.example"
     own.mkdir()
-    settings = replace(SETTINGS, hosts_dirs=(tmp_path,), manifest_s=0.5)
+    settings = replace(SETTINGS, hosts_dirs=(tmp_path,), manifest_s=manifest_s)
     async with AsyncExitStack() as stack:
         one, two, three = [
             await stack.enter_async_context(site(each)) for each in (first, second, server)
@@ -106,7 +111,7 @@ async def test_the_first_that_has_it(tmp_path: Path) -> None:
 async def test_the_next_is_asked_whatever_is_wrong_with_one(
     tmp_path: Path, broken: Handler
 ) -> None:
-    async with world(tmp_path, broken, manifest, manifest) as made:
+    async with world(tmp_path, broken, manifest, manifest, manifest_s=6.0) as made:
         assert await made.repository().resolve() == MANIFEST_OF_BODY
         assert await made.repository().manifest(MANIFEST_OF_BODY) == BODY
         assert made.asked[1:] == [2, 0]
@@ -212,7 +217,7 @@ async def test_a_mirror_that_breaks_off_is_for_the_caller_to_resume(tmp_path: Pa
 
 async def test_mirrors_that_hang_leave_time_for_the_registry(tmp_path: Path) -> None:
     """All of them together have no longer than one would, as whoever asks waits no longer."""
-    async with world(tmp_path, silent, silent, silent) as made:
+    async with world(tmp_path, silent, silent, silent, manifest_s=0.5) as made:
         with pytest.raises(RegistryUnavailable) as caught:
             await made.repository().resolve()
     assert str(caught.value).count("has not answered in 0.166667 s") == 3
