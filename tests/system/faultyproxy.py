@@ -23,7 +23,7 @@ from multidict import CIMultiDict
 from tests.system.faults import PART, Answer, Fault, HangUp, Held, Silence, these
 from tests.system.serving import served
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 _HOP_BY_HOP = ("Connection", "Keep-Alive", "Transfer-Encoding")
 _NO_DEADLINE = aiohttp.ClientTimeout(total=None)
 

@@ -23,7 +23,7 @@ from tests.system.certificates import Certificate
 from tests.system.imagelab import Built
 from tests.system.tokenserver import TokenServer
 
-START_S = 20.0
+START_S = 60.0
 END_S = 10.0
 REALM = "lab"
 _CHEAP = 4

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from aiohttp import web
 
 LOOPBACK = "127.0.0.1"
-START_S = 30.0
+START_S = 60.0
 _LAST_ANSWERS_S = 0.1
 
 

@@ -48,7 +48,7 @@ from tests.system.containerd_daemon import (
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containerd needs root")
 
-END_S = 20.0
+END_S = 60.0
 
 
 @pytest.fixture
@@ -327,10 +327,12 @@ async def test_a_container_record_comes_back_as_it_was(
         await client.containers.delete("c")
 
 
-async def test_a_container_lives_from_create_to_delete(client: Containerd) -> None:
+async def test_a_container_lives_from_create_to_delete(client: Containerd, tmp_path: Path) -> None:
     chain = await busybox_image(client)
-    await make_container(client, chain, "c", "sh", "-c", "trap 'exit 7' TERM; sleep 100 & wait")
-    pid = await client.tasks.create("c", await client.snapshots.mounts("c"))
+    script = "trap 'exit 7' TERM; echo up; sleep 100 & wait"
+    await make_container(client, chain, "c", "sh", "-c", script)
+    file, mounts = f"file://{tmp_path}/out", await client.snapshots.mounts("c")
+    pid = await client.tasks.create("c", mounts, stdout=file, stderr=file)
     assert (await client.tasks.get("c")).status is Status.CREATED
     assert await client.tasks.start("c") == pid
     running = await client.tasks.get("c")
@@ -340,6 +342,7 @@ async def test_a_container_lives_from_create_to_delete(client: Containerd) -> No
         await client.tasks.delete("c")
     with pytest.raises(DeadlineExceeded):
         await client.tasks.wait("c", timeout=0.1)
+    await until_said(tmp_path / "out", "up")  # before that, SIGTERM would be lost on it
     before = time.time()
     await client.tasks.kill("c", signal.SIGTERM)
     ended = await client.tasks.wait("c", timeout=END_S)
@@ -359,8 +362,13 @@ async def test_output_goes_where_it_was_asked_to(client: Containerd, tmp_path: P
     mounts = await client.snapshots.mounts("c")
     await client.tasks.create("c", mounts, stdout=file, stderr=file)
     await client.tasks.start("c")
+    await until_said(tmp_path / "out", "out", "err")
+
+
+async def until_said(file: Path, *lines: str) -> None:
+    """These lines are in the file, in any order, and no others."""
     async with asyncio.timeout(END_S):
-        while set((tmp_path / "out").read_text().splitlines()) != {"out", "err"}:  # noqa: ASYNC110
+        while set(file.read_text().splitlines()) != {*lines}:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -421,10 +429,13 @@ async def test_running_out_of_memory_is_an_event(client: Containerd) -> None:
     async with aclosing(client.events.subscribe(["/tasks/oom"])) as events:
         async with asyncio.timeout(END_S):
             assert isinstance(await anext(events), Gap)
-            script = "x=x; while true; do x=$x$x; done"
-            await make_container(client, chain, "c", "sh", "-c", script, memory=16 << 20)
+            await make_container(client, chain, "c", "sleep", "100", memory=32 << 20)
             await client.tasks.create("c", await client.snapshots.mounts("c"))
             await client.tasks.start("c")
+            # Not at once: the shim only begins to watch when it has started the container.
+            script = "x=x; while true; do x=$x$x; done"
+            await client.tasks.exec("c", "e", json.dumps(process_spec("sh", "-c", script)).encode())
+            await client.tasks.start("c", "e")
             event = await anext(events)
         assert isinstance(event, Event)
         assert event.payload == TaskOOM("c")

@@ -324,16 +324,18 @@ async def test_who_takes_over_goes_on_with_what_is_there(
     async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group:
         first = group.create_task(pulled(puller, repository, built))
         await repository.reached.wait()
-        second = group.create_task(pulled(puller, repository, built, "registry.test/app:2"))
+        name, pull = reference.parse("registry.test/app:2"), Pull("registry.test/app:2")
+        group.create_task(puller.pull(repository, name, built.root, pull))
+        while not pull.layers:  # noqa: ASYNC110 - until it waits for what the first one brings
+            await asyncio.sleep(0.01)
         await until_written(client, blob, 3 * MIB)
         del repository.held[blob]
         first.cancel()
-        states = await second
     offsets = repository.offsets(blob)
     assert len(offsets) == 2
     assert offsets[1] >= 3 * MIB
     assert repository.offsets(built.layers[0].digest) == [0]
-    assert states[1].state is LayerState.DONE
+    assert pull.layers[1].state is LayerState.DONE
     assert [each.name for each in await client.images.list()] == [
         "registry.test/app:2",
         f"registry.test/app@{built.root.digest}",
@@ -775,6 +777,8 @@ def test_what_stays_where_containerd_is_killed_goes_with_the_next_pull() -> None
                     await repository.reached.wait()
                     await killed(daemon)
                     held.set()
+                # Not before the pull has ended, which would clean up after itself with that one.
+                await daemon.start()
                 await serving(client)
             daemon.release()
             assert any("scratch" in each for each in await everything(client))
@@ -787,12 +791,11 @@ def test_what_stays_where_containerd_is_killed_goes_with_the_next_pull() -> None
 
 
 async def killed(daemon: EmbeddedContainerd) -> None:
-    """The daemon has ended at once, and another one serves."""
+    """The daemon has ended at once."""
     assert daemon.pid is not None
     process = psutil.Process(daemon.pid)
     process.kill()
     await asyncio.to_thread(psutil.wait_procs, [process], WAIT_S)
-    await daemon.start()
 
 
 async def serving(client: Containerd) -> None:

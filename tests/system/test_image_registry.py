@@ -66,7 +66,7 @@ def proxy(running: Registry) -> Iterator[Proxy]:
 
 @pytest.fixture
 async def world(containerd: DaemonPaths) -> AsyncIterator[World]:
-    settings = RemoteSettings((), frozenset(), 5.0, 20.0, {})
+    settings = RemoteSettings((), frozenset(), WAIT_S, WAIT_S, {})
     async with emptied(containerd) as client, Registries(settings) as registries:
         yield World(client, registries)
 

@@ -111,7 +111,7 @@ class Bundle:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=100,
             check=False,
         )
 
