@@ -159,12 +159,14 @@ async def test_the_disk_that_is_looked_at_is_containerds(
 
 
 WEB = "localhost:1/web:1"
+KEPT_S = 1
+"""How long the agent remembers a task at least."""
 
 
 @pytest.fixture(scope="module")
 def agent() -> Iterator[Agent]:
     with running_agent(
-        ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION="1s",
+        ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION=f"{KEPT_S}s",
         ECS_IMAGE_PULL_BEHAVIOR="prefer-cached",
         ECS_IMAGE_PULL_TIMEOUT="300ms",
     ) as one:
@@ -210,8 +212,10 @@ def test_no_image_goes_that_a_task_needs_until_it_is_forgotten(agent: Agent, loa
     assert (listed["tasks"], listed["usedAt"]) == (1, None)
     agent.call("StopTask", task=task.arn, force=True)
     task.until_closed()
+    forgettable_at = time.time() + KEPT_S
     assert listing(agent, loaded)[0]["tasks"] == 1  # it may be asked about still
-    agent.restart()  # which looks for tasks to forget
+    eventually(lambda: time.time() > forgettable_at, "it has been kept long enough")
+    agent.restart()  # which looks for tasks to forget, and not again for a minute
     until_forgotten(agent, task.arn)
     (listed,) = listing(agent, loaded)
     assert listed["tasks"] == 0

@@ -23,7 +23,7 @@ NAMESPACE = "trees"
 IMPLIED = (".", *imagezoo.IMPLIED)
 """Their times are those of unpacking. The root is always among them: an entry for it is ignored."""
 
-SETTINGS = RemoteSettings((), frozenset(), stall_s=10.0, manifest_s=10.0)
+SETTINGS = RemoteSettings((), frozenset(), stall_s=60.0, manifest_s=60.0)
 PARALLEL, LIMIT = 6, 1 << 30
 
 

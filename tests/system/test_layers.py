@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from agent.containerd.client import Containerd
-from agent.containerd.errors import ContainerdError, NotFound
+from agent.containerd.errors import ContainerdError, DeadlineExceeded, NotFound, Unavailable
 from agent.containerd.types import Descriptor
 from agent.registry.descriptor import DOCKER_LAYER, DOCKER_LAYER_GZIP, LAYER, LAYER_GZIP, LAYER_ZSTD
 from agent.registry.layers.check import LayerCheck, LayerError
@@ -99,6 +99,8 @@ async def unpacks(paths: DaemonPaths, layer: bytes, media_type: str) -> bool:
             await leased.content.write(key, one_chunk(layer), size=len(layer), digest=digest)
             mounts = await leased.snapshots.prepare(key, "")
             await leased.diff.apply(Descriptor(media_type, digest, len(layer)), mounts)
+        except (DeadlineExceeded, Unavailable):
+            raise  # which says nothing of the layer
         except ContainerdError:
             return False
         finally:
