@@ -30,6 +30,7 @@ class Forked:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._fd = os.pidfd_open(pid)
+        self._ended = False
 
     def poll(self) -> int | None:
         return 0 if self._ended_within(0) else None
@@ -39,11 +40,15 @@ class Forked:
         return 0
 
     def send_signal(self, number: int, /) -> None:
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._fd, number)
+        if not self._ended:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._fd, number)
 
     def _ended_within(self, seconds: float) -> bool:
-        return bool(select.select([self._fd], [], [], seconds)[0])
+        if not self._ended and select.select([self._fd], [], [], seconds)[0]:
+            self._ended = True
+            os.close(self._fd)  # one for each agent would be too many
+        return self._ended
 
 
 class WatchedAgent(Agent):
@@ -194,6 +199,7 @@ def containerd_killed_at_each(
 def serves_anew(agent: Agent, killed: str) -> bool:
     """Whether a containerd of the agent's answers that has another pid file than this."""
     socket_path = containerd_socket(agent)
+    # In this order: as long as the killed one answers, the file is its own.
+    anew = socket_path.with_name("containerd.pid").read_text() != killed
     with closing(socket.socket(socket.AF_UNIX)) as probe:
-        answers = probe.connect_ex(str(socket_path)) == 0
-    return answers and socket_path.with_name("containerd.pid").read_text() != killed
+        return anew and probe.connect_ex(str(socket_path)) == 0

@@ -6,15 +6,17 @@ Processes are those of kinds that the tests start; anybody may start others mean
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-SETTLED_S = 10.0
+SETTLED_S = 30.0
 """The kernel takes interfaces and cgroups down some time after what used them."""
 
 _PROGRAMS = ("containerd", "containerd-shim", "runc", "catatonit", "docker-registry")
@@ -70,8 +72,10 @@ def _links() -> Iterable[str]:
     return (name for _, name in socket.if_nameindex())
 
 
-def _cgroups() -> Iterable[str]:
-    return map(str, Path("/sys/fs/cgroup").glob("*/*/"))
+def _cgroups() -> Iterator[str]:
+    for tree in Path("/sys/fs/cgroup").iterdir():
+        with suppress(FileNotFoundError, NotADirectoryError):  # it may go meanwhile
+            yield from (each.path for each in os.scandir(tree) if each.is_dir())
 
 
 _LISTS: Mapping[str, Callable[[], Iterable[str]]] = {

@@ -85,7 +85,7 @@ AWSVPC = Reference(
     {"networkConfiguration": {"awsvpcConfiguration": {"subnets": []}}},
 )
 
-CHECK = {"command": ["CMD", "true"], "interval": 300, "startPeriod": 300}
+CHECK = {"command": ["CMD", "true"], "interval": 300, "startPeriod": 300, "timeout": 60}
 CHECKED = Reference(
     {
         "family": "checked",
@@ -178,12 +178,12 @@ def same_ends(agents: list[WatchedAgent], kill: Kill, wanted: Callable[[Point], 
         agent.end_tasks()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_killed_at_each_point_a_task_comes_to_the_same_end(agents: list[WatchedAgent]) -> None:
     same_ends(agents, crash_at_each, lambda point: True)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_containerd_killed_in_each_call_makes_no_difference(agents: list[WatchedAgent]) -> None:
     """But for where it makes a snapshot: it may leave a directory that is in its own way."""
 

@@ -122,12 +122,12 @@ def cut_at(task: Task, gate: Gate, kill: Kill) -> None:
     task.until_running()
     for each in ("app", "side"):
         task.until_log(each)
-    assert len(shims(task.agent)) == 1
+    eventually(lambda: len(shims(task.agent)) == 1, "one shim for all of the task")
     task.stop()
     task.until_closed()
     assert task.exit_codes() == {each["name"]: 0 for each in task.shown()["containers"]}
     assert task.leftovers() == []
-    assert shims(task.agent) == []
+    eventually(lambda: not shims(task.agent), "the end of the shim")
 
 
 SHARED: Json = {"pidMode": "task", "networkMode": "none"}
@@ -179,7 +179,7 @@ def test_the_creation_of_another_run(agent: Agent, gate: Gate, stage: str, kill:
     task.until_closed()
     assert task.exit_codes() == {"app": 0, "again": 42}
     assert task.leftovers() == []
-    assert shims(agent) == []
+    eventually(lambda: not shims(agent), "the end of the shim")
 
 
 def waiting_at(gate: Gate, name: str, script: str, **fields: object) -> tuple[Json, Json]:

@@ -162,8 +162,7 @@ def test_containerd_killed_while_tasks_run_changes_nothing_for_them(agent: Agent
     task = run(agent, shell("app", SERVES))
     task.until_log("app")
     pid = task.pid("app")
-    before = containerd_pid(agent)
-    os.kill(before, signal.SIGKILL)
+    before = kill_containerd(agent)
     eventually(lambda: containerd_pid(agent) not in (0, before), "a new containerd")
     eventually(lambda: answers(agent), "containerd answers")
     assert task.pid("app") == pid
@@ -182,7 +181,7 @@ def test_an_exit_while_containerd_is_away_is_noticed(agent: Agent, tmp_path: Pat
     task = run(agent, app, volumes=[volume])
     task.until_running()
     pid = task.pid("app")
-    os.kill(containerd_pid(agent), signal.SIGKILL)
+    kill_containerd(agent)
     (tmp_path / "go").write_text("now\n")
     eventually(lambda: not alive(pid), "the container's end")
     task.until_closed()
@@ -192,11 +191,19 @@ def test_an_exit_while_containerd_is_away_is_noticed(agent: Agent, tmp_path: Pat
 
 
 def test_a_task_accepted_while_containerd_is_away_runs_when_it_is_back(agent: Agent) -> None:
-    os.kill(containerd_pid(agent), signal.SIGKILL)
+    kill_containerd(agent)
     task = run(agent, shell("app", "echo late; exit 5"))
     task.until_closed()
     assert task.exit_codes() == {"app": 5}
     assert task.log("app") == ["late\n"]
+
+
+def kill_containerd(agent: Agent) -> int:
+    """The agent's containerd has been told to end at once; gives its process id."""
+    pid = containerd_pid(agent)
+    assert pid, "there is no containerd"  # 0 would be all processes of ours
+    os.kill(pid, signal.SIGKILL)
+    return pid
 
 
 def containerd_pid(agent: Agent) -> int:
