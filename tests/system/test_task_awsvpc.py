@@ -17,13 +17,13 @@ from tests.system import rolelab, vpclab
 from tests.system.agent import Agent, running_agent
 from tests.system.netlab import connected
 from tests.system.tasknet import HERE, awsvpc, interface, namespace
-from tests.system.tasks import SERVES, Json, Task, needs, output, shell
+from tests.system.tasks import DEADLINE_S, SERVES, WAITS, Json, Task, needs, output, shell
 from tests.system.vpclab import GATEWAY, GATEWAY6, IMDS, IMDS6, Vpc
 
 LIMIT = 3
 NIC = f"v{os.getpid()}"
 PAGE = "Hello from Hostler\n"
-WEB = f"httpd -p 8080 -h /var/www; echo up; {SERVES}"
+WEB = f"trap 'exit 0' TERM; httpd -p 8080 -h /var/www; echo up; {WAITS}"
 
 
 def group(name: str, ingress: list[Json], egress: list[Json]) -> Json:
@@ -136,7 +136,7 @@ def test_tasks_reach_each_other_and_the_gateway_in_both_families(world: World) -
     web = running(world, shell("web", WEB))
     urls = [f"http://{web_at}:8080/" for web_at in (addresses(web)[0], f"[{addresses(web)[1]}]")]
     fetch = "; ".join(f"wget -qO- {each}" for each in urls)
-    pings = f"ping -c1 -W2 {GATEWAY} >/dev/null && ping6 -c1 -W2 {GATEWAY6} >/dev/null && echo ok"
+    pings = f"ping -c1 -W20 {GATEWAY} >/dev/null && ping6 -c1 -W20 {GATEWAY6} >/dev/null && echo ok"
     other = awsvpc(world.agent, shell("app", f"{fetch}; {pings}"))
     other.until_closed()
     assert other.log("app") == [PAGE, PAGE, "ok\n"]
@@ -166,7 +166,7 @@ def test_a_port_is_the_containers_and_nothing_is_published_on_the_host(world: Wo
 def test_the_task_and_its_metadata_tell_of_the_interface(world: World) -> None:
     ask = "wget -qO- $ECS_CONTAINER_METADATA_URI_V4; echo; cat /sys/class/net/eth0/address"
     task = running(world, shell("app", f"{ask}; {SERVES}"))
-    text, mac, _ = task.log("app")
+    text, mac, _ = task.until_log("app", 3)
     (network,) = json.loads(text)["Networks"]
     told = interface(task)
     v4, v6 = addresses(task)
@@ -270,7 +270,7 @@ def test_a_security_group_lets_out_what_it_allows_and_nothing_else(world: World)
         vpc.listen(vpc.gateway, GATEWAY, 54, socket.SOCK_DGRAM) as other,
         vpc.listen(vpc.gateway, GATEWAY6, 53, socket.SOCK_DGRAM) as other6,
     ):
-        assert vpc.reaches(inside, GATEWAY, resolver)
+        assert vpc.talk(inside, GATEWAY, resolver)
         assert not vpc.reaches(inside, GATEWAY, other)
         assert not vpc.reaches(inside, GATEWAY6, other6)
     ended(task)
@@ -280,7 +280,7 @@ def fetched(world: World, address: str) -> str:
     """The page that the task's web server gives to somebody at the gateway."""
 
     def connect() -> socket.socket:
-        return socket.create_connection((address, 8080), 2)
+        return socket.create_connection((address, 8080), DEADLINE_S)
 
     with world.vpc.threads.call(world.vpc.gateway, connect) as client:
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")

@@ -13,7 +13,8 @@ from tests.system.agent import Agent
 from tests.system.agentapi import SAYS_WHERE, Asker
 from tests.system.netlab import OUTSIDE, Lab
 from tests.system.tasknet import sealed_agent
-from tests.system.tasks import Task, run, shell
+from tests.system.tasks import DEADLINE_S, Task, run, shell
+from tests.system.vpclab import REFUSED_S
 
 BLACKHOLE = "network-blackhole-port"
 HOLE = {"Port": 7001, "Protocol": "tcp", "TrafficType": "egress"}
@@ -39,7 +40,7 @@ def host_task(lab: Lab, agent: Agent) -> tuple[Task, Asker]:
 
 
 @pytest.fixture(scope="module")
-def outside(lab: Lab) -> Iterator[Callable[[int], bool]]:
+def outside(lab: Lab) -> Iterator[Callable[..., bool]]:
     """Whether the host reaches a port outside."""
     with contextlib.ExitStack() as stack:
         ports = {
@@ -47,9 +48,9 @@ def outside(lab: Lab) -> Iterator[Callable[[int], bool]]:
             for port in (7001, 7002)
         }
 
-        def reached(port: int) -> bool:
+        def reached(port: int, patience_s: float = DEADLINE_S) -> bool:
             try:
-                lab.talk(lab.host, (OUTSIDE.ip, port), ports[port], 0.3)
+                lab.talk(lab.host, (OUTSIDE.ip, port), ports[port], patience_s)
             except OSError:
                 return False
             return True
@@ -58,12 +59,12 @@ def outside(lab: Lab) -> Iterator[Callable[[int], bool]]:
 
 
 def test_a_blackhole_meets_the_whole_host_until_it_stops(
-    lab: Lab, agent: Agent, outside: Callable[[int], bool]
+    lab: Lab, agent: Agent, outside: Callable[..., bool]
 ) -> None:
     task, asker = host_task(lab, agent)
     assert outside(7001)
     assert asker.fault(BLACKHOLE, "start", **HOLE) == (200, {"Status": "running"})
-    assert not outside(7001)
+    assert not outside(7001, REFUSED_S)
     assert outside(7002)
     other, another = host_task(lab, agent)
     assert another.fault(BLACKHOLE, "status", **HOLE) == (200, {"Status": "running"})
@@ -84,13 +85,13 @@ def test_without_a_default_route_there_is_nothing_to_delay(lab: Lab, agent: Agen
 
 
 def test_faults_on_the_host_end_with_an_agent_that_has_no_tasks(
-    lab: Lab, outside: Callable[[int], bool]
+    lab: Lab, outside: Callable[..., bool]
 ) -> None:
     with sealed_agent(lab) as agent:
         task, asker = host_task(lab, agent)
         assert asker.fault(BLACKHOLE, "start", **HOLE) == (200, {"Status": "running"})
         lab.host_thread.submit(agent.restart).result(60)
-        assert not outside(7001)
+        assert not outside(7001, REFUSED_S)
         task.end()
-        assert not outside(7001)
+        assert not outside(7001, REFUSED_S)
     assert outside(7001)

@@ -6,7 +6,6 @@ The host is a network namespace of the test's own: the agent knows no other.
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,11 +17,11 @@ from tests.system import netlab
 from tests.system.agent import Agent
 from tests.system.netlab import HOST, LOOPBACK, Lab, connected
 from tests.system.tasknet import sealed_agent
-from tests.system.tasks import SERVES, Task, eventually, run, shell
+from tests.system.tasks import DEADLINE_S, SERVES, Task, eventually, run, shell
 
 WEB = f"httpd -p 8080 -h /var/www; echo up; {SERVES}"
-RESTORED_S = 5.0
-"""As long as a host may be without its published ports."""
+RESTORED_S = 20.0
+"""For what the agent does within a second when the machine has nothing else to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,10 @@ class World:
         return str(self.lab.on_host(run).stdout)
 
     def serves(self, port: int = 0) -> bool:
-        """Whether the published port is reached from the host itself and from outside."""
+        """Whether the published port is reached from the host itself and from outside.
+
+        At once: a true answer has to be waited for.
+        """
         for at, address in ((self.lab.host, LOOPBACK), (self.lab.outside, HOST.ip)):
             ask = partial(connected, Protocol.TCP, (address, port or self.port), 0.3)
             try:
@@ -62,9 +64,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def restored(world: World) -> None:
-    began = time.monotonic()
     eventually(world.serves, "the published port", RESTORED_S)
-    assert time.monotonic() - began < RESTORED_S
 
 
 def until_said(world: World, start: int, *words: str) -> None:
@@ -83,7 +83,7 @@ def until_said(world: World, start: int, *words: str) -> None:
 def test_a_published_port_outlives_an_emptied_ruleset(
     world: World, command: tuple[str, ...]
 ) -> None:
-    assert world.serves()
+    eventually(world.serves, "the published port")
     start = len(world.agent.said())
     table = world.agent.settings["HOSTLER_NFT_TABLE"]
     world.on_host("nft", *command, *([table] if "delete" in command else []))
@@ -105,9 +105,9 @@ def test_tasks_that_start_and_stop_are_no_change_by_others(world: World) -> None
     task.until_running()
     (binding,) = task.container("web")["networkBindings"]
     task.until_log("web")
-    assert world.serves(binding["hostPort"])
+    eventually(lambda: world.serves(binding["hostPort"]), "another published port")
     task.end()
-    assert world.serves()
+    eventually(world.serves, "the published port")
     assert world.agent.said()[start:] == ""
 
 
@@ -127,9 +127,10 @@ def test_containers_are_reached_though_docker_drops_what_is_forwarded(
             assert found.returncode == 1
             assert "FORWARD" in found.stdout
             assert "FORWARD accepts" in world.agent.cli("doctor", "--fix").stdout
-        eventually(world.serves, "a published port", deadline_s=5)
+        eventually(world.serves, "a published port")
         out = f"wget -qO- http://{netlab.OUTSIDE.ip}:9000/ >/dev/null 2>&1; echo $?"
         with world.lab.listen(world.lab.outside, Protocol.TCP, 9000) as listener:
+            listener.settimeout(DEADLINE_S)
             task = run(world.agent, shell("app", out))
             client, _ = listener.accept()
             client.close()
