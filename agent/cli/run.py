@@ -76,11 +76,12 @@ def run(
         "overrides": parse_json(overrides, "--overrides"),
         **network_configuration(subnet or [], security_group or []),
     }
-    task = start(client, definition, asked)
     if detach:
+        task = start(client, definition, asked)
         print(jsonlib.dumps({"task": task}) if json else task_id(task["taskArn"]))
         return
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts:  # first, so that a Ctrl-C never leaves a task behind
+        task = start(client, definition, asked)
         screen = JsonLines() if json else Text(_containers(definition))
         code = stay(client, definition, task, screen, interrupts, logs=not no_logs)
     raise typer.Exit(code)

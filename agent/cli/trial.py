@@ -69,7 +69,10 @@ def _run(client: Client, file: str, interrupts: Interrupts) -> int:
 
 
 def private_settings(root: Path) -> dict[str, str]:
-    """Settings for an agent below ``root`` that never meets another one of this host."""
+    """Settings for an agent below ``root`` beside others of this host.
+
+    Names and ports are drawn: two that publish ports have the same range now and then.
+    """
     token = secrets.token_hex(3)
     first_port = random.randrange(FREE_PORTS.start, FREE_PORTS.stop - PORTS_EACH, PORTS_EACH)  # noqa: S311
     return {

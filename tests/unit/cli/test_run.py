@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,15 @@ def test_what_the_host_lacks_is_said(api: FakeApi, hostler: Hostler) -> None:
     ran = hostler("run", "hello")
     assert ran.code == 125
     assert "RESOURCE:PORTS: a host port" in ran.err
+
+
+def test_a_task_is_stopped_even_if_interrupted_as_it_is_accepted(
+    api: FakeApi, hostler: Hostler
+) -> None:
+    def accept(_body: Body) -> Body:
+        os.kill(os.getpid(), signal.SIGINT)
+        return {"tasks": [task()], "failures": []}
+
+    api.answers |= {"RunTask": accept, "StopTask": {}}
+    assert hostler("run", "hello:3").code == 7
+    assert [each["task"] for each in api.asked("StopTask")] == [task()["taskArn"]]
