@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ _LEFT = pytest.StashKey[list[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """A worker enters a network namespace of its own; all that it starts is in there too."""
+    _heed_interrupts()
     _compile_once()
     if not hasattr(config, "workerinput") or os.geteuid() != 0:
         return
@@ -80,6 +82,15 @@ def pytest_terminal_summary(
     if left:
         terminalreporter.section("the tests left on the host", red=True)
         terminalreporter.write_line("\n".join(left))
+
+
+def _heed_interrupts() -> None:
+    """A shell that is no terminal's starts what is to run in the background deaf to Ctrl-C.
+
+    Tests send it, and all that they start would be deaf as well.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _compile_once() -> None:

@@ -6,7 +6,7 @@ import json
 import socketserver
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,10 @@ def serving(path: Path) -> Iterator[FakeApi]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: FakeApi
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # whoever hung up with an answer unread is no error
+            super().handle()
 
     def do_POST(self) -> None:
         body = self._body()

@@ -11,6 +11,8 @@ from pathlib import Path
 ABOVE_ALL = 200
 """Descriptors from here on are moved nowhere before they are passed on."""
 
+_SETTLED = "X_SETTLED=1"
+
 
 class ServiceManager:
     """What a service manager was told and given, by a thread that reads until ``close``."""
@@ -18,8 +20,9 @@ class ServiceManager:
     def __init__(self, address: Path) -> None:
         self.told: list[str] = []
         self.held: dict[str, list[int]] = {}
+        self._address = str(address)
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._listening.bind(str(address))
+        self._listening.bind(self._address)
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -38,6 +41,13 @@ class ServiceManager:
         """It was told so that often."""
         with self._changed:
             assert self._changed.wait_for(lambda: self.count(state) >= count, deadline_s), state
+
+    def settle(self) -> None:
+        """It has read what was sent before this."""
+        before = self.count(_SETTLED)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(_SETTLED.encode(), self._address)
+        self.until(_SETTLED, before + 1)
 
     def close(self) -> None:
         """The thread has ended and nothing is held."""

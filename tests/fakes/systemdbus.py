@@ -52,7 +52,7 @@ class SystemdBus:
             except OSError:
                 return
             # Whoever has its answer ends the connection, though it has knocked meanwhile.
-            with connection, suppress(BrokenPipeError, ConnectionResetError):
+            with connection, suppress(EOFError, BrokenPipeError, ConnectionResetError):
                 self._talk(connection)
 
     def _talk(self, connection: socket.socket) -> None:
@@ -96,9 +96,16 @@ def _authenticated(connection: socket.socket) -> bytes:
     """What came after the authentication."""
     said = b""
     while not said.endswith(b"\r\n"):
-        said += connection.recv(4096)
+        said += _more(connection)
     connection.sendall(b"OK " + b"0" * 32 + b"\r\n")
     said = b""
     while b"BEGIN\r\n" not in said:
-        said += connection.recv(4096)
+        said += _more(connection)
     return said.partition(b"BEGIN\r\n")[2]
+
+
+def _more(connection: socket.socket) -> bytes:
+    """Raises EOFError when the other side has hung up: its patience may be short."""
+    if data := connection.recv(4096):
+        return data
+    raise EOFError

@@ -19,11 +19,13 @@ class Server:
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.readline():
-            await reader.readuntil(b"\r\n\r\n")
-            await self.allowed.wait()
-            writer.write(ANSWER % self.status)
-        writer.close()
+        try:
+            while await reader.readline():
+                await reader.readuntil(b"\r\n\r\n")
+                await self.allowed.wait()
+                writer.write(ANSWER % self.status)
+        finally:
+            writer.close()
 
 
 @pytest.fixture

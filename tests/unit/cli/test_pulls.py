@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
@@ -80,7 +81,10 @@ def test_a_step_of_the_timeline_is_not_told_twice(capsys: pytest.CaptureFixture[
     assert said.count("abcdefabcdef") == 1
 
 
-def test_json_lines_come_once_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lines_come_once_a_second(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.cli.screen.time", SimpleNamespace(monotonic=Clock()))
     screen = JsonLines()
     screen.begin(task())
     for _ in range(3):

@@ -86,7 +86,7 @@ class Agent:
     async def until(self, task_id: str, condition: Callable[[Picture], bool]) -> Picture:
         """The first picture of a task that fulfils the condition."""
         key, feed = TaskId(task_id), self.desk.feed
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not condition(feed.pictures[key]):
                 await feed.change(key)
         return feed.pictures[key]

@@ -30,8 +30,10 @@ from tests.unit.doors.agents import Agent, serving
 
 NUMBER = 10_000
 OVER_SOCKET = 300
-DEADLINE_S = 5.0
-"""For one answer, on a machine that is busy; most take less than a millisecond."""
+PROCESSOR_S = 5.0
+"""For one answer; most take less than a millisecond."""
+DEADLINE_S = 30.0
+"""The same with all that a machine does meanwhile, and its disk."""
 
 GROWTH = 8 * 2**20
 """Bytes that may be held after a few thousand requests that leave nothing behind."""
@@ -111,6 +113,7 @@ def test_what_the_mutations_begin_with_is_right(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.timeout(600)
 def test_ten_thousand_bad_requests_are_answered_and_leave_nothing(tmp_path: Path) -> None:
     async def scene() -> None:
         async with serving(tmp_path) as agent:
@@ -194,7 +197,7 @@ async def test_a_definition_of_the_largest_size_is_answered_soon(
         with suppress(ApiError):
             answer = await agent.api.answer(f"{ECS_PREFIX}RegisterTaskDefinition", content)
             assert len(answer["warnings"]) <= 100
-        assert time.process_time() - began < DEADLINE_S, "processor time"
+        assert time.process_time() - began < PROCESSOR_S
 
 
 def test_bad_requests_over_the_socket_are_answered_in_the_protocols_words(tmp_path: Path) -> None:

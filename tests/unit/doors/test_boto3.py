@@ -34,7 +34,7 @@ async def ecs(agent: Agent, key: Key = KEY) -> AsyncIterator[Any]:
 
 
 def life_of_a_task(client: Any, mode: str = "bridge", **asked: Any) -> dict[str, Any]:
-    patience = {"Delay": 0.02, "MaxAttempts": 200}
+    patience = {"Delay": 0.02, "MaxAttempts": 2000}
     client.register_task_definition(**web(networkMode=mode))
     task = client.run_task(taskDefinition="web", count=1, **asked)["tasks"][0]["taskArn"]
     client.get_waiter("tasks_running").wait(tasks=[task], WaiterConfig=patience)

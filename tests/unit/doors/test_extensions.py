@@ -55,7 +55,7 @@ async def test_a_task_is_watched_step_by_step_to_its_end(agent: Agent) -> None:
 async def test_watching_a_task_without_news_ends_when_the_time_is_up(agent: Agent) -> None:
     made = await run(agent)
     await up(agent, made)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         answer = await agent.client.ours(
             "WatchTask", task=id_of(made), since=1000, waitSeconds=0.05
         )
@@ -139,7 +139,7 @@ async def test_a_watch_ends_at_once_when_the_task_is_closed(agent: Agent) -> Non
     made = await run(agent)
     await agent.client.call("StopTask", task=id_of(made))
     await over(agent, made)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         answer = await agent.client.ours("WatchTask", task=id_of(made), since=1000, waitSeconds=60)
     assert answer["closed"]
 

@@ -67,7 +67,7 @@ async def test_who_watches_a_task_sees_the_pulls_it_waits_for(tmp_path: Path) ->
         assert quiet["pulls"] == []
         assert "pulling" in {each["what"] for each in quiet["steps"]}
         with agent.pulls.begin(IMAGE_NAME), agent.pulls.begin("another:1"):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 seen = await agent.client.ours("WatchTask", task=made, since=1000, waitSeconds=60)
             assert seen["pulls"] == [{"image": IMAGE_NAME, "layers": []}]
         await agent.client.call("StopTask", task=made)

@@ -27,7 +27,7 @@ STRANGER = Key("HOSTLERSTRANGER00000", "not a secret that anybody gave out")
 async def exchanged(agent: Agent, head: str, body: bytes = b"") -> Reply:
     """Status and content of the answer to these very bytes, without the request id."""
     host, port = agent.tcp.socket.getsockname()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         reader, writer = await asyncio.open_connection(host, port)
         try:
             writer.write(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)

@@ -423,7 +423,7 @@ for statements in range(int(sys.argv[2])):
 
 async def test_a_kill_at_any_statement_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     script = [sys.executable, "-c", CRASHING, str(tmp_path), str(CRASHES)]
-    done = subprocess.run(script, capture_output=True, check=True, timeout=60, text=True)
+    done = subprocess.run(script, capture_output=True, check=True, timeout=110, text=True)
     assert done.stderr == ""
     answers: dict[int, list[list[str]]] = {number: [] for number in range(CRASHES)}
     for line in done.stdout.splitlines():

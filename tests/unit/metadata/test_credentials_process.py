@@ -134,15 +134,16 @@ async def test_a_program_that_hangs_is_killed_with_its_children() -> None:
     await until_none_sleeps("4712")
 
 
-async def test_a_child_that_keeps_the_output_open_is_not_waited_for_longer() -> None:
-    source = ProcessSource("sh -c 'setsid sleep 4713 & echo $!'", deadline_s=0.5)
+async def test_a_child_that_keeps_the_output_open_is_not_waited_for_longer(
+    tmp_path: Path,
+) -> None:
+    told = tmp_path / "pid"
+    child = shlex.quote(f"echo $$ >{told}; exec sleep 4713")
+    source = ProcessSource(f"sh -c {shlex.quote(f'setsid sh -c {child} & echo up')}", deadline_s=3)
     with pytest.raises(CredentialsUnavailable, match="was not done"):
         await source.obtain(NEED)
-    (left,) = (
-        each
-        for each in psutil.process_iter(["cmdline"])
-        if each.info["cmdline"] == ["sleep", "4713"]
-    )
+    left = psutil.Process(int(told.read_text()))
+    assert left.cmdline() == ["sleep", "4713"]
     left.kill()  # it left its group on purpose
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from metadata.credentials import audit
 from metadata.credentials.audit import Audit
 from metadata.credentials.keys import Keys, Need
 from metadata.credentials.room import PREFIXES, CredentialsRoom
@@ -86,7 +87,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(audit, "_PATIENCE_S", 30.0)  # its lines are there, however busy the disk
     world = World(tmp_path / "audit.log")
     yield world
     world.audit.close()

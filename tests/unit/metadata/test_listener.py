@@ -14,6 +14,7 @@ from aiohttp import web
 from metadata.agentapi.protection import Protection
 from metadata.agentapi.room import AgentApi
 from metadata.endpoint import Endpoint
+from metadata.front import listener
 from metadata.front.listener import Bounds, Listeners
 from metadata.source import Owner
 from metadata.stats.sampler import Sampler
@@ -22,7 +23,9 @@ from tests.unit.metadata.facts import FULL_TASK, OWNER, Picture
 
 REQUEST = b"GET /v4/id-web/task HTTP/1.1\r\nHost: x\r\n\r\n"
 HELD_BACK = b"PUT /api/x/task-protection/v1/state HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
-QUICK = Bounds(timeout_s=0.2, connections=3)
+QUICK = Bounds(timeout_s=1.0, connections=3)
+"""Where somebody is to be let go; what is to be answered is so much sooner, even on a busy host."""
+PATIENT = Bounds(timeout_s=60.0, connections=3)
 
 
 @pytest.fixture
@@ -34,18 +37,44 @@ async def listeners() -> AsyncIterator[Endpoint]:
     sampler.close()
 
 
-@pytest.fixture
-async def port(serve: Serve) -> int:
-    session = await serve(Picture([FULL_TASK]), bounds=QUICK)
+async def opened(serve: Serve, bounds: Bounds) -> int:
+    """The port of a new socket."""
+    session = await serve(Picture([FULL_TASK]), bounds=bounds)
     assert session._base_url is not None
     port = session._base_url.port
     assert port is not None
     return port
 
 
+@pytest.fixture
+async def port(serve: Serve) -> int:
+    return await opened(serve, QUICK)
+
+
+@pytest.fixture
+async def patient(serve: Serve) -> int:
+    """A port that lets nobody go, so that only what was asked for closes a connection."""
+    return await opened(serve, PATIENT)
+
+
+@pytest.fixture
+def _no_end_of_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing waits for what is owed for longer than any test."""
+    monkeypatch.setattr(listener, "_OWED_S", 100.0)
+    monkeypatch.setattr(listener, "_CLOSE_TIMEOUT_S", 100.0)
+
+
+async def until_connected(listeners: Endpoint) -> None:
+    """The socket ``one`` has taken a connection that it owes an answer to."""
+    one = listeners._listeners._listeners["one"]
+    async with asyncio.timeout(20):
+        while not one._owed:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
 async def rest(reader: asyncio.StreamReader) -> bytes:
     """Everything until the other side closes; a reset is a close as well."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         try:
             return await reader.read()
         except ConnectionResetError:
@@ -87,7 +116,7 @@ async def test_a_client_that_takes_no_answer_in_is_let_go(port: int) -> None:
         loop = asyncio.get_running_loop()
         await loop.sock_connect(client, ("127.0.0.1", port))
         with pytest.raises((ConnectionResetError, BrokenPipeError)):  # noqa: PT012
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 while True:
                     await loop.sock_sendall(client, REQUEST * 100)
     assert await status(port) == b"HTTP/1.1 200"
@@ -151,9 +180,9 @@ async def test_ten_thousand_idle_connections_to_one_socket_harm_nobody(
     ],
 )
 async def test_a_broken_request_is_answered_400_and_not_logged(
-    broken: bytes, port: int, caplog: pytest.LogCaptureFixture
+    broken: bytes, patient: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", patient)
     writer.write(broken)
     answer = await rest(reader)
     assert answer.startswith(b"HTTP/1.0 400")
@@ -192,6 +221,7 @@ async def test_a_key_is_served_once_at_a_time(listeners: Endpoint) -> None:
         await listeners.close("one")
 
 
+@pytest.mark.usefixtures("_no_end_of_patience")
 async def test_closing_does_not_wait_for_idle_clients(listeners: Endpoint) -> None:
     sock = listening()
     address = sock.getsockname()
@@ -199,7 +229,7 @@ async def test_closing_does_not_wait_for_idle_clients(listeners: Endpoint) -> No
     reader, writer = await asyncio.open_connection(*address)
     writer.write(REQUEST)
     await reader.readuntil(b"\r\n\r\n")
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(30):
         await listeners.close("one")
     await rest(reader)
     writer.close()
@@ -215,7 +245,7 @@ async def test_no_request_is_refused_while_a_duplicate_of_the_socket_is_kept(
         reader, writer = await asyncio.open_connection(*kept.getsockname())
         writer.write(REQUEST)
         await listeners.serve(kept.dup(), OWNER, "one")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         writer.close()
 
@@ -233,13 +263,14 @@ class Asking:
         """All that the other side says until it closes. Raises ConnectionResetError."""
         self.socket.settimeout(0)
         said = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while more := await asyncio.get_running_loop().sock_recv(self.socket, 65536):
                 said += more
         self.socket.close()
         return said
 
 
+@pytest.mark.usefixtures("_no_end_of_patience")
 @pytest.mark.parametrize("turns", range(12))
 async def test_whoever_has_connected_is_answered_by_this_listener_or_the_next(
     turns: int, listeners: Endpoint
@@ -261,12 +292,13 @@ async def test_whoever_has_connected_is_answered_by_this_listener_or_the_next(
             assert (said[:12], said[-1:]) == (b"HTTP/1.1 200", b"}"), said
 
 
+@pytest.mark.usefixtures("_no_end_of_patience")
 async def test_a_request_on_its_way_when_listening_ends_is_answered(listeners: Endpoint) -> None:
     sock = listening()
     await listeners.serve(sock, OWNER, "one")
     slow = Asking(sock.getsockname())
     slow.ask(REQUEST[:20])
-    await asyncio.sleep(0.01)
+    await until_connected(listeners)
     closing = asyncio.gather(listeners.close("one"))
     await asyncio.sleep(0.01)
     assert not closing.done()
@@ -281,22 +313,23 @@ async def test_a_client_that_asks_nothing_is_waited_for_no_longer_than_that(
     sock = listening()
     await listeners.serve(sock, OWNER, "one")
     silent = Asking(sock.getsockname())
-    await asyncio.sleep(0.01)
-    async with asyncio.timeout(5):
+    await until_connected(listeners)
+    async with asyncio.timeout(30):
         await listeners.close("one")
     assert await silent.answer() == b""
 
 
+@pytest.mark.usefixtures("_no_end_of_patience")
 async def test_a_client_that_leaves_is_waited_for_no_more(listeners: Endpoint) -> None:
     sock = listening()
     await listeners.serve(sock, OWNER, "one")
     leaving = Asking(sock.getsockname())
-    await asyncio.sleep(0.01)
+    await until_connected(listeners)
     closing = asyncio.gather(listeners.close("one"))
     await asyncio.sleep(0.01)
     assert not closing.done()
     leaving.socket.close()
-    async with asyncio.timeout(0.3):
+    async with asyncio.timeout(30):
         await closing
 
 
@@ -326,7 +359,7 @@ async def test_who_is_being_answered_keeps_the_place() -> None:
         await going_on.wait()
         return web.Response(text="done")
 
-    listeners = Listeners(QUICK)
+    listeners = Listeners(PATIENT)
     sock = listening()
     port = sock.getsockname()[1]
     await listeners.serve(sock, answer, "one")
@@ -348,9 +381,9 @@ async def test_who_is_being_answered_keeps_the_place() -> None:
     "line", [b"OPTIONS *", b"CONNECT a:80", b"CONNECT /v4/id-web", b"GET http://h?x"]
 )
 async def test_a_target_without_a_path_is_a_plain_404_and_not_logged(
-    line: bytes, port: int, caplog: pytest.LogCaptureFixture
+    line: bytes, patient: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", patient)
     writer.write(line + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     answer = await rest(reader)
     writer.close()

@@ -5,7 +5,6 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import looptime
 import pytest
@@ -105,17 +104,12 @@ async def test_running_samples_everything_and_ends_cleanly(
 
 
 async def test_closing_leaves_no_file_and_no_thread(host: FileHost) -> None:
-    before = open_files()
     sampler = Sampler(host.cgroups, host.proc, lambda: host.now)
     await sampler.refreshed(TASK)
-    assert open_files() != before
+    assert host.open_files() > 0
     sampler.close()
     await asyncio.to_thread(sampler._thread.shutdown)
-    assert open_files() == before
-
-
-def open_files() -> set[str]:
-    return {each.name for each in Path("/proc/self/fd").iterdir()}
+    assert host.open_files() == 0
 
 
 class Inline(Executor):

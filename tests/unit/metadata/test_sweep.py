@@ -37,10 +37,6 @@ def sweeper(host: FileHost) -> Iterator[Sweeper]:
     sweeper.close()
 
 
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 def total_ns(sweeper: Sweeper, docker_id: str) -> int:
     return sweeper.kept[docker_id].latest.sample.usage.cpu.total_ns
 
@@ -116,14 +112,14 @@ def test_a_container_that_ended_has_no_samples_and_no_open_files(
     host: FileHost, sweeper: Sweeper
 ) -> None:
     sweeper.sweep([])
-    before = open_files()
+    before = host.open_files()
     sweeper.sweep([WEB])
     stat_file = 1
     host.end("web")
     host.now += SECOND
     sweeper.sweep([WEB])
     assert sweeper.kept == {}
-    assert open_files() == before + stat_file
+    assert host.open_files() == before + stat_file
     host.run("web")
     sweeper.sweep([WEB])
     assert sweeper.kept["web"].previous is None
@@ -146,13 +142,13 @@ def test_a_cgroup_that_can_not_be_read_is_named_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     sweeper.sweep([WEB])
-    before = open_files()
+    before = host.open_files()
     for _ in range(2):
         host.now += SECOND
         with pread_fails(monkeypatch, errno.EIO):
             sweeper.measure([WEB])
     assert sweeper.kept == {}
-    assert open_files() < before
+    assert host.open_files() < before
     assert [each.getMessage() for each in caplog.records] == [
         "can't read the cgroup /web, it has no statistics: [Errno 5] Input/output error"
     ]
@@ -176,13 +172,13 @@ def pread_fails(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[None]:
 def test_what_is_no_longer_in_the_picture_is_closed(host: FileHost, sweeper: Sweeper) -> None:
     host.run("other")
     sweeper.sweep([OTHER])
-    before = open_files()
+    before = host.open_files()
     sweeper.sweep([OTHER, WEB])
-    assert open_files() > before
+    assert host.open_files() > before
     host.now += SECOND
     sweeper.sweep([OTHER])
     assert set(sweeper.kept) == {"other"}
-    assert open_files() == before
+    assert host.open_files() == before
 
 
 def test_two_hundred_containers_stay_within_a_dozen_files_each(
@@ -191,12 +187,12 @@ def test_two_hundred_containers_stay_within_a_dozen_files_each(
     every = [Target(f"c{each}", f"/c{each}", 4242, f"c{each}") for each in range(200)]
     for target in every:
         host.run(target.docker_id)
-    before = open_files()
+    before = host.open_files()
     sweeper.sweep(every)
     assert len(sweeper.kept) == 200
-    assert open_files() - before <= 200 * 12 + 1
+    assert host.open_files() - before <= 200 * 12 + 1
     sweeper.close()
-    assert open_files() == before
+    assert host.open_files() == before
 
 
 def test_too_many_open_files_leave_a_container_without_samples(
@@ -204,7 +200,7 @@ def test_too_many_open_files_leave_a_container_without_samples(
 ) -> None:
     sweeper.sweep([])
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    before = open_files()
+    before = host.open_files()
     lowest = os.dup(0)
     os.close(lowest)
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 2, hard))  # that of the host, and one
@@ -213,7 +209,7 @@ def test_too_many_open_files_leave_a_container_without_samples(
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert sweeper.kept == {}
-    assert open_files() == before + 1
+    assert host.open_files() == before + 1
     assert "Too many open files" in caplog.text
     sweeper.sweep([WEB])
     assert set(sweeper.kept) == {"web"}
@@ -262,17 +258,17 @@ def test_a_process_that_is_gone_leaves_no_network(
 
 
 def test_a_process_that_ends_while_it_is_read_leaves_no_network(
-    sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+    host: FileHost, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ended(file: int, most: int) -> bytes:
         raise ProcessLookupError(errno.ESRCH, "No such process")
 
-    before = open_files()
+    before = host.open_files()
     monkeypatch.setattr(reader, "_lines", ended)
     sweeper.sweep([WEB])
     assert sweeper.kept["web"].latest.sample.networks is None
     sweeper.close()
-    assert open_files() == before
+    assert host.open_files() == before
 
 
 def test_thousands_of_interfaces_are_not_all_counted(host: FileHost, sweeper: Sweeper) -> None:

@@ -17,7 +17,7 @@ from tests.fakes.servicemanager import ServiceManager
 def test_the_state_arrives_as_one_datagram(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abstract: bool
 ) -> None:
-    name = f"hostler-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    name = f"@hostler-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(name.replace("@", "\0"))
         listening.settimeout(5)

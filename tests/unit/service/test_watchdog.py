@@ -85,9 +85,11 @@ async def test_it_speaks_while_the_store_answers_and_only_then(
         await asyncio.to_thread(manager.until, PING, 3)
         store._file._thread.submit(stuck.wait)
         await complaints.another()
+        await asyncio.to_thread(manager.settle)
         silent = manager.count(PING)
         await complaints.another()
         await complaints.another()
+        await asyncio.to_thread(manager.settle)
         assert manager.count(PING) == silent
         stuck.set()
         await asyncio.to_thread(manager.until, PING, silent + 2)

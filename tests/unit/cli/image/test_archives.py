@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import json
 import os
-import pty
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.api import FakeApi
 from tests.unit.cli.conftest import Hostler
+from tests.unit.cli.test_pulls import Terminal
 
 SAVE = "GET /images/save"
 
@@ -120,10 +121,9 @@ def test_a_terminal_shows_how_far_it_is(
     api: FakeApi, hostler: Hostler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     api.streams[SAVE] = [b"x" * 2_000_000]
-    master, slave = pty.openpty()
-    with os.fdopen(slave, "w") as terminal:
-        monkeypatch.setattr("sys.stderr", terminal)
+    with closing(Terminal()) as screen:
+        monkeypatch.setattr("sys.stderr", screen.file)
         monkeypatch.setenv("TERM", "xterm")
         assert hostler("image", "save", "a", "-o", str(tmp_path / "a.tar")).code == 0
-        assert "saving" in os.read(master, 100_000).decode()
-    os.close(master)
+        screen.file.flush()
+        assert "saving" in screen.read()

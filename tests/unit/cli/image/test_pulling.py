@@ -93,4 +93,4 @@ def test_ctrl_c_hangs_up_which_cancels_the_pull(
     monkeypatch.setattr("agent.cli.pulls.Lines.show", interrupted)
     ran = hostler("image", "pull", NAME)
     assert (ran.code, ran.err) == (130, "hostler: the pull is cancelled\n")
-    assert api.hung_up.wait(5)
+    assert api.hung_up.wait(30)

@@ -235,7 +235,7 @@ async def test_metrics_show_the_samples_that_there_are(ask: Ask, host: FileHost)
     web = replace(BARE, known_status="RUNNING", cgroup=CgroupFacts("/web", 4242))
     ended = replace(BARE, name="over", cgroup=None)
     shown = task(web, ended)
-    sampler = Sampler(host.cgroups, host.proc)
+    sampler = Sampler(host.cgroups, host.proc, lambda: host.now)
     try:
         session = await ask(shown, sampler=sampler, checkup=Self(failures=2))
         name = "hostler_container_cpu_usage_seconds_total{"
