@@ -36,7 +36,7 @@ _LEFT = pytest.StashKey[list[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """A worker enters a network namespace of its own; all that it starts is in there too."""
-    _heed_interrupts()
+    _heed_signals()
     _compile_once()
     if not hasattr(config, "workerinput") or os.geteuid() != 0:
         return
@@ -84,13 +84,15 @@ def pytest_terminal_summary(
         terminalreporter.write_line("\n".join(left))
 
 
-def _heed_interrupts() -> None:
-    """A shell that is no terminal's starts what is to run in the background deaf to Ctrl-C.
+def _heed_signals() -> None:
+    """What a script's shell starts in the background is deaf to Ctrl-C, and by nohup(1) to hangups.
 
-    Tests send it, and all that they start would be deaf as well.
+    Tests send both, also to programs that they start, which would be deaf as well.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)  # the tests themselves go on
 
 
 def _compile_once() -> None:

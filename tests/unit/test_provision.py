@@ -20,7 +20,7 @@ def configured(file: Path, **environment: str) -> subprocess.CompletedProcess[st
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

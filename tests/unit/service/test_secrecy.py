@@ -15,6 +15,6 @@ print(before, dumpable())
 
 def test_a_process_that_forbade_it_leaves_no_core() -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=60, check=True
     )
     assert ran.stdout.split() == ["1", "0"]
