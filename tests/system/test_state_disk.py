@@ -12,8 +12,8 @@ import pytest
 from agent.engine.store import StoreError
 from tests.unit.doors.agents import Agent, running
 from tests.unit.doors.client import Refused
-from tests.unit.doors.test_operations_definitions import web
-from tests.unit.doors.test_operations_tasks import id_of, over, run, up
+from tests.unit.doors.test_definitions import web
+from tests.unit.doors.test_tasks import id_of, over, run, up
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from agent.engine.store import StoreError
 from agent.task.model import Task
 from tests.unit.doors.agents import Agent, serving
 from tests.unit.doors.client import Answer, Refused, check_shape, service
-from tests.unit.doors.test_operations_definitions import web
+from tests.unit.doors.test_definitions import web
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from agent.doors.sigv4 import Key
 from tests.unit.doors.agents import KEY, Agent
-from tests.unit.doors.test_operations_definitions import web
+from tests.unit.doors.test_definitions import web
 
 
 @asynccontextmanager

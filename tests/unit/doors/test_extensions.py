@@ -17,7 +17,7 @@ from agent.task.model import TaskId
 from cni.errors import CNIError, Code
 from tests.unit.doors.agents import Agent
 from tests.unit.doors.client import Refused
-from tests.unit.doors.test_operations_tasks import id_of, over, run, up
+from tests.unit.doors.test_tasks import id_of, over, run, up
 
 
 async def test_a_task_is_watched_step_by_step_to_its_end(agent: Agent) -> None:

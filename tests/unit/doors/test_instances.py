@@ -15,8 +15,8 @@ from agent.task.model import StopRequest, TaskId
 from tests.unit.doors.agents import Agent, running
 from tests.unit.doors.client import Refused
 from tests.unit.doors.test_boto3 import ecs
-from tests.unit.doors.test_operations_definitions import web
-from tests.unit.doors.test_operations_tasks import HOST, describe, id_of, over, run, up
+from tests.unit.doors.test_definitions import web
+from tests.unit.doors.test_tasks import HOST, describe, id_of, over, run, up
 
 ROOM = Capacity(
     memory_mib=200, cpu_units=1024, reserved=frozenset({("tcp", 22), ("udp", 53), ("tcp", 9)})

@@ -18,7 +18,7 @@ from agent.task.definition import TaskDefinition, read_task_definition
 from agent.task.model import Intent, first_progress
 from tests.unit.doors.agents import Agent
 from tests.unit.doors.client import Refused
-from tests.unit.doors.test_operations_definitions import web
+from tests.unit.doors.test_definitions import web
 from tests.worlds import container, task
 
 THREE = tuple(Gpu(f"x={each}", frozenset({f"x={each}"})) for each in "abc")

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.doors.agents import Agent
 from tests.unit.doors.client import Refused
 from tests.unit.doors.test_boto3 import ecs
-from tests.unit.doors.test_operations_tasks import CLUSTER, id_of, over, run, up
+from tests.unit.doors.test_tasks import CLUSTER, id_of, over, run, up
 
 UNKNOWN = CLUSTER.replace(":cluster/default", f":task/default/{'f' * 32}")
 MINUTE_S = 60

@@ -12,7 +12,7 @@ from agent.task.model import first_progress
 from agent.task.records import Pin
 from tests.fakes.host import FakeHosts, Supply
 from tests.unit.doors.agents import running
-from tests.unit.doors.test_operations_tasks import id_of, run
+from tests.unit.doors.test_tasks import id_of, run
 from tests.worlds import IMAGE, container, task
 
 IMAGE_NAME = "docker.io/library/busybox:latest"

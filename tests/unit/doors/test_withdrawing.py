@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.doors.agents import Agent, serving
 from tests.unit.doors.client import Refused
-from tests.unit.doors.test_operations_definitions import ARN, register, web
-from tests.unit.doors.test_operations_tasks import describe, run, up
+from tests.unit.doors.test_definitions import ARN, register, web
+from tests.unit.doors.test_tasks import describe, run, up
 
 
 async def deregister(agent: Agent, name: str) -> dict[str, object]:

@@ -14,8 +14,8 @@ from agent.task.capacity import Capacity
 from tests.fakes.host import Device, FakeHosts
 from tests.unit.doors.agents import Agent, running
 from tests.unit.doors.client import Refused
-from tests.unit.doors.test_operations_definitions import web
-from tests.unit.doors.test_operations_tasks import HOST, describe, id_of, over, run, up
+from tests.unit.doors.test_definitions import web
+from tests.unit.doors.test_tasks import HOST, describe, id_of, over, run, up
 
 RULES = NetworkRules(known_subnets=("subnet-1", "subnet-2"), known_groups=("web", "db"))
 

@@ -9,7 +9,7 @@ import pytest
 
 from agent.task.model import Task, TaskId
 from tests.unit.doors.agents import Agent
-from tests.unit.doors.test_operations_definitions import web
+from tests.unit.doors.test_definitions import web
 
 ROLE, EXECUTION = "arn:aws:iam::111122223333:role/web", "arn:aws:iam::111122223333:role/exec"
 

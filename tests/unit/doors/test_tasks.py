@@ -13,7 +13,7 @@ from agent.task.capacity import Capacity
 from agent.task.view import Running
 from tests.unit.doors.agents import Agent, running
 from tests.unit.doors.client import Refused
-from tests.unit.doors.test_operations_definitions import web
+from tests.unit.doors.test_definitions import web
 
 CLUSTER = "arn:aws:ecs:local:000000000000:cluster/default"
 HOST = f"arn:aws:ecs:local:000000000000:container-instance/default/{'0' * 32}"
