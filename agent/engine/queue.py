@@ -59,19 +59,22 @@ class Queue:
         finally:
             for each in tasks:
                 del self._entering[each.id]
-                if each.id in admitted or each.id not in self._store.intents:
+                stored = each.id in self._store.intents
+                if each.id in admitted or not stored:
                     self._granted.discard(each.id)
+                if not stored:
+                    self._needs.pop(each.id, None)
             if self._waiting:
                 self._settle()
 
     def saved(self, task_id: TaskId, before: Progress, after: Progress) -> None:
         """The task's progress is on disk: what it holds may have become less."""
+        if after.closed:
+            self._needs.pop(task_id, None)
         if rules.holding(before) is rules.holding(after):
             return
         if after.admitted_at is not None or after.stop is not None:
             self._granted.discard(task_id)
-        if after.closed:
-            self._needs.pop(task_id, None)
         if self.waiting:
             self._settle()
 

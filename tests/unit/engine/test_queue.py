@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from agent.engine.queue import Queue
-from agent.task.capacity import Capacity, Resource
+from agent.task import capacity
+from agent.task.capacity import Capacity, Need, Resource
+from agent.task.definition import TaskDefinition
 from agent.task.model import Progress, Stop, StopCode, Task, TaskId
 from tests.fakes.store import MemoryStore
 from tests.worlds import container, task
@@ -142,6 +144,37 @@ async def test_tasks_that_could_not_be_stored_hold_nothing_and_hold_up_nobody() 
             raise RuntimeError("the disk is full")
     assert world.waiting == ""
     assert await world.accept(C) == "c"
+
+
+async def test_nothing_is_remembered_of_tasks_that_are_over_or_were_never_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worked_out: list[TaskDefinition] = []
+    need = capacity.need
+
+    def counted(definition: TaskDefinition) -> Need:
+        worked_out.append(definition)
+        return need(definition)
+
+    monkeypatch.setattr(capacity, "need", counted)
+    world, lost = World(), sized("x", 40)
+
+    def remembers(made: Task) -> bool:
+        before = len(worked_out)
+        world.queue.need(made)
+        return len(worked_out) == before
+
+    await world.accept(A, B)
+    with pytest.raises(RuntimeError, match="disk"), world.queue.entering((lost,)):
+        raise RuntimeError("the disk is full")
+    assert not remembers(lost)
+    assert [remembers(A), remembers(B)] == [True, True]
+    await world.save(B, replace(world.store.progress(B.id), stop=STOP))
+    await world.save(B, replace(world.store.progress(B.id), closed_at=3.0))
+    assert not remembers(B), "it was stopped as it waited"
+    await world.save(A, ended(world.store.progress(A.id)))
+    await world.save(A, replace(world.store.progress(A.id), closed_at=3.0))
+    assert not remembers(A)
 
 
 async def test_a_release_while_a_task_is_being_stored_is_not_given_twice() -> None:
