@@ -6,7 +6,7 @@ may take a while to appear on the host.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.task.actions import AcquireInterface, AttachNetwork
 from agent.task.model import Progress, Task
@@ -66,6 +66,18 @@ def connection(
         if lacking is not None:
             return lacking
     return Missing(AttachNetwork(sandbox))
+
+
+def as_left(task: Task, progress: Progress, view: View) -> View:
+    """The view without the sandboxes that were left on the host's network.
+
+    There is nothing to be seen of those: a look goes by facts, and the news that one was left came
+    after the facts that this look went by.
+    """
+    if task.definition.network_mode != "host":
+        return view
+    left = {each: Absent() for each, facts in progress.networks.items() if facts.detached}
+    return replace(view, networks={**view.networks, **left})
 
 
 def _runs(view: View, name: str) -> bool:

@@ -84,6 +84,7 @@ def plan(
     passes are made until one brings up nothing new. Facts only grow: there are few.
     """
     progress = learn(intent, progress, view, news, now, rules)
+    view = connecting.as_left(intent.task, progress, view)
     while True:
         turn = _pass(intent, progress, view, now, rules)
         if turn.progress == progress:

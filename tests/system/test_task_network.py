@@ -187,6 +187,7 @@ def test_in_host_mode_the_network_is_the_hosts(agent: Agent) -> None:
     assert set(task.log("app")[0].split()) >= {"lo", agent.settings["HOSTLER_BRIDGE"]}
     task.end()
     assert task.leftovers() == []
+    assert task.story().count(("app", "detached")) == 1
 
 
 ASK = """

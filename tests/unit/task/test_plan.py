@@ -229,6 +229,18 @@ def test_what_is_left_of_an_ended_task_goes_in_order() -> None:
     assert s.progress.containers["web"].exit_code == 7
 
 
+def test_on_the_hosts_network_a_sandbox_that_was_just_left_is_not_left_again() -> None:
+    made = task(container("web"), mode="host")
+    s = Script(made, progress=running(Intent(made)), seen={"web": exited(7, at=2)})
+    s.turn(at=2)
+    unserved = {"web": Seen(NetworkSeen(served=False))}  # seen, as it was attached by then
+    s.sees(View(Seen(None), unserved, {"web": Absent()}))
+    assert s.turn() == [DetachNetwork("web")]
+    s.result(DetachNetwork("web"), Done())
+    assert s.turn() == [ReleaseTask()]
+    assert [each.what for each in s.progress.timeline].count("detached") == 1
+
+
 def test_an_essential_exit_stops_the_others() -> None:
     s = started(container("web"), container("side", essential=False))
     s.sees(web=exited(0, at=1), side=UP)
