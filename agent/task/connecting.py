@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from agent.task.actions import AcquireInterface, AttachNetwork
 from agent.task.model import Progress, Task
 from agent.task.network import NetworkInterface
+from agent.task.patience import Hopeless, tried
 from agent.task.stopping import Rules
 from agent.task.view import Absent, ContainerSeen, Running, Seen, Unknown, View
 
@@ -116,14 +117,11 @@ def _interface(
 
 def _acquired(progress: Progress, now: float, rules: Rules) -> Missing | Failed:
     """Try to get one, and again for as long as a device may take; who holds all may keep them."""
-    action = AcquireInterface()
-    failure = progress.held.get(action.key)
-    if failure is None or now < failure.since + rules.interface_timeout_s:
-        return Missing(action)
-    return Failed(
-        "ResourceInitializationError: no network interface could be had within "
-        f"{rules.interface_timeout_s:.0f} s: {failure.why}"
-    )
+    match tried(AcquireInterface(), progress, rules.interface_timeout_s, now):
+        case Hopeless(reason):
+            return Failed(reason)
+        case action:
+            return Missing(action)
 
 
 def shown(interface: NetworkInterface) -> str:

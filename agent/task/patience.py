@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from agent.task.actions import ObtainCredentials, Provide
+from agent.task.actions import AcquireInterface, ObtainCredentials, Provide
 from agent.task.model import Progress
 
-A = TypeVar("A", ObtainCredentials, Provide)
+A = TypeVar("A", AcquireInterface, ObtainCredentials, Provide)
 
 
 @dataclass(frozen=True, slots=True)

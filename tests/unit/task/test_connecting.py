@@ -140,12 +140,26 @@ def test_beside_a_running_container_no_second_namespace_is_made() -> None:
     assert connected(attached, THERE, AWAY, runs=True) == Connected()
 
 
+def trying(why: str, *, since: float, until: float) -> Progress:
+    """An interface could not be had since then; the next try is at ``until``."""
+    return replace(FRESH, held={"interface": Held(until=until, tries=3, why=why, since=since)})
+
+
 def test_an_interface_that_others_hold_is_tried_for_until_its_time_is_over() -> None:
     failed = TASK.accepted_at + 100.0
-    held = {"interface": Held(until=failed, tries=3, why="all 2 are held", since=failed)}
-    trying = replace(FRESH, held=held)
-    assert connected(trying, Absent(), Absent(), failed + 19.9) == ACQUIRE
-    assert connected(trying, Absent(), Absent(), failed + 20.0) == Failed(
-        "ResourceInitializationError: no network interface could be had within 20 s: all 2 are held"
+    held = trying("all 2 are held", since=failed, until=failed + 20.0)
+    assert connected(held, Absent(), Absent(), failed + 19.9) == ACQUIRE
+    assert connected(held, Absent(), Absent(), failed + 20.0) == Failed(
+        "ResourceInitializationError: all 2 are held (tried for 20 s)"
     )
     assert connected(FRESH, Absent(), Absent(), failed + 20.0) == ACQUIRE
+
+
+def test_time_in_which_nobody_tried_to_get_an_interface_does_not_count() -> None:
+    held = trying("all 2 are held", since=100.0, until=110.0)
+    assert connected(held, Absent(), Absent(), now=500.0) == ACQUIRE, "the agent was down"
+
+
+def test_for_want_of_an_interface_a_task_that_runs_is_not_given_up() -> None:
+    held = trying("all 2 are held", since=100.0, until=120.0).having("side", started_at=90.0)
+    assert connected(held, Absent(), Absent(), now=500.0) == ACQUIRE
