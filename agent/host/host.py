@@ -18,7 +18,7 @@ from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, Unavailable
 from agent.host.cgroups.kernel import CgroupError
 from agent.host.cgroups.tasks import TaskCgroups
-from agent.host.containers import metadata_files, probes
+from agent.host.containers import metadata_files, probes, refusals
 from agent.host.containers.lifecycle import Containers
 from agent.host.credentials import TaskCredentials
 from agent.host.images.fetching import PullFailed
@@ -112,7 +112,7 @@ class RealHost:
         try:
             return await self._act(task, progress, action)
         except (*_PASSES, DeadlineExceeded, ContainerdError, CNIError, OSError) as error:
-            return _classified(action, error)
+            return _classified(task, action, error)
         except (InterfacesExhausted, CredentialsUnavailable, ProvisionUnavailable) as error:
             return Again(str(error))
         except ProvisionError as error:
@@ -238,7 +238,7 @@ def _bereft(look: Look[ContainerSeen]) -> Look[ContainerSeen]:
             return look
 
 
-def _classified(action: Action, error: Exception) -> Result:
+def _classified(task: Task, action: Action, error: Exception) -> Result:
     """Whether the action is worth another try, and what ECS calls the failure if not."""
     why = error.said if isinstance(error, ContainerdError) else str(error)
     if isinstance(error, _PASSES):
@@ -256,7 +256,8 @@ def _classified(action: Action, error: Exception) -> Result:
             return Never("DockerTimeoutError", why)
         case (CreateContainer(), OSError()):
             return Never("CannotCreateContainerError", why)
-        case (CreateContainer() | StartContainer() | RestartContainer(), _):
+        case (CreateContainer(name) | StartContainer(name) | RestartContainer(name), _):
+            why = refusals.explained(task.container(name), why)
             return Never("CannotStartContainerError", why)
         case _:
             return Again(why)

@@ -13,7 +13,10 @@ SETPCAP SETUID SYS_CHROOT
 """
 DEFAULT_CAPABILITIES = frozenset(_DEFAULT_CAPABILITIES.split())
 
-_NOT_IN_FORCE = "dockerSecurityOptions: {} needs {}, which is not in force on this host"
+_NOT_IN_FORCE = (
+    "dockerSecurityOptions: {0} needs {1}, which is not in force on this host: its kernel was built"
+    " or booted without it; leave the option out, or use a host with {1}"
+)
 _LABEL_PARTS = ("user", "role", "type", "level")
 
 MASKED_PATHS = (

@@ -33,6 +33,7 @@ from agent.task.actions import (
     ObtainImage,
     Provide,
     ReleaseTask,
+    RestartContainer,
     Signal,
     StartContainer,
     TakeBack,
@@ -86,6 +87,16 @@ async def test_a_helper_process_that_is_away_is_asked_again(
     tmp_path: Path, action: Action, error: Exception
 ) -> None:
     assert await host(error, tmp_path).act(TASK, PROGRESS, action) == Again("it is away")
+
+
+async def test_a_profile_that_can_not_be_applied_is_named(tmp_path: Path) -> None:
+    guarded = worlds.task(container("web", dockerSecurityOptions=["apparmor:shop"]))
+    refused = host(ContainerdError("text", "unable to apply apparmor profile"), tmp_path)
+    for action in (CREATE, START, RestartContainer("web")):
+        result = await refused.act(guarded, PROGRESS, action)
+        assert isinstance(result, Never)
+        assert result.error == "CannotStartContainerError"
+        assert "apparmor:shop can't be applied" in result.why
 
 
 @pytest.mark.parametrize("action", [DETACH, Signal("web", 15), DELETE, ReleaseTask()])
