@@ -18,7 +18,7 @@ from agent.containerd.client import Containerd
 from agent.containerd.errors import ContainerdError, DeadlineExceeded, Unavailable
 from agent.host.cgroups.kernel import CgroupError
 from agent.host.cgroups.tasks import TaskCgroups
-from agent.host.containers import metadata_files, probes, refusals
+from agent.host.containers import metadata_files, probes, refusals, shims
 from agent.host.containers.lifecycle import Containers
 from agent.host.credentials import TaskCredentials
 from agent.host.images.fetching import PullFailed
@@ -33,7 +33,7 @@ from agent.host.network.securitygroups import SecurityGroupError
 from agent.host.provisions import Provider, ProvisionError, ProvisionUnavailable
 from agent.host.volumes import binding
 from agent.oci.errors import SpecError
-from agent.task import provisions
+from agent.task import names, provisions
 from agent.task.actions import (
     AcquireInterface,
     Action,
@@ -218,6 +218,8 @@ class RealHost:
         self.cgroups.ensure(task)
 
     def _release(self, task: Task) -> None:
+        groups = (task.id, *names.container_ids(task))
+        shims.remove_sockets(self.client.namespace, self.client.socket, groups)
         self.cgroups.remove(task)
         with suppress(FileNotFoundError):
             shutil.rmtree(self.names.task_dir(task.id))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.system.agent import Agent, running_agent
@@ -200,6 +201,18 @@ def test_what_a_probe_prints_fills_no_disk(agent: Agent) -> None:
     assert largest == 0
     task.end()
     assert task.leftovers() == []
+
+
+def test_a_shim_that_is_killed_leaves_no_socket(agent: Agent) -> None:
+    task = run(agent, shell("app", SERVES))
+    task.until_running()
+    (shim,) = map(psutil.Process, shims(agent))
+    sockets = {str(each.laddr) for each in shim.net_connections("unix")} - {""}
+    assert sockets
+    shim.kill()
+    task.until_closed()
+    assert task.container("app")["reason"].startswith("ContainerVanishedError")
+    assert not [each for each in sockets if Path(each).exists()]
 
 
 def test_containers_that_start_together_share_one_shim(agent: Agent) -> None:

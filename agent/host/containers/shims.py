@@ -12,14 +12,18 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import psutil
 
 _NAME = "containerd-shim"
 _GRACE_MS = 2000
+
+SOCKETS = Path("/run/containerd/s")
+"""Where shims' sockets are, whatever containerd's own directories (its ``SocketAddress``)."""
 
 
 def end_leftover(namespace: str, address: Path, container_ids: Collection[str]) -> list[int]:
@@ -44,6 +48,20 @@ def end_unknown(namespace: str, address: Path, known: Collection[str]) -> list[i
     """The same of all containers that are not ``known``."""
     strange = {each for _, each in _ours(namespace, address)} - {*known}
     return end_idle(namespace, address, strange)
+
+
+def remove_sockets(namespace: str, address: Path, groups: Iterable[str]) -> None:
+    """Nothing is left of the sockets of shims of these groups. A shim that was killed leaves its.
+
+    A group is what a record's GROUP_ANNOTATION says, or else the container's id. Names of sockets
+    are a digest of that, of the containerd that asked for the shim, and of its namespace: those of
+    others are other names. The caller knows that these groups have no shim. One that can't be
+    removed does no harm.
+    """
+    for each in groups:
+        name = sha256(bytes(address / namespace / each)).hexdigest()
+        with suppress(OSError):
+            (SOCKETS / name).unlink()
 
 
 def of(namespace: str, address: Path, container_ids: Collection[str]) -> list[int]:

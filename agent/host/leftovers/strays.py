@@ -142,7 +142,9 @@ class Strays:
         for each in stray.containers:
             await self._delete(each)
         keys = {each.record.id for each in stray.containers}
-        await asyncio.to_thread(shims.end_leftover, self.client.namespace, self.client.socket, keys)
+        namespace, socket = self.client.namespace, self.client.socket
+        await asyncio.to_thread(shims.end_leftover, namespace, socket, keys)
+        await asyncio.to_thread(shims.remove_sockets, namespace, socket, keys)
         await asyncio.to_thread(self._remove_rest, stray.task_id)
 
     async def sweep(self, known: Collection[TaskId], ids: Collection[str]) -> list[str]:
@@ -235,8 +237,12 @@ class Strays:
         return {TaskId(each) for each in found if _TASK_ID.fullmatch(each)}
 
     def _remove_rest(self, task_id: TaskId) -> list[str]:
-        """Cgroup and directory; one that is in use stays. Blocking."""
+        """Cgroup and directory; one that is in use stays. Without a word, its shim's socket.
+
+        Blocking.
+        """
         told = []
+        shims.remove_sockets(self.client.namespace, self.client.socket, [task_id])
         cgroup, directory = f"{self.cgroup_root}/{task_id}", self.names.task_dir(task_id)
         there = [tree / cgroup.lstrip("/") for tree in self.cgroups.trees()]
         if (

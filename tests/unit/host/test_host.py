@@ -257,7 +257,8 @@ def sharing(
     network: Any = Looking(OSError("unused"))
     names, containers = worlds.names_below(folder), cast(Any, Ended(exit_code))
     cgroups: Any = SimpleNamespace(remove=lambda task: None)
-    host = RealHost(network, containers, network, network, network, cgroups, names, network)
+    client: Any = SimpleNamespace(namespace="hostler", socket=folder / "containerd.sock")
+    host = RealHost(client, containers, network, network, network, cgroups, names, network)
     providers = {Provision.NAMESPACES: shared}
     return replace(host, providers=providers), worlds.task(container("web"), **task_fields)
 

@@ -116,3 +116,22 @@ def test_only_a_shim_that_is_not_known_and_has_no_process_is_idle(tmp_path: Path
         working.stdin.write("x\n")  # the child ends
         working.stdin.flush()
         assert working.poll() is None
+
+
+def test_the_sockets_of_these_groups_go_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shims, "SOCKETS", tmp_path)
+    address = Path("/run/containerd/containerd.sock")
+    group = "1" * 32
+    ours = tmp_path / "2b7bf4ac357f527a67773a3de95d4441043679febc6661f73f80fab36caaf4a3"
+    theirs = tmp_path / ("0" * 64)
+    for each in (ours, theirs):
+        each.touch()
+    for other in (("other", address, group), ("hostler", Path("/other.sock"), group)):
+        shims.remove_sockets(other[0], other[1], [other[2]])
+    shims.remove_sockets("hostler", address, ["another"])
+    assert ours.exists()
+    shims.remove_sockets("hostler", address, ["another", group])
+    assert set(tmp_path.iterdir()) == {theirs}
+    shims.remove_sockets("hostler", address, [group])

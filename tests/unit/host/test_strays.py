@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -180,6 +181,22 @@ async def test_what_does_not_run_is_removed_and_what_runs_is_left(
     assert (host.records, host.processes, host.kept) == ({}, {}, set())
     assert not of.task_dir(ONE.id).exists()
     assert "which is not known and did not run" in caplog.text
+
+
+async def test_no_socket_of_a_shim_is_left_of_what_is_removed(
+    host: FakeContainerd, of: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shims, "SOCKETS", tmp_path / "s")
+    (tmp_path / "s").mkdir()
+    strays = strays_of(host, of, tmp_path)
+    others = tmp_path / "s" / sha256(b"/nowhere/hostler/another").hexdigest()
+    others.touch()
+    for group in (ONE.id, key("web")):
+        name = sha256(f"/nowhere/hostler/{group}".encode()).hexdigest()
+        (tmp_path / "s" / name).touch()
+    (found,) = await strays.find([])
+    await strays.remove(found)
+    assert list((tmp_path / "s").iterdir()) == [others]
 
 
 async def test_what_resists_is_told_and_left(
