@@ -68,9 +68,9 @@ def _verdict(
     target: ContainerDefinition, need: Need, progress: Progress, waiting: str, now: float
 ) -> Verdict:
     facts = progress.containers[target.name]
-    limit = _start_limit(target, need, facts)
     created = progress.containers[waiting].created_at is not None
-    if limit is not None and not created and now >= limit:
+    limit = None if created else _start_limit(target, need, facts)
+    if limit is not None and now >= limit:
         return Hopeless(
             f"container {target.name} did not reach {need.condition} within its startTimeout of "
             f"{target.start_timeout}s"

@@ -110,6 +110,12 @@ def test_a_condition_that_held_too_late_is_hopeless_until_the_dependent_is_creat
     assert asked(made, now=11.1, db=db, web=created) == Ready()
 
 
+def test_a_limit_that_is_over_for_a_created_dependent_is_not_waited_for() -> None:
+    made, created = pair("HEALTHY", 10), ContainerProgress(created_at=8)
+    unhealthy = asked(made, now=11.1, db=STATES["running"], web=created)
+    assert unhealthy == NotYet("waiting for db to be HEALTHY", until=None)
+
+
 def test_start_timeout_is_over_once_the_dependency_has_ended() -> None:
     assert asked(pair("SUCCESS", 10), now=1e6, db=STATES["exited 0"]) == Ready()
 
