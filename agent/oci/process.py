@@ -48,11 +48,13 @@ def process(inputs: SpecInputs) -> dict[str, Any]:
 def arguments(inputs: SpecInputs) -> tuple[str, ...]:
     """``entryPoint`` and ``command`` over the image's ENTRYPOINT and CMD.
 
-    An entryPoint of the definition also drops the image's CMD. Raises ``SpecError`` if nothing is
-    left to run.
+    An entryPoint of the definition also drops the image's CMD; one empty text is none at all, as
+    Docker has it. Raises ``SpecError`` if nothing is left to run.
     """
     container, image = inputs.container, inputs.image
-    if container.entry_point:
+    if container.entry_point == ("",):
+        args = container.command
+    elif container.entry_point:
         args = container.entry_point + container.command
     else:
         args = image.entrypoint + (container.command or image.cmd)

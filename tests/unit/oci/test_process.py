@@ -18,6 +18,8 @@ from tests.unit.oci.worlds import inputs
         ({"command": ["other"]}, ("/entry", "other")),
         ({"entryPoint": ["/mine"]}, ("/mine",)),
         ({"entryPoint": ["/mine"], "command": ["x"]}, ("/mine", "x")),
+        ({"entryPoint": [""], "command": ["x"]}, ("x",)),
+        ({"entryPoint": [], "command": []}, ("/entry", "serve")),
     ],
 )
 def test_arguments_follow_the_rules_of_entry_points(
@@ -29,6 +31,8 @@ def test_arguments_follow_the_rules_of_entry_points(
 def test_nothing_to_run_is_an_error() -> None:
     with pytest.raises(SpecError, match="no command specified"):
         process(inputs(image=ImageConfig()))
+    with pytest.raises(SpecError, match="no command specified"):
+        process(inputs({"entryPoint": [""]}))
 
 
 def test_the_agent_wins_over_the_definition_and_that_over_the_image() -> None:
