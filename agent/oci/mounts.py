@@ -56,12 +56,12 @@ def _shared_memory(inputs: SpecInputs) -> list[dict[str, Any]]:
 
 
 def _tmpfs(tmpfs: Tmpfs) -> dict[str, Any]:
-    """Safe defaults first: an option of the definition (``exec``) comes later and wins.
+    """Safe defaults and the size first: an option of the definition comes later and wins.
 
     The runtimes don't know ``defaults``, which stands for nothing (mount(8)).
     """
     asked = [each for each in tmpfs.mount_options if each != "defaults"]
-    options = ("nosuid", "nodev", "noexec", *asked, f"size={tmpfs.size}m")
+    options = ("nosuid", "nodev", "noexec", f"size={tmpfs.size}m", *asked)
     return _mount(tmpfs.container_path, "tmpfs", *options)
 
 

@@ -30,10 +30,12 @@ def test_parents_are_mounted_before_their_children() -> None:
     assert places[-3:] == ["/data", "/data/in/", "/data/in/side"]
 
 
-def test_options_of_a_tmpfs_come_after_the_safe_ones() -> None:
-    tmpfs = [{"containerPath": "/t", "size": 7, "mountOptions": ["defaults", "exec"]}]
+def test_options_of_a_tmpfs_come_after_the_safe_ones_and_its_size() -> None:
+    asked = ["defaults", "exec", "nr_blocks=9"]
+    tmpfs = [{"containerPath": "/t", "size": 7, "mountOptions": asked}]
     found = by_place({"linuxParameters": {"tmpfs": tmpfs}})
-    assert found["/t"]["options"] == ["nosuid", "nodev", "noexec", "exec", "size=7m"]
+    options = ["nosuid", "nodev", "noexec", "size=7m", "exec", "nr_blocks=9"]
+    assert found["/t"]["options"] == options
 
 
 def test_shared_memory_is_64_mib_unless_told() -> None:
