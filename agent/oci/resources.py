@@ -45,17 +45,17 @@ def resources(inputs: SpecInputs) -> dict[str, Any]:
 
 
 def devices(inputs: SpecInputs) -> list[dict[str, Any]]:
-    """Nodes to make in /dev, beside those that every container has."""
-    made = {each.node.path: _node(each.node, each.node.path) for each in inputs.edits.nodes}
-    if inputs.container.privileged:
-        every = {each.path: _node(each, each.path) for each in inputs.host.devices}
-        return list({**every, **made}.values())
-    asked = [
-        _node(device, wanted.container_path or wanted.host_path)
-        for wanted, device in _wanted(inputs)
-    ]
-    given = {each["path"] for each in asked}
-    return asked + [node for path, node in made.items() if path not in given]
+    """Nodes to make in /dev, beside those that every container has. What was asked for wins.
+
+    A privileged container has all of the host's under their names, too.
+    """
+    own = inputs.host.devices if inputs.container.privileged else ()
+    nodes = {each.path: _node(each, each.path) for each in own}
+    nodes |= {each.node.path: _node(each.node, each.node.path) for each in inputs.edits.nodes}
+    for wanted, device in _wanted(inputs):
+        path = wanted.container_path or wanted.host_path
+        nodes[path] = _node(device, path)
+    return list(nodes.values())
 
 
 def _cpu(inputs: SpecInputs) -> dict[str, int]:

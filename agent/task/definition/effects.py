@@ -5,7 +5,7 @@ The definition is as good as without it, for ECS too, so it is no reason to refu
 
 from collections.abc import Iterator
 
-from agent.task.definition.container import ContainerDefinition
+from agent.task.definition.container import ContainerDefinition, LinuxParameters
 from agent.task.definition.problems import Problem
 from agent.task.definition.task import TaskDefinition
 
@@ -30,3 +30,16 @@ def _of_container(container: ContainerDefinition, task: TaskDefinition) -> Itera
             "initProcessEnabled",
             f"has no effect with pidMode {task.pid_mode}: there is an init already",
         )
+    if container.privileged:
+        yield from _beside_privileged(parameters)
+
+
+def _beside_privileged(parameters: LinuxParameters) -> Iterator[Problem]:
+    """So it is with Docker: all capabilities are given, and all access to all devices."""
+    capabilities = parameters.capabilities
+    if capabilities.add or capabilities.drop:
+        yield Problem("capabilities", "has no effect with privileged: there are all capabilities")
+    for index, device in enumerate(parameters.devices):
+        if device.permissions:
+            message = "has no effect with privileged: all access to all devices is allowed"
+            yield Problem(f"devices[{index}].permissions", message)

@@ -102,3 +102,12 @@ def test_privileged_has_all_devices_of_the_host() -> None:
     given = inputs({"privileged": True}, host=replace(inputs().host, devices=(KVM,)))
     assert [node["path"] for node in devices(given)] == ["/dev/kvm"]
     assert resources(given)["devices"] == [{"allow": True, "access": "rwm"}]
+
+
+def test_privileged_has_a_device_under_the_name_asked_for_too() -> None:
+    wanted = {"devices": [{"hostPath": "/dev/kvm", "containerPath": "/dev/vm"}]}
+    fields = {"privileged": True, "linuxParameters": wanted}
+    host = replace(inputs().host, devices=(KVM,))
+    found = devices(inputs(fields, host=host, devices=(KVM,)))
+    assert [node["path"] for node in found] == ["/dev/kvm", "/dev/vm"]
+    assert {node["minor"] for node in found} == {KVM.minor}
