@@ -15,11 +15,19 @@ ff02::2\tip6-allrouters
 """
 
 
-def hosts_file(hostname: str, addresses: Iterable[str], extra_hosts: Iterable[HostEntry]) -> str:
-    """``/etc/hosts``: loopback names, ``extraHosts``, the container's own name at its addresses."""
+def hosts_file(
+    hostname: str,
+    addresses: Iterable[str],
+    extra_hosts: Iterable[HostEntry],
+    known: str = _LOCAL,
+) -> str:
+    """``/etc/hosts``: loopback names, ``extraHosts``, the container's own name at its addresses.
+
+    ``known`` is the text that it begins with instead of the loopback names.
+    """
     extra = "".join(f"{entry.ip_address}\t{entry.hostname}\n" for entry in extra_hosts)
     own = "".join(f"{address}\t{hostname}\n" for address in addresses)
-    return _LOCAL + extra + own
+    return known.removesuffix("\n") + "\n" + extra + own
 
 
 def address_hostname(address: str) -> str:

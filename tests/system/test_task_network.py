@@ -176,15 +176,18 @@ def test_in_mode_none_there_is_loopback_and_the_metadata_only(agent: Agent) -> N
 
 def test_in_host_mode_the_network_is_the_hosts(agent: Agent) -> None:
     port = free_port()
-    script = f"httpd -p {port} -h /var/www; echo $(ls /sys/class/net); {SERVES}"
+    seen = "echo $(ls /sys/class/net); cat /etc/hosts"
+    script = f"httpd -p {port} -h /var/www; {seen}; {SERVES}"
     mapping = {"containerPort": port}
     app = shell("app", script, portMappings=[mapping])
     task = run(agent, app, networkMode="host")
     task.until_running()
-    task.until_log("app")
+    known = Path("/etc/hosts").read_text().splitlines()
+    links, *names = map(str.rstrip, task.until_log("app", lines=1 + len(known)))
     assert host_port(task, "app") == port
     assert fetched(reached(LOOPBACK, port)) == PAGE
-    assert set(task.log("app")[0].split()) >= {"lo", agent.settings["HOSTLER_BRIDGE"]}
+    assert set(links.split()) >= {"lo", agent.settings["HOSTLER_BRIDGE"]}
+    assert names[: len(known)] == [each.rstrip() for each in known]
     task.end()
     assert task.leftovers() == []
     assert task.story().count(("app", "detached")) == 1

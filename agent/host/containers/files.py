@@ -7,7 +7,7 @@ writes there the others see.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -81,10 +81,17 @@ def _texts(
     search = definition.dns_search_domains or network.dns_search
     resolver = _resolver(network)
     return {
-        "hosts": hosts_file(host, _addresses(network), others),
+        "hosts": hosts_file(host, _addresses(network), others, *_known(network)),
         "resolv.conf": resolv_conf(resolver, servers, search),
         "hostname": hostname_file(host),
     }
+
+
+def _known(network: Attachment) -> Iterator[str]:
+    """The names that the host knows, its own among them, for who is on its network."""
+    path = Path("/etc/hosts")
+    if network.mode == "host" and path.exists():
+        yield path.read_text()
 
 
 def _resolver(network: Attachment) -> str:

@@ -58,6 +58,14 @@ def test_a_container_without_an_address_is_not_in_its_hosts(tmp_path: Path) -> N
     assert "shop" not in (tmp_path / "hosts").read_text()
 
 
+def test_in_host_mode_the_names_are_the_hosts_and_those_asked_for(tmp_path: Path) -> None:
+    entry = {"hostname": "db", "ipAddress": "192.0.2.7"}
+    task = worlds.task(container("web", extraHosts=[entry]), networkMode="host")
+    files.write(task, "web", Attachment(mode="host"), tmp_path)
+    text = (tmp_path / "hosts").read_text()
+    assert text == Path("/etc/hosts").read_text().rstrip("\n") + "\n192.0.2.7\tdb\n"
+
+
 def test_a_file_that_a_volume_covers_is_not_mounted(tmp_path: Path) -> None:
     covered = container("web", mountPoints=[{"sourceVolume": "v", "containerPath": "/etc/hosts"}])
     mounts = files.write(worlds.task(covered), "web", ATTACHED, tmp_path)

@@ -22,6 +22,12 @@ def test_hosts_has_loopback_the_extra_hosts_and_the_container() -> None:
     assert lines.endswith("10.9.9.9\tdb\n10.1.0.2\tweb-1\n")
 
 
+@pytest.mark.parametrize("theirs", ["192.0.2.1\tgate", "192.0.2.1\tgate\n"])
+def test_the_names_of_a_host_stand_in_the_place_of_the_loopbacks(theirs: str) -> None:
+    extra = [HostEntry(hostname="db", ip_address="10.9.9.9")]
+    assert hosts_file("web-1", [], extra, theirs) == "192.0.2.1\tgate\n10.9.9.9\tdb\n"
+
+
 def test_hostname_is_one_line() -> None:
     assert hostname_file("web-1") == "web-1\n"
 
