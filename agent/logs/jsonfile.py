@@ -8,7 +8,7 @@ bytes that are not UTF-8 become U+FFFD. Options, named as Docker names them:
                disks are the best known result of that
     max-file   how many files are kept: path, path.1 ... path.(n-1). 5 by default
 
-Other options are not this driver's business and are ignored. A log that can't be written never
+Other options are refused before, where task definitions are read. A log that can't be written never
 holds up a container: the lines are dropped and counted, and the next ones are tried again.
 """
 

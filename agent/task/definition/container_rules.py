@@ -12,6 +12,7 @@ from ipaddress import ip_address
 
 from agent.task.definition.container import ContainerDefinition, HealthCheck, PortMapping
 from agent.task.definition.linux_rules import linux_problems
+from agent.task.definition.log_rules import log_problems
 from agent.task.definition.problems import Problem
 from agent.task.definition.variable_rules import variable_problems
 
@@ -40,6 +41,9 @@ def container_problems(container: ContainerDefinition) -> Iterator[Problem]:
     if container.health_check:
         yield from _health_check(container.health_check)
     yield from _resources(container)
+    if container.log_configuration:
+        for problem in log_problems(container.log_configuration):
+            yield problem.under("logConfiguration")
     yield from linux_problems(container)
 
 

@@ -12,6 +12,7 @@ from agent.task.definition.container import (
     LogConfiguration,
     ResourceRequirement,
 )
+from agent.task.definition.log_rules import idle_options
 from agent.task.definition.problems import Problem
 from agent.task.definition.task import EfsVolume, TaskDefinition, Volume
 
@@ -143,6 +144,7 @@ def _of_resource(wanted: ResourceRequirement) -> Iterator[Problem]:
 def _of_log(log: LogConfiguration) -> Iterator[Problem]:
     if log.log_driver not in _LOG_DRIVERS:
         yield _not_yet("logDriver", log.log_driver, f"use {' or '.join(_LOG_DRIVERS)}")
+    yield from idle_options(log)
     yield from _used(secretOptions=log.secret_options)
 
 
