@@ -57,6 +57,10 @@ class Opened:
     doubtful: bool = False
 
 
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged file raises; the latter where SQLite's own words quote what is no text."""
+
+
 class _Damaged(Exception):
     """What is wrong with the file."""
 
@@ -92,7 +96,7 @@ def connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA foreign_keys=ON")
-    except sqlite3.Error:
+    except Exception:
         db.close()
         raise
     return db
@@ -123,6 +127,10 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, Rows]:
         if _is_damage(error) and _migrations_work():
             raise _Damaged(str(error)) from error
         raise
+    except UnicodeDecodeError as error:  # of SQLite's own words, as they quote the file
+        if db is not None:
+            db.close()
+        raise _Damaged(f"its schema is no text: {error}") from error
     except Exception:
         if db is not None:
             db.close()
@@ -226,13 +234,13 @@ def _salvage(path: Path) -> Rows:
     rows = Rows()
     try:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    except sqlite3.Error:
+    except _ERRORS:
         return rows
     with closing(db):
         try:
             db.execute("BEGIN")  # else every probe would look at the log anew
             (version,) = db.execute("PRAGMA user_version").fetchone()
-        except sqlite3.Error:
+        except _ERRORS:
             return rows
         for table, columns in COLUMNS.items():
             found = _readable(db, table, columns)
@@ -250,7 +258,7 @@ def _readable(db: sqlite3.Connection, table: str, columns: str) -> list[Row]:
         try:
             for last, *row in db.execute(f"{query} ORDER BY rowid {order}"):
                 found[last] = tuple(row)
-        except sqlite3.Error:
+        except _ERRORS:
             ends.append(last)
             continue
         break
@@ -258,7 +266,7 @@ def _readable(db: sqlite3.Connection, table: str, columns: str) -> list[Row]:
         low = ends[0] or 0
         high = min(ends[1] or low + _MOST_PROBES, low + _MOST_PROBES)
         for rowid in range(low + 1, high):
-            with suppress(sqlite3.Error):
+            with suppress(*_ERRORS):
                 for _, *row in db.execute(f"{query} WHERE rowid = ?", (rowid,)):
                     found[rowid] = tuple(row)
     return [found[rowid] for rowid in sorted(found)]

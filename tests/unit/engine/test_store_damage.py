@@ -390,3 +390,12 @@ async def starts(path: Path) -> bool:
         if "newer Hostler" not in str(error):
             raise
         return False
+
+
+async def test_a_schema_that_is_no_text_is_damage(path: Path) -> None:
+    await filled(path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"CREATE TABLE", b"CREATE\x80TABLE"))
+    async with opened(path) as store:
+        assert not store.intents
+    await works(path)
