@@ -26,6 +26,7 @@ from agent.task.model import TASK_SANDBOX, Task
 from agent.task.network import Attachment
 
 _ID_DIGITS = 12
+_ETC = Path("/etc")
 
 
 def hostname(task: Task, name: str, network: Attachment) -> str:
@@ -89,18 +90,22 @@ def _texts(
 
 def _known(network: Attachment) -> Iterator[str]:
     """The names that the host knows, its own among them, for who is on its network."""
-    path = Path("/etc/hosts")
-    if network.mode == "host" and path.exists():
-        yield path.read_text()
+    if network.mode == "host" and (text := _of_host("hosts")):
+        yield text
 
 
 def _resolver(network: Attachment) -> str:
     """What resolv.conf is made from: nothing of the host where the network has servers itself."""
-    path = Path("/etc/resolv.conf")
-    if network.dns_servers or not path.exists():
+    if network.dns_servers:
         return ""
-    text = path.read_text()
+    text = _of_host("resolv.conf")
     return text if network.mode == "host" else without_loopback(text)
+
+
+def _of_host(name: str) -> str:
+    """The host's own file, whatever is in it; "" if it has none."""
+    path = _ETC / name
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def _addresses(network: Attachment) -> list[str]:

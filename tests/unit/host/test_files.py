@@ -66,6 +66,17 @@ def test_in_host_mode_the_names_are_the_hosts_and_those_asked_for(tmp_path: Path
     assert text == Path("/etc/hosts").read_text().rstrip("\n") + "\n192.0.2.7\tdb\n"
 
 
+def test_a_hosts_files_may_have_bytes_that_are_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hosts").write_bytes(b"192.0.2.8\tcaf\xe9\n")
+    monkeypatch.setattr(files, "_ETC", tmp_path)
+    task = worlds.task(container("web"), networkMode="host")
+    files.write(task, "web", Attachment(mode="host"), tmp_path / "own")
+    assert (tmp_path / "own/hosts").read_text() == "192.0.2.8\tcaf\ufffd\n"
+    assert (tmp_path / "own/resolv.conf").read_text() == ""
+
+
 def test_a_file_that_a_volume_covers_is_not_mounted(tmp_path: Path) -> None:
     covered = container("web", mountPoints=[{"sourceVolume": "v", "containerPath": "/etc/hosts"}])
     mounts = files.write(worlds.task(covered), "web", ATTACHED, tmp_path)
