@@ -14,12 +14,13 @@ import logging
 import os
 import resource
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, aclosing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from agent import VERSION
+from agent.config import Loaded
 from agent.containerd.client import Containerd
 from agent.containerd.events import Gap
 from agent.containerd.payloads import TaskExit
@@ -30,6 +31,7 @@ from agent.doors.cni import PluginServer
 from agent.doors.desk import Desk
 from agent.doors.extensions import Office
 from agent.doors.images.room import ImageRoom
+from agent.doors.listening import refuse_taken
 from agent.doors.placing import Placing
 from agent.doors.tcp import TcpDoor
 from agent.doors.unix import GROUP, UnixDoor
@@ -50,7 +52,7 @@ from agent.machine import Machine, ground, open_machine, places
 from agent.service import watchdog
 from agent.service.ending import Ending, Stopping
 from agent.service.notify import notify
-from agent.service.renewal import Check, until_ended
+from agent.service.renewal import until_ended
 from agent.service.secrecy import forbid_dumps
 from agent.settings import Settings
 from agent.task.stopping import Rules
@@ -83,11 +85,11 @@ class Parts:
         yield from self.interruption.background()
 
 
-async def run(settings: Settings, kept: SocketStore, check: Check) -> Ending:
+async def run(settings: Settings, kept: SocketStore, check: Callable[[], Loaded]) -> Ending:
     """Runs the agent until a signal ends it. Raises what keeps it from starting.
 
-    ``kept`` are the metadata sockets that outlive it, ``check`` looks whether a successor could
-    start.
+    ``kept`` are the metadata sockets that outlive it, ``check`` gives what a successor would be
+    configured with, or raises ConfigError.
     """
     forbid_dumps()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -163,7 +165,12 @@ def _room(images: Imagery) -> ImageRoom:
     )
 
 
-async def _run(parts: Parts, settings: Settings, stopping: Stopping, check: Check) -> None:
+async def _run(
+    parts: Parts, settings: Settings, stopping: Stopping, check: Callable[[], Loaded]
+) -> None:
+    def check_successor() -> None:
+        refuse_taken(check().settings, settings)
+
     fleet = parts.fleet.run(settings.keep_stopped_s, settings.keep_stopped_jitter_s)
     async with asyncio.TaskGroup() as group:
         background = [
@@ -178,7 +185,7 @@ async def _run(parts: Parts, settings: Settings, stopping: Stopping, check: Chec
             where = " and ".join(map(str, parts.doors))
             log.info("hostler %s serves %s", VERSION, where)
             notify(f"READY=1\nSTATUS=serving {where}")
-            await until_ended(stopping, check, f"serving {where}")
+            await until_ended(stopping, check_successor, f"serving {where}")
             parts.telling.endpoint.end()
         for each in background:
             each.cancel()

@@ -31,6 +31,10 @@ def refuse_contradictions(given: Settings) -> None:
         )
     if given.eni_provider == "none" and given.eni_subnets:
         raise ConfigError("HOSTLER_ENI_SUBNET is of no use without HOSTLER_ENI_PARENT")
+    if given.api_listen is not None and given.api_listen == given.introspection_listen:
+        raise ConfigError(
+            "HOSTLER_API_LISTEN and HOSTLER_INTROSPECTION_LISTEN are the same address and port"
+        )
     _refuse_wrong_parent(given)
     if given.image_disk_low > given.image_disk_high:
         raise ConfigError("HOSTLER_IMAGE_DISK_LOW is more than HOSTLER_IMAGE_DISK_HIGH")

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from agent.doors import sigv4
 from agent.doors.errors import InvalidParameter, SerializationError
-from agent.doors.listening import listening
+from agent.doors.listening import API, listening
 from agent.doors.sigv4 import Key
 
 BODY_S = 30.0
@@ -29,7 +29,7 @@ class TcpDoor:
     ) -> None:
         self._keys = keys
         self._clock = clock
-        self.socket = listening(address, "HOSTLER_API_LISTEN")
+        self.socket = listening(address, API)
 
     def __str__(self) -> str:
         host, port = self.socket.getsockname()[:2]

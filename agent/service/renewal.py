@@ -1,8 +1,9 @@
 """What an agent that serves does when it is asked to start anew: it looks before it leaps.
 
-The configuration is checked first. If it can't be used, the agent goes on with the one that it has,
-and says why. Whoever started it is told as ``Type=notify-reload`` wants it (systemd.service(5)):
-RELOADING=1 with the time of that, READY=1 when it is over.
+The configuration is checked first, and whether its addresses are to be had. If it can't be used,
+the agent goes on with the one that it has, and says why. Whoever started it is told as
+``Type=notify-reload`` wants it (systemd.service(5)): RELOADING=1 with the time of that, READY=1
+when it is over.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from agent.doors.listening import listening
+from agent.doors.listening import INTROSPECTION, listening
 from agent.settings import Settings
 from metadata.front.listener import Handler, Listeners
 
@@ -18,7 +18,7 @@ def open_port(settings: Settings) -> socket.socket | None:
     """The listening socket, None where the operator wants none. Raises ConfigError."""
     if settings.introspection_listen is None:
         return None
-    return listening(settings.introspection_listen, "HOSTLER_INTROSPECTION_LISTEN")
+    return listening(settings.introspection_listen, INTROSPECTION)
 
 
 @asynccontextmanager

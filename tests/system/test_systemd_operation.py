@@ -106,6 +106,24 @@ def test_with_a_wrong_configuration_it_fails_once_says_why_and_its_tasks_run_on(
     end(machine, task)
 
 
+@pytest.mark.parametrize("name", ["HOSTLER_API_LISTEN", "HOSTLER_INTROSPECTION_LISTEN"])
+def test_an_address_that_is_not_to_be_had_leaves_the_agent_as_it_is(
+    machine: Machine, name: str
+) -> None:
+    drop_in(machine, f"[Service]\nUnsetEnvironment={name}\n")
+    main = machine.shown(SERVICE, "MainPID")
+    try:
+        configure(machine, f"{name}=192.0.2.1:51690\n")
+        refused = f"not reloaded: {name}: can't listen on 192.0.2.1 port 51690: Cannot assign"
+        eventually(lambda: refused in machine.shown(SERVICE, "StatusText"), "a refusal")
+        assert call(machine, "DescribeClusters")["clusters"]
+        assert machine.shown(SERVICE, "NRestarts") == "0"
+        assert machine.shown(SERVICE, "MainPID") == main
+    finally:
+        (machine.root / CONFIG).unlink()
+        drop_in(machine, "")
+
+
 def test_the_journal_has_a_tasks_whole_story_under_its_arn(machine: Machine) -> None:
     task = run(machine, shell("app", "true"))
     closed(machine, task)

@@ -282,6 +282,10 @@ def test_a_parent_has_networks_gateways_and_ranges_of_both_families() -> None:
             {**ON_ETH1, "HOSTLER_ENI_RANGE": "10.0.5.200-10.0.6.10"},
             r"HOSTLER_ENI_RANGE: 10\.0\.6\.10 is not in HOSTLER_ENI_SUBNET",
         ),
+        (
+            {"HOSTLER_API_LISTEN": "127.0.0.1:51678"},
+            "HOSTLER_API_LISTEN and HOSTLER_INTROSPECTION_LISTEN are the same address",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_named(given: dict[str, str], text: str) -> None:
