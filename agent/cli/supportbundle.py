@@ -87,7 +87,8 @@ def _site(socket: Path | None, miss: Callable[[str, str], None]) -> Site:
     known.gather(loaded or config.Loaded(Settings(), {}), os.environ.items())
     for each in known.unread:
         miss("masking", f"secrets in {each} are not known, so not masked by their values")
-    masks.learn(known.values)
+    masks.learn_secrets(known.values)
+    masks.learn(known.others)
     settings = loaded.settings if loaded else Settings()
     return Site(Subject(settings), socket or settings.api_socket, loaded, masks)
 

@@ -26,10 +26,14 @@ _WORDS = ("secret", "token", "password", "key", "credential", "auth")
 
 
 class Known:
-    """What was found. ``unread`` are files that could not be read, with the reason."""
+    """What was found: ``values`` are secrets, ``others`` may be secret or not.
+
+    ``unread`` are files that could not be read, with the reason.
+    """
 
     def __init__(self) -> None:
         self.values: list[str] = []
+        self.others: list[str] = []
         self.unread: list[str] = []
 
     def gather(self, loaded: Loaded, environ: Iterable[tuple[str, str]]) -> None:
@@ -46,7 +50,7 @@ class Known:
             for path in _files(folder):
                 self.values += _secrets(self._text(path))
         for path in _files(settings.env_files_dir):
-            self.values += _assigned(self._text(path))
+            self.others += _assigned(self._text(path))
 
     def _engine_auth(self, settings: Settings) -> None:
         if settings.engine_auth_data:

@@ -18,6 +18,9 @@ HIDDEN = "(hidden)"
 _SHORTEST = 8
 """Characters: a shorter value is a word of ordinary texts too."""
 
+_SHORTEST_SECRET = 4
+"""Of what is certainly a secret: until it has ``_SHORTEST``, it is hidden as a word of its own."""
+
 _TOKEN = re.compile(r"[A-Za-z0-9_\-+/.=~]{16,}")
 """Parts of a command line or a file that may be secret in themselves."""
 
@@ -60,7 +63,7 @@ _PATTERNS = (
 
 
 class Masks:
-    """Texts without secrets. ``learn`` values first, then ``mask``."""
+    """Texts without secrets. ``learn`` and ``learn_secrets`` first, then ``mask``."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
@@ -68,13 +71,12 @@ class Masks:
         """Of the known ones that begin so, the longest first."""
 
     def learn(self, values: Iterable[str]) -> None:
-        """These values are secret, in whatever form they appear."""
-        for value in values:
-            self._known.update(_forms(value))
-        lengths: dict[str, set[int]] = {}
-        for each in self._known:
-            lengths.setdefault(each[:_SHORTEST], set()).add(len(each))
-        self._lengths = {start: sorted(all_, reverse=True) for start, all_ in lengths.items()}
+        """These values may be secret, in whatever form they appear. Short ones are not hidden."""
+        self._learn(values, _SHORTEST)
+
+    def learn_secrets(self, values: Iterable[str]) -> None:
+        """These values are secret for sure. Only the shortest are not hidden."""
+        self._learn(values, _SHORTEST_SECRET)
 
     def mask(self, text: str) -> str:
         """The text with none of them in it, nor what looks like one."""
@@ -83,14 +85,27 @@ class Masks:
             text = pattern.sub(instead, text)
         return text
 
+    def _learn(self, values: Iterable[str], shortest: int) -> None:
+        for value in values:
+            self._known.update(_forms(value, shortest))
+        lengths: dict[str, set[int]] = {}
+        for each in self._known:
+            lengths.setdefault(each[:_SHORTEST_SECRET], set()).add(len(each))
+        self._lengths = {start: sorted(all_, reverse=True) for start, all_ in lengths.items()}
+
+    def _is_known(self, text: str, at: int, end: int) -> bool:
+        if text[at:end] not in self._known:
+            return False
+        return end - at >= _SHORTEST or not _within_word(text, at, end)
+
     def _without_known(self, text: str) -> str:
         """In one go through the text, however many are known; they may overlap."""
         told, end = list[str](), 0
-        for at in range(len(text) - _SHORTEST + 1):
-            for length in self._lengths.get(text[at : at + _SHORTEST], ()):
+        for at in range(len(text) - _SHORTEST_SECRET + 1):
+            for length in self._lengths.get(text[at : at + _SHORTEST_SECRET], ()):
                 if at + length <= end:
                     break  # as all that follow, which are shorter
-                if text[at : at + length] in self._known:
+                if self._is_known(text, at, at + length):
                     told += [text[end:at], HIDDEN] if at >= end else []
                     end = at + length
                     break
@@ -109,17 +124,22 @@ class Masks:
                 return value
 
 
-def _forms(value: str) -> Iterator[str]:
+def _forms(value: str, shortest: int) -> Iterator[str]:
     """The value, its lines and its long parts, each as it is and as others write it."""
     stripped = value.strip()
     parts = [stripped, *stripped.splitlines()]
     parts += [each for each in _TOKEN.findall(stripped) if _may_be_secret(each)]
     for each in dict.fromkeys(part.strip() for part in parts):
-        if len(each) >= _SHORTEST:
+        if len(each) >= shortest:
             yield each
             yield json.dumps(each)[1:-1]
             yield quote(each, safe="")
             yield b64encode(each.encode()).decode().rstrip("=")
+
+
+def _within_word(text: str, at: int, end: int) -> bool:
+    """Whether what is there goes on before or after, as ``rate`` does in ``generated``."""
+    return any(each.isalnum() or each == "_" for each in (text[at - 1 : at], text[end : end + 1]))
 
 
 def _may_be_secret(word: str) -> bool:

@@ -54,6 +54,30 @@ def test_short_values_are_words_of_any_text() -> None:
 @pytest.mark.parametrize(
     ("text", "masked"),
     [
+        ("sent rate", "sent (hidden)"),
+        ("rate: 'rate'/rate-rate", "(hidden): '(hidden)'/(hidden)-(hidden)"),
+        ("generated, _rate, rates, rate7", "generated, _rate, rates, rate7"),
+        ('{"x": "a\\"bc"}', '{"x": "(hidden)"}'),
+        ("sent a%22bc", "sent (hidden)"),
+        (f"sent {b64encode(b'rate').decode()}", "sent (hidden)=="),
+        ("rat abc true", "rat abc true"),
+    ],
+)
+def test_a_secret_that_is_short_is_hidden_as_a_word(text: str, masked: str) -> None:
+    masks = Masks()
+    masks.learn_secrets(["rate", 'a"bc', "abc", " rat "])
+    masks.learn(["true"])
+    assert masks.mask(text) == masked
+
+
+def test_the_form_of_a_short_value_is_not_hidden_where_the_value_is_not() -> None:
+    encoded = b64encode(b"enable").decode()
+    assert mask(f"enable {encoded}", "enable") == f"enable {encoded}"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
         ("key AKIAABCDEFGHIJKLMNOP used", "key (hidden) used"),
         ("key HOSTLERABCDEFGHIJKLM used", "key (hidden) used"),
         ("GET http://me:pw@proxy.test:80/x", "GET http://(hidden)@proxy.test:80/x"),
