@@ -32,6 +32,12 @@ KERNEL = ("link", "nft", "mount", "cgroup", "run")
 SETTINGS = {"ECS_CLUSTER": "lab", "ECS_TASK_METADATA_RPS_LIMIT": "9999,9999"}
 NEXT = "0.1.1~next"
 
+ORDINARY = (
+    "groupadd hostler",
+    "groupadd --system hostler; usermod --append --groups hostler nobody",
+    "useradd --system --user-group hostler",
+)
+"""What makes a group whose members nobody meant to be as good as root."""
 
 @pytest.fixture(scope="module")
 def ours() -> Iterator[Host]:
@@ -116,6 +122,19 @@ def test_provisioning_installs_and_starts_the_agent(
 
 
 def test_provisioning_again_changes_nothing(ours: Host, installed: str) -> None:
+@pytest.mark.parametrize("makes", ORDINARY)
+def test_an_ordinary_group_of_its_name_is_not_taken_over(
+    ours: Host, installed: str, before: Mapping[str, set[str]], makes: str
+) -> None:
+    ours.machine.run("sh", "-ec", makes)
+    refused = ours.machine.tried("dpkg", "--install", installed, deadline_s=INSTALL_S)
+    assert refused.returncode != 0
+    assert "hostler: this host has a group 'hostler' already" in refused.stderr
+    ours.machine.run("sh", "-c", "userdel hostler; groupdel hostler; true")
+    assert changes(before, ours.machine, "user", "unit", "run") == []
+    assert not (ours.root / "opt/hostler").exists()
+
+
     config = ours.root / "etc/hostler/hostler.config"
     written = config.read_text()
     ours.provision(installed, **SETTINGS)
