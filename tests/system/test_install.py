@@ -96,6 +96,18 @@ def active(machine: Machine, unit: str = SERVICE) -> bool:
 
 
 def wrong(machine: Machine) -> str:
+@contextmanager
+def configured(ours: Host, text: str) -> Iterator[None]:
+    """Meanwhile the configuration is this, for whoever reads it."""
+    config = ours.root / "etc/hostler/hostler.config"
+    written = config.read_text()
+    config.write_text(text)
+    try:
+        yield
+    finally:
+        config.write_text(written)
+
+
     """What doctor finds."""
     return machine.tried("hostler", "doctor").stdout
 
@@ -200,6 +212,21 @@ def test_an_upgrade_stops_nothing_and_refuses_no_request(
 
 
 def test_a_downgrade_is_refused(ours: Host, service: Service, installed: str) -> None:
+def test_an_upgrade_starts_what_a_wrong_configuration_had_ended(
+    ours: Host, service: Service, successor: str
+) -> None:
+    alive = service.processes()
+    with configured(ours, WRONG):
+        assert ours.machine.tried("systemctl", "restart", SERVICE).returncode != 0
+        said = ours.machine.tried("dpkg", "--install", successor, deadline_s=INSTALL_S)
+        assert said.returncode == 0
+        assert f"hostler: {SERVICE}: start failed" in said.stderr
+        assert ours.machine.shown(SERVICE, "ActiveState") == "failed"
+    ours.machine.run("dpkg", "--install", successor, deadline_s=INSTALL_S)
+    assert active(ours.machine)
+    assert service.processes() == alive
+
+
     main = ours.machine.shown(SERVICE, "MainPID")
     refused = ours.machine.tried("sh", "/srv/provision.sh", installed, deadline_s=INSTALL_S)
     assert refused.returncode != 0
