@@ -34,7 +34,8 @@ def reset(
 
     For a host that Hostler leaves, when no agent runs: containers, namespaces, bridge, firewall
     rules, cgroups, mounts and the run directory go. NICs are given back. To be run again if it is
-    broken off or something resists.
+    broken off or something resists. With --force wrong settings are no obstacle: what of them can't
+    be used counts as not set.
     """
     import asyncio
 
@@ -42,7 +43,9 @@ def reset(
 
     if os.geteuid() != 0:
         raise CommandError("what the agent has made is root's: try again as root")
-    work = Reset(_settings(settings or []), force=force, images=images)
+    given = dict(map(setting, settings or []))
+    found = _salvaged(given) if force else _settings(given)
+    work = Reset(found, force=force, images=images)
     try:
         asyncio.run(work.run())
     except StillInUse as error:
@@ -64,10 +67,20 @@ def _tell(removed: list[str], failed: list[str]) -> None:
         print("nothing of Hostler is left on this host but its state and its settings")
 
 
-def _settings(given: list[str]) -> Settings:
+def _settings(given: dict[str, str]) -> Settings:
     from agent import config
 
     try:
-        return config.load(dict(map(setting, given)), os.environ)
+        return config.load(given, os.environ)
     except config.ConfigError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(f"{error}; with --force what is wrong counts as not set") from error
+
+
+def _salvaged(given: dict[str, str]) -> Settings:
+    """Whatever is wrong with the settings: what it was before can't be known any more."""
+    from agent import config
+
+    settings, problems = config.salvaged(given, os.environ)
+    for each in problems:
+        print(f"hostler: warning: {each}; it counts as not set", file=sys.stderr)
+    return settings

@@ -1,7 +1,7 @@
 """What an agent is told by flags, environment and files, as one value."""
 
 from agent.config.given import ConfigError, Given
-from agent.config.loading import FILES, OUR_FILE, Loaded, load, names, parsed, read
+from agent.config.loading import FILES, OUR_FILE, Loaded, load, names, parsed, read, salvaged
 from agent.config.sources import JSON_FILE
 from agent.config.table import HIDDEN
 
@@ -17,4 +17,5 @@ __all__ = [
     "names",
     "parsed",
     "read",
+    "salvaged",
 ]

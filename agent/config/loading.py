@@ -9,6 +9,7 @@ different settings never meet.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -59,22 +60,55 @@ def read(
     flags: Mapping[str, str], environ: Mapping[str, str], files: tuple[Path, ...] = FILES
 ) -> Loaded:
     """The same, with where each comes from and what there is to say about them."""
+    problems: list[str] = []
+    loaded = _read(flags, environ, files, problems)
+    if problems:
+        raise ConfigError("; ".join(problems))
+    contradictions.refuse_contradictions(loaded.settings)
+    return loaded
+
+
+def salvaged(
+    flags: Mapping[str, str], environ: Mapping[str, str], files: tuple[Path, ...] = FILES
+) -> tuple[Settings, list[str]]:
+    """What can be used of settings that ``read`` may refuse, and defaults for the rest.
+
+    With it what is wrong, each problem in one sentence without its full stop.
+    """
+    problems: list[str] = []
+    settings = _read(flags, environ, files, problems).settings
+    try:
+        contradictions.refuse_contradictions(settings)
+    except ConfigError as error:
+        problems.append(str(error))
+    return settings, problems
+
+
+def _read(
+    flags: Mapping[str, str],
+    environ: Mapping[str, str],
+    files: tuple[Path, ...],
+    problems: list[str],
+) -> Loaded:
+    """What can be used; ``problems`` are told of the rest."""
     warnings: list[str] = []
     outer = [
         {name: Given(value, "the environment") for name, value in environ.items()},
         {name: Given(value, "the command line") for name, value in flags.items()},
     ]
-    plain = [sources.read_lines(path) for path in files if path.suffix != ".json"]
+    plain = [sources.read_lines(path, problems) for path in files if path.suffix != ".json"]
     ours = [*plain, *outer]
-    theirs = sources.read_json(sources.json_file(ours, files), warnings)
+    theirs: dict[str, Given] = {}
+    with _noting(problems):
+        theirs = sources.read_json(sources.json_file(ours, files), warnings)
     found: dict[str, Given] = {}
     for source in (theirs, *ours):
-        _refuse_unknown(source)
+        problems += _refused(source)
         found.update({name: setting for name, setting in source.items() if setting.text != ""})
-    settings = _parsed(found, warnings)
+    settings = _parsed(found, warnings, problems)
     if "HOSTLER_ENI_PROVIDER" not in found:
-        settings = replace(settings, eni_provider=contradictions.eni_provider(settings))
-    contradictions.refuse_contradictions(settings)
+        with _noting(problems):
+            settings = replace(settings, eni_provider=contradictions.eni_provider(settings))
     warnings += _unknown(found)
     passed = {
         name: setting.text
@@ -102,9 +136,17 @@ def parsed(name: str, text: str) -> Any:
     return value.value if isinstance(value, Adjusted) else value
 
 
-def _parsed(found: Mapping[str, Given], warnings: list[str]) -> Settings:
+@contextmanager
+def _noting(problems: list[str]) -> Iterator[None]:
+    """What is wrong ends the block, and nothing else."""
+    try:
+        yield
+    except ConfigError as error:
+        problems.append(str(error))
+
+
+def _parsed(found: Mapping[str, Given], warnings: list[str], problems: list[str]) -> Settings:
     fields_set: dict[str, Any] = {}
-    problems: list[str] = []
     for name, (known_as, parse) in SETTINGS.items():
         if name not in found:
             continue
@@ -119,20 +161,18 @@ def _parsed(found: Mapping[str, Given], warnings: list[str]) -> Settings:
             warnings.append(f"{said} ({where}) {value.why}")
             value = value.value
         fields_set[known_as] = value
-    if problems:
-        raise ConfigError("; ".join(problems))
     return Settings(**fields_set)
 
 
-def _refuse_unknown(found: Mapping[str, Given]) -> None:
+def _refused(found: Mapping[str, Given]) -> Iterator[str]:
     """A misspelt setting of ours would be a silent default, and so would what is missed."""
     for name, (_, where) in found.items():
         if name.startswith("HOSTLER_") and name not in SETTINGS:
-            raise ConfigError(f"{name} ({where}) is no setting of Hostler; {_meant(name)}")
+            yield f"{name} ({where}) is no setting of Hostler; {_meant(name)}"
     for name, (harmless, why) in REFUSED.items():
         text, where = found.get(name, Given("", ""))
         if text not in ("", *harmless):
-            raise ConfigError(f"{name}={text} ({where}): {why}")
+            yield f"{name}={text} ({where}): {why}"
 
 
 def _unknown(found: Mapping[str, Given]) -> Iterator[str]:

@@ -41,19 +41,25 @@ def read_json(path: Path | None, warnings: list[str]) -> dict[str, Given]:
     return {name: Given(*setting) for name, setting in found.items()}
 
 
-def read_lines(path: Path) -> dict[str, Given]:
+def read_lines(path: Path, problems: list[str]) -> dict[str, Given]:
     """The settings of one file, each with where it stands. A missing file has none.
 
-    Raises ConfigError.
+    ``problems`` are told of what can't be read.
     """
-    found = {}
-    for number, line in enumerate(_text_of(path).splitlines(), start=1):
+    found: dict[str, Given] = {}
+    try:
+        text = _text_of(path)
+    except ConfigError as error:
+        problems.append(str(error))
+        return found
+    for number, line in enumerate(text.splitlines(), start=1):
         name, equals, value = (each.strip() for each in line.partition("="))
         if line.strip() == "" or name.startswith("#"):
             continue
         if not equals or not name:
             # Not quoted: it may go on with a secret that begins on the line before.
-            raise ConfigError(f"{path} line {number} is not KEY=VALUE")
+            problems.append(f"{path} line {number} is not KEY=VALUE")
+            continue
         found[name] = Given(value, f"{path} line {number}")
     return found
 

@@ -30,14 +30,15 @@ CONTAINERD = "containerd.service"
 KERNEL = ("link", "nft", "mount", "cgroup", "run")
 """Kinds of what is there only as long as the machine is on."""
 SETTINGS = {"ECS_CLUSTER": "lab", "ECS_TASK_METADATA_RPS_LIMIT": "9999,9999"}
+WRONG = "HOSTLER_BRIGDE=lab0\n"
 NEXT = "0.1.1~next"
-
 ORDINARY = (
     "groupadd hostler",
     "groupadd --system hostler; usermod --append --groups hostler nobody",
     "useradd --system --user-group hostler",
 )
 """What makes a group whose members nobody meant to be as good as root."""
+
 
 @pytest.fixture(scope="module")
 def ours() -> Iterator[Host]:
@@ -95,7 +96,6 @@ def active(machine: Machine, unit: str = SERVICE) -> bool:
     return machine.shown(unit, "ActiveState") == "active"
 
 
-def wrong(machine: Machine) -> str:
 @contextmanager
 def configured(ours: Host, text: str) -> Iterator[None]:
     """Meanwhile the configuration is this, for whoever reads it."""
@@ -108,6 +108,7 @@ def configured(ours: Host, text: str) -> Iterator[None]:
         config.write_text(written)
 
 
+def wrong(machine: Machine) -> str:
     """What doctor finds."""
     return machine.tried("hostler", "doctor").stdout
 
@@ -119,6 +120,19 @@ def kill(machine: Machine, unit: str) -> None:
     eventually(
         lambda: machine.shown(unit, "MainPID") not in ("0", main) and active(machine, unit), unit
     )
+
+
+@pytest.mark.parametrize("makes", ORDINARY)
+def test_an_ordinary_group_of_its_name_is_not_taken_over(
+    ours: Host, installed: str, before: Mapping[str, set[str]], makes: str
+) -> None:
+    ours.machine.run("sh", "-ec", makes)
+    refused = ours.machine.tried("dpkg", "--install", installed, deadline_s=INSTALL_S)
+    assert refused.returncode != 0
+    assert "hostler: this host has a group 'hostler' already" in refused.stderr
+    ours.machine.run("sh", "-c", "userdel hostler; groupdel hostler; true")
+    assert changes(before, ours.machine, "user", "unit", "run") == []
+    assert not (ours.root / "opt/hostler").exists()
 
 
 def test_provisioning_installs_and_starts_the_agent(
@@ -134,19 +148,6 @@ def test_provisioning_installs_and_starts_the_agent(
 
 
 def test_provisioning_again_changes_nothing(ours: Host, installed: str) -> None:
-@pytest.mark.parametrize("makes", ORDINARY)
-def test_an_ordinary_group_of_its_name_is_not_taken_over(
-    ours: Host, installed: str, before: Mapping[str, set[str]], makes: str
-) -> None:
-    ours.machine.run("sh", "-ec", makes)
-    refused = ours.machine.tried("dpkg", "--install", installed, deadline_s=INSTALL_S)
-    assert refused.returncode != 0
-    assert "hostler: this host has a group 'hostler' already" in refused.stderr
-    ours.machine.run("sh", "-c", "userdel hostler; groupdel hostler; true")
-    assert changes(before, ours.machine, "user", "unit", "run") == []
-    assert not (ours.root / "opt/hostler").exists()
-
-
     config = ours.root / "etc/hostler/hostler.config"
     written = config.read_text()
     ours.provision(installed, **SETTINGS)
@@ -211,7 +212,6 @@ def test_an_upgrade_stops_nothing_and_refuses_no_request(
     assert wrong(ours.machine) == "nothing is wrong\n"
 
 
-def test_a_downgrade_is_refused(ours: Host, service: Service, installed: str) -> None:
 def test_an_upgrade_starts_what_a_wrong_configuration_had_ended(
     ours: Host, service: Service, successor: str
 ) -> None:
@@ -227,6 +227,7 @@ def test_an_upgrade_starts_what_a_wrong_configuration_had_ended(
     assert service.processes() == alive
 
 
+def test_a_downgrade_is_refused(ours: Host, service: Service, installed: str) -> None:
     main = ours.machine.shown(SERVICE, "MainPID")
     refused = ours.machine.tried("sh", "/srv/provision.sh", installed, deadline_s=INSTALL_S)
     assert refused.returncode != 0
@@ -286,6 +287,24 @@ def test_installed_again_it_starts_and_takes_tasks(ours: Host, successor: str) -
     ours.machine.run("dpkg", "--install", successor, deadline_s=INSTALL_S)
     assert not active(ours.machine)
     ours.machine.run("apt-get", "-y", "remove", "hostler", deadline_s=INSTALL_S)
+
+
+@pytest.mark.parametrize("serving", [True, False])
+def test_a_wrong_configuration_keeps_nothing_from_being_removed(
+    ours: Host, before: Mapping[str, set[str]], successor: str, *, serving: bool
+) -> None:
+    ours.machine.run("dpkg", "--install", successor, deadline_s=INSTALL_S)
+    serve(ours, 8080)
+    with configured(ours, WRONG):
+        if not serving:
+            assert ours.machine.tried("systemctl", "restart", SERVICE).returncode != 0
+        removed = ours.machine.tried("apt-get", "-y", "remove", "hostler", deadline_s=INSTALL_S)
+    said = removed.stdout + removed.stderr
+    assert removed.returncode == 0, said
+    assert "HOSTLER_BRIGDE (/etc/hostler/hostler.config line 1) is no setting" in said
+    assert changes(before, ours.machine, *KERNEL) == [], said
+    assert ours.machine.run("ctr", "-n", "hostler", "containers", "ls", "-q") == ""
+    assert ("no task is left" in said) == serving
 
 
 def test_after_a_purge_the_machine_is_as_it_was(ours: Host, before: Mapping[str, set[str]]) -> None:

@@ -119,6 +119,27 @@ def test_nothing_is_touched_while_an_agent_starts(agent: Agent) -> None:
     assert agent.left_behind() == []
 
 
+def test_wrong_settings_are_an_obstacle_without_force(agent: Agent) -> None:
+    task = run(agent, shell("web", SERVES, portMappings=[{"containerPort": 80, "hostPort": 0}]))
+    task.until_running()
+    agent.kill9()
+    wrong = {"HOSTLER_BRIGDE": "lab0", "ECS_LOGLEVEL": "loud"}
+
+    refused = reset(agent, **wrong)
+    assert refused.returncode == FAILED
+    assert "HOSTLER_BRIGDE (the command line) is no setting of Hostler" in refused.stderr
+    assert refused.stderr.endswith("; with --force what is wrong counts as not set\n")
+    assert agent.left_behind() != []
+
+    ran = reset(agent, "--force", **wrong)
+    assert ran.returncode == 0, ran.stderr
+    warnings = ran.stderr.splitlines()
+    assert [each.split()[2].partition("=")[0] for each in warnings] == list(wrong)
+    assert all(each.endswith("; it counts as not set") for each in warnings)
+    assert "nothing of Hostler is left on this host" in ran.stdout
+    assert agent.left_behind() == []
+
+
 @pytest.mark.timeout(180)
 def test_all_goes_but_state_when_the_agent_was_killed(agent: Agent) -> None:
     tasks = everything(agent)

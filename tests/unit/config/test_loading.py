@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
 
-from agent.config import ConfigError, load
+from agent.config import ConfigError, load, salvaged
 from agent.settings import Settings
 
 
@@ -345,3 +346,45 @@ def test_the_instance_metadata_service_may_be_elsewhere(text: str) -> None:
 def test_a_host_may_be_given_notice() -> None:
     shown = set_to(ECS_ENABLE_SPOT_INSTANCE_DRAINING="true", HOSTLER_SPOT_NOTICE="/run/notice")
     assert (shown.spot_draining, shown.spot_notice) == (True, Path("/run/notice"))
+
+
+def test_what_can_be_used_of_wrong_settings_is_salvaged(tmp_path: Path) -> None:
+    path = tmp_path / "hostler.config"
+    path.write_text(
+        "HOSTLER_BRIGDE=lab1\nHOSTLER_NFT_TABLE=lab\nnonsense\nECS_LOGLEVEL=loud\n"
+        "HOSTLER_ENIS=/enis\nHOSTLER_ENI_PARENT=eth1\nECS_CLUSTER=lab\n"
+    )
+    json = tmp_path / "ecs.config.json"
+    json.write_text("{")
+    found, problems = salvaged({"HOSTLER_RUN_DIR": "/run/lab"}, {}, (json, path, tmp_path))
+    assert found == replace(
+        Settings(),
+        nft_table="lab",
+        enis=Path("/enis"),
+        eni_parent="eth1",
+        cluster="lab",
+        run_dir=Path("/run/lab"),
+    )
+    for said, problem in zip(
+        (
+            f"{path} line 3 is not KEY=VALUE",
+            f"can't read {tmp_path}: ",
+            f"{json} is not JSON: ",
+            f"HOSTLER_BRIGDE ({path} line 1) is no setting of Hostler; did you mean",
+            f"ECS_LOGLEVEL=loud ({path} line 4): must be",
+            "HOSTLER_ENIS and HOSTLER_ENI_PARENT are both set",
+        ),
+        problems,
+        strict=True,
+    ):
+        assert problem.startswith(said), problem
+
+
+def test_settings_that_contradict_each_other_are_salvaged_all_the_same() -> None:
+    found, problems = salvaged({"HOSTLER_ENI_PROVIDER": "pool", "ECS_CLUSTER": "lab"}, {}, ())
+    assert (found.eni_provider, found.cluster) == ("pool", "lab")
+    assert problems == ["HOSTLER_ENI_PROVIDER=pool needs HOSTLER_ENIS, the file of interfaces"]
+
+
+def test_of_good_settings_nothing_is_told() -> None:
+    assert salvaged({"ECS_CLUSTER": "lab"}, {}, ()) == (replace(Settings(), cluster="lab"), [])
