@@ -9,7 +9,7 @@ import pytest
 
 AGENTS_OWN = {
     *("aiohttp", "asyncio", "grpc", "google", "jeepney", "prometheus_client", "psutil", "sqlite3"),
-    *("boto3", "botocore", "pyroute2", "cni", "metadata", "agent.app", "agent.engine"),
+    *("boto3", "botocore", "pydantic", "pyroute2", "cni", "metadata", "agent.app", "agent.engine"),
 }
 """Packages and modules that the agent needs, or somebody's plugin, but no client of it."""
 
