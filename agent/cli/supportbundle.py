@@ -76,20 +76,20 @@ def _site(socket: Path | None, miss: Callable[[str, str], None]) -> Site:
     from agent.cli.support.masks import Masks
     from agent.cli.support.pieces import Site
     from agent.host.checkup.subject import Subject
-    from agent.settings import Settings
 
     known, masks = Known(), Masks()
+    loaded = None
     try:
         loaded = config.read({}, os.environ)
+        settings = loaded.settings
     except config.ConfigError as error:
-        miss("settings", f"those by default are taken: {error}")
-        loaded = None
-    known.gather(loaded or config.Loaded(Settings(), {}), os.environ.items())
+        miss("settings", f"what is wrong counts as not set: {error}")
+        settings, _ = config.salvaged({}, os.environ)
+    known.gather(loaded or config.Loaded(settings, {}), os.environ.items())
     for each in known.unread:
         miss("masking", f"secrets in {each} are not known, so not masked by their values")
     masks.learn_secrets(known.values)
     masks.learn(known.others)
-    settings = loaded.settings if loaded else Settings()
     return Site(Subject(settings), socket or settings.api_socket, loaded, masks)
 
 

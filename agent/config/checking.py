@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from agent import config
 from agent.config import ConfigError, Loaded
+from agent.doors import keys
+from agent.doors.keys import KeysError
 from agent.host.containers.runtimes import load_runtimes
 from agent.host.interfaces import poolfile
 from agent.host.network import securitygroups
@@ -23,6 +25,8 @@ def checked(flags: Mapping[str, str], environ: Mapping[str, str]) -> Loaded:
         if loaded.settings.enis is not None:
             poolfile.read(loaded.settings.enis)
         load_runtimes(loaded.settings)
-    except (SecurityGroupError, OSError) as error:
+        if loaded.settings.api_listen is not None and loaded.settings.credentials.exists():
+            keys.read(loaded.settings.credentials)
+    except (SecurityGroupError, KeysError, OSError) as error:
         raise ConfigError(str(error)) from error
     return loaded

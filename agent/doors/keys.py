@@ -47,9 +47,14 @@ def ensure(path: Path) -> dict[str, Key]:
     """
     if not path.exists():
         _write(path, _TEXT.format(key=_new()))
+    return read(path)
+
+
+def read(path: Path) -> dict[str, Key]:
+    """The keys in the file by access key id. Blocking. Raises KeysError, OSError."""
     if path.stat().st_mode & 0o077:
         raise KeysError(f"{path} is open to others than its owner: chmod 600 it")
-    return _read(path)
+    return _parsed(path)
 
 
 def _new() -> Key:
@@ -74,7 +79,7 @@ def _write(path: Path, text: str) -> None:
         os.close(folder)
 
 
-def _read(path: Path) -> dict[str, Key]:
+def _parsed(path: Path) -> dict[str, Key]:
     profiles = configparser.RawConfigParser(default_section="")
     try:
         profiles.read_string(path.read_text(encoding="utf-8"))

@@ -311,7 +311,7 @@ def test_a_configuration_that_cant_be_used_is_no_obstacle(cage: Cage, tmp_path: 
     assert (ran.returncode, ran.stderr) == (0, "")
     files = unpacked(path)
     assert (
-        "settings: those by default are taken: HOSTLER_BRIDGE_SUBNET=10.0.0.0/33"
+        "settings: what is wrong counts as not set: HOSTLER_BRIDGE_SUBNET=10.0.0.0/33"
         in (files["missing.txt"])
     )
     assert "config.json" not in files

@@ -37,6 +37,15 @@ def test_a_file_that_cant_be_read_is_a_wrong_setting(tmp_path: Path) -> None:
         checked({"HOSTLER_SECURITY_GROUPS": str(tmp_path)}, {})
 
 
+def test_keys_that_nobody_could_use_are_a_wrong_setting(tmp_path: Path) -> None:
+    flags = {"HOSTLER_STATE_DIR": str(tmp_path)}
+    keys = checked(flags, {}).settings.credentials
+    keys.touch(mode=0o600)
+    with pytest.raises(ConfigError, match=f"{keys} has no keys"):
+        checked(flags, {})
+    checked({**flags, "HOSTLER_API_LISTEN": "off"}, {})
+
+
 def test_a_wrong_setting_is_named() -> None:
     with pytest.raises(ConfigError, match="HOSTLER_RUN_DIR=relative"):
         checked({"HOSTLER_RUN_DIR": "relative"}, {})

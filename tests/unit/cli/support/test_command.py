@@ -26,6 +26,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(hostfiles, "PIECES", (Piece("two", lacking),))
     monkeypatch.setattr(agentside, "PIECES", ())
     monkeypatch.setattr(config.read, "__defaults__", ((),))
+    monkeypatch.setattr(config.salvaged, "__defaults__", ((),))
     for name in ("HOSTLER_RUN_DIR", "HOSTLER_STATE_DIR", "HOSTLER_SECRETS_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     monkeypatch.setenv("HOSTLER_DOCKER_CONFIG", str(tmp_path))
@@ -58,6 +59,25 @@ def test_for_programs(bare: Hostler, tmp_path: Path) -> None:
     )
     assert tasks.startswith("tasks: no agent answers on ")
     assert two == "two: nobody has it"
+
+
+def test_secrets_are_known_whatever_is_wrong_with_a_setting(
+    bare: Hostler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "db").write_text("correct-horse")
+    monkeypatch.setenv("HOSTLER_SECRETS_DIR", str(secrets))
+    monkeypatch.setenv("HOSTLER_BRIDGE_SUBNET", "10.0.0.0/33")
+    said: list[str] = []
+
+    def telling(site: Site) -> Iterator[File]:
+        said.append(site.masks.mask_all("it is correct-horse"))
+        return iter(())
+
+    monkeypatch.setattr(commands, "PIECES", (Piece("one", telling),))
+    assert bare("support-bundle", "-o", "mine.tar.gz").code == 0
+    assert said == ["it is (hidden)"]
 
 
 def test_a_bar_where_a_person_looks(bare: Hostler, monkeypatch: pytest.MonkeyPatch) -> None:
