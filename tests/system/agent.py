@@ -162,7 +162,13 @@ class Agent:
         ]
 
     def remove(self) -> None:
-        """Processes and directories are gone whatever happened before. The last resort."""
+        """Nothing is left of it whatever happened before. The last resort."""
+        if self.running:
+            self.kill9()
+        if self._there():
+            settings = [f"--set={name}={value}" for name, value in self.settings.items()]
+            command = [sys.executable, "-m", "agent", "reset", "--force", *settings]
+            subprocess.run(command, cwd=ROOT, check=False, timeout=300)
         for each in self._processes():
             with suppress(psutil.NoSuchProcess):
                 each.kill()

@@ -30,6 +30,9 @@ DEADLINE_S = 30.0
 
 LINKS_GONE_S = 20.0
 
+WAIT_S = 60.0
+"""As long as one WatchTask may take."""
+
 WAITS = "sleep 3600 & wait"
 """End of a script that runs until a signal comes; ``trap`` says what it does then."""
 
@@ -117,7 +120,7 @@ class Task:
         end = time.monotonic() + deadline_s
         answer = self.agent.call("Hostler.WatchTask", task=self.arn)
         while not holds(answer):
-            left = end - time.monotonic()
+            left = min(end - time.monotonic(), WAIT_S)
             assert left > 0, f"no {what} within {deadline_s:.0f} s of {self}"
             assert not answer["closed"], f"closed without {what}: {self}"
             since = len(answer["steps"])

@@ -124,7 +124,6 @@ def planted(cage: Cage) -> Task:
         environmentFiles=[{"value": ENV_FILE, "type": "s3"}],
         dockerLabels={"note": of["label"]},
         healthCheck={"command": ["CMD-SHELL", f": {of['health']}; true"], "interval": 5},
-        logConfiguration={"logDriver": "json-file", "options": {"labels": of["option"]}},
     )
     broken = {
         "name": "broken",
@@ -133,6 +132,7 @@ def planted(cage: Cage) -> Task:
         "essential": False,
         "entryPoint": [f"/no/such/{of['entrypoint']}"],
         "command": [of["argument"]],
+        "logConfiguration": {"logDriver": "none", "options": {"labels": of["option"]}},
     }
     definition = {
         "family": "caged",

@@ -51,7 +51,7 @@ MUTATIONS: tuple[tuple[object, str, Callable[..., object], str], ...] = (
     (tidying, "_gone", lambda progress, _: set(progress.containers), "is taken from under|closed"),
     (plan, "_is_due", lambda *_: False, "never (came up|closed)"),
     (runs, "_missed", lambda progress, *_: progress, "never closed|nothing will ever wake"),
-    (runs, "_exited", wrong_code, "ended with|the exit code of"),
+    (runs, "_exited", wrong_code, "ended with|the exit code of|asked to end twice"),
 )
 
 
