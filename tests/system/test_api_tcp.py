@@ -185,7 +185,7 @@ def test_a_broken_keys_file_keeps_the_agent_from_starting(agent: Agent, tmp_path
         "HOSTLER_API_LISTEN": f"127.0.0.1:{free_port()}",
     }
     ran = started_to_its_end({**agent.settings, **own})
-    assert ran.returncode == 1
+    assert ran.returncode == 78
     assert f"hostler: {tmp_path}/credentials can't be read as an AWS credentials" in ran.stderr
     assert "no-one-should-see-this" not in ran.stderr + ran.stdout
 
