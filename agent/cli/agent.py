@@ -93,8 +93,8 @@ def _check(flags: dict[str, str]) -> None:
 
 def _judged(flags: dict[str, str]) -> Loaded:
     """As before a reload. What fails later on may pass, such as an address not there yet."""
+    from agent.checking import checked
     from agent.config import ConfigError
-    from agent.config.checking import checked
 
     try:
         return checked(flags, os.environ)
@@ -111,7 +111,7 @@ def _serve(flags: dict[str, str]) -> None:
     hold_reloads()  # what comes now takes a while
     gc.disable()  # modules stay for good: going through them time and again is a tenth of a start
     from agent import app, config
-    from agent.config.checking import checked
+    from agent.checking import checked
     from agent.containerd.embedded import EmbeddedError
     from agent.containerd.errors import ContainerdError
     from agent.doors.keys import KeysError

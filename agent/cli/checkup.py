@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from agent import VERSION, config
+from agent.checking import checked
 from agent.cli.client import Client
 from agent.cli.errors import NoAgent
-from agent.config.checking import checked
 from agent.containerd.client import Containerd
 from agent.host.cgroups import slices
 from agent.host.checkup import host

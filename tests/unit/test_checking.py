@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.checking import checked
 from agent.config import ConfigError
-from agent.config.checking import checked
 
 
 def test_good_settings_are_given(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_wrong_setting_is_named() -> None:
         checked({"HOSTLER_RUN_DIR": "relative"}, {})
 
 
-@pytest.mark.parametrize("module", ["agent.settings", "agent.config", "agent.config.checking"])
+@pytest.mark.parametrize("module", ["agent.settings", "agent.config", "agent.checking"])
 def test_it_does_not_matter_what_is_imported_first(module: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", f"import {module}"], capture_output=True, text=True, timeout=60
