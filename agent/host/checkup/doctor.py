@@ -17,7 +17,7 @@ from agent.containerd.errors import ContainerdError
 from agent.host.cgroups.tasks import TaskCgroups
 from agent.host.checkup import host, resources
 from agent.host.checkup.containerd import PATIENCE_S
-from agent.host.checkup.outcomes import Finding, Outcome, Severity, Unseen
+from agent.host.checkup.outcomes import Finding, Outcome, Unseen, warning
 from agent.host.checkup.subject import Subject
 from agent.host.leftovers.strays import Stray, Strays
 from agent.host.network.networking import Networking
@@ -108,11 +108,10 @@ def _stray(stray: Stray) -> Finding:
 
 
 def _data(folder: Path) -> Finding:
-    return Finding(
+    return warning(
         "data",
         f"{folder} is of a task that is not known",
         "move it away, or run 'hostler doctor --fix', which deletes it",
-        Severity.WARNING,
     )
 
 
@@ -153,7 +152,7 @@ async def _interfaces(networking: Networking, alive: Alive) -> AsyncIterator[Fin
     held = sum(map(provider.held, alive.tasks))
     if provider.limit and held >= provider.limit:
         what = f"all {provider.limit} network interfaces for tasks are held"
-        yield Finding("interfaces", what, "stop tasks, or give this host more of them")
+        yield warning("interfaces", what, "stop tasks, or give this host more of them")
 
 
 async def _faults(networking: Networking, alive: Alive) -> AsyncIterator[Finding]:
