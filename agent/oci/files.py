@@ -19,15 +19,15 @@ def hosts_file(
     hostname: str,
     addresses: Iterable[str],
     extra_hosts: Iterable[HostEntry],
-    known: str = _LOCAL,
+    known: str = "",
 ) -> str:
     """``/etc/hosts``: loopback names, ``extraHosts``, the container's own name at its addresses.
 
-    ``known`` is the text that it begins with instead of the loopback names.
+    ``known`` is the text that it begins with instead of the loopback names, if any.
     """
     extra = "".join(f"{entry.ip_address}\t{entry.hostname}\n" for entry in extra_hosts)
     own = "".join(f"{address}\t{hostname}\n" for address in addresses)
-    return known.removesuffix("\n") + "\n" + extra + own
+    return (known or _LOCAL).removesuffix("\n") + "\n" + extra + own
 
 
 def address_hostname(address: str) -> str:

@@ -7,7 +7,7 @@ writes there the others see.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -82,16 +82,15 @@ def _texts(
     search = definition.dns_search_domains or network.dns_search
     resolver = _resolver(network)
     return {
-        "hosts": hosts_file(host, _addresses(network), others, *_known(network)),
+        "hosts": hosts_file(host, _addresses(network), others, _known(network)),
         "resolv.conf": resolv_conf(resolver, servers, search),
         "hostname": hostname_file(host),
     }
 
 
-def _known(network: Attachment) -> Iterator[str]:
-    """The names that the host knows, its own among them, for who is on its network."""
-    if network.mode == "host" and (text := _of_host("hosts")):
-        yield text
+def _known(network: Attachment) -> str:
+    """The names that the host knows, its own among them, for who is on its network; else ""."""
+    return _of_host("hosts") if network.mode == "host" else ""
 
 
 def _resolver(network: Attachment) -> str:
