@@ -24,15 +24,25 @@ _PAUSE_S = 0.01
 def collected(path: Path) -> Iterator[Output]:
     """Meanwhile what is written to the new pipe at ``path`` is read. Raises OSError."""
     os.mkfifo(path, 0o600)
+    with held_open(path) as descriptor:
+        output = Output(descriptor)
+        try:
+            yield output
+        finally:
+            output.stop()
+
+
+@contextmanager
+def held_open(path: Path) -> Iterator[int]:
+    """Meanwhile nobody who opens the pipe waits for somebody at its other end; then it is gone.
+
+    Raises OSError.
+    """
     try:
         # Open for writing too, so that it has no end when a writer comes and goes.
         descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            output = Output(descriptor)
-            try:
-                yield output
-            finally:
-                output.stop()
+            yield descriptor
         finally:
             os.close(descriptor)
     finally:

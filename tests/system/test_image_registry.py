@@ -109,8 +109,9 @@ async def test_a_cut_connection_is_resumed(world: World, running: Registry, prox
     assert {each.state for each in pull.layers} == {LayerState.DONE}
     first, second, third = (each.headers.get("Range", "") for each in proxy.of(blob))
     assert first == ""
-    # What was in the air when the connection broke may be lost.
-    assert 0 < begin(second) <= MIB < begin(third) <= 2 * MIB
+    # What was in the air when the connection broke may be lost, each time.
+    assert 0 < begin(second) <= MIB
+    assert begin(second) < begin(third) <= begin(second) + MIB
 
 
 async def test_a_registry_without_ranges_sends_it_again(

@@ -6,13 +6,19 @@ import json
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
 from agent.containerd.client import Containerd
-from agent.containerd.errors import ContainerdError, DeadlineExceeded, NotFound
+from agent.containerd.errors import (
+    ContainerdError,
+    DeadlineExceeded,
+    FailedPrecondition,
+    NotFound,
+)
 from agent.host.private.privacy import Privacy
-from agent.host.probeoutput import collected
+from agent.host.probeoutput import collected, held_open
 from agent.task import names
 from agent.task.actions import Probed
 from agent.task.definition import HealthCheck
@@ -33,7 +39,9 @@ async def probe(
     that does not exist is a failed probe (exit code 126 or so).
     """
     key, exec_id = names.container_id(task.id, name), f"probe-{uuid.uuid4().hex[:12]}"
-    path = of.container_dir(task.id, name) / f"{exec_id}.output"
+    folder = of.container_dir(task.id, name)
+    await _clean_up_after_another(client, key, folder)
+    path = folder / f"{exec_id}.output"
     record = await client.containers.get(key)
     spec = json.loads(record.spec)
     whole = privacy.whole(task, name, spec)
@@ -73,10 +81,24 @@ async def _run(client: Containerd, key: str, exec_id: str, timeout_s: float) -> 
     return ended.status, ""
 
 
+async def _clean_up_after_another(client: Containerd, key: str, folder: Path) -> None:
+    """Nothing is left of probes of an agent that was killed: a pipe tells of each.
+
+    Held open, as the shim may still wait for somebody to read it, and others for the shim.
+    """
+    for pipe in _pipes(folder):
+        with held_open(pipe):
+            await _clean(client, key, pipe.stem)
+
+
+def _pipes(folder: Path) -> list[Path]:
+    return list(folder.glob("probe-*.output"))
+
+
 async def _clean(client: Containerd, key: str, exec_id: str) -> None:
     """The probe's process and its record in the shim are gone, as far as they still exist."""
     with suppress(ContainerdError):
-        with suppress(NotFound):
+        with suppress(NotFound, FailedPrecondition):  # it has ended, or did not begin
             await client.tasks.kill(key, SIGKILL, exec_id=exec_id)
             await client.tasks.wait(key, exec_id, timeout=_KILLED_S)
         await client.tasks.delete_process(key, exec_id)
