@@ -132,13 +132,15 @@ def write_secret(folder: Path) -> None:
     path.write_text("hush")
 
 
-@pytest.fixture(scope="module")
-def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[WatchedAgent]]:
-    nursery, secrets = Nursery(), tmp_path_factory.mktemp("secrets")
-    write_secret(secrets)
+@pytest.fixture
+def agents(tmp_path: Path) -> Iterator[list[WatchedAgent]]:
+    write_secret(tmp_path)
+    nursery = Nursery()
     with ExitStack() as stack:
         stack.callback(nursery.close)
-        yield [stack.enter_context(an_agent(number, nursery, secrets)) for number in range(AT_ONCE)]
+        yield [
+            stack.enter_context(an_agent(number, nursery, tmp_path)) for number in range(AT_ONCE)
+        ]
 
 
 Kill = Callable[[WatchedAgent, Sequence[Crash]], Iterator[tuple[Crash, End]]]
