@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from signal import SIGKILL, SIGTERM
@@ -34,7 +34,7 @@ from agent.task.actions import (
 )
 from agent.task.view import Absent, ContainerSeen, Running, Seen, Unknown
 from tests.contract.host_worlds import Program, World, in_memory, on_this_machine
-from tests.system.containerd_daemon import DaemonPaths, private_containerd
+from tests.system.containerd_daemon import DaemonPaths
 
 DEADLINE_S = 10.0
 
@@ -54,12 +54,6 @@ REMOVED = (
     ReleaseTask(),
     ForgetTask(),
 )
-
-
-@pytest.fixture(scope="module")
-def containerd() -> Iterator[DaemonPaths]:
-    with private_containerd() as paths:
-        yield paths
 
 
 @pytest.fixture(params=["in memory", "this machine"])

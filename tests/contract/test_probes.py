@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,9 @@ from agent.task.actions import Done, Probe, Probed
 from agent.task.definition import HealthCheck
 from tests.contract.host_worlds import Program, World, on_this_machine
 from tests.contract.test_host import STARTED, cleaned, done, until_healthy
-from tests.system.containerd_daemon import DaemonPaths, private_containerd
+from tests.system.containerd_daemon import DaemonPaths
 
 LEFT = "probe-0123456789ab"
-
-
-@pytest.fixture(scope="module")
-def containerd() -> Iterator[DaemonPaths]:
-    with private_containerd() as paths:
-        yield paths
 
 
 class Site:
