@@ -24,6 +24,7 @@ from agent.host.cgroups.tasks import TaskCgroups, open_cgroups
 from agent.host.checkup.doctor import Doctor
 from agent.host.checkup.subject import Subject
 from agent.host.containerds import own_root, own_socket, own_state, shared_containerd
+from agent.host.containers import probes
 from agent.host.containers.lifecycle import Containers, RuntimeSettings
 from agent.host.containers.runtimes import Runtimes, load_runtimes
 from agent.host.credentials import TaskCredentials
@@ -107,6 +108,7 @@ async def open_machine(
         router = LogRouter(settings.run_dir)
         await router.begin()  # it takes a while, and nothing needs it before the end of this
         stack.push_async_callback(router.leave)
+        await probes.end_left(client, settings.names)
         strays = strays_on(settings, client, router, on.cgroups)
         unknown, links = await recover(store, strays, time.time()), Bell()
         networking = await stack.enter_async_context(

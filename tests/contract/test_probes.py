@@ -6,20 +6,29 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 import pytest
 
 from agent.containerd.errors import NotFound
-from agent.host.containers import probes
+from agent.host.containers import probes, shims
 from agent.host.host import RealHost
 from agent.task import names
-from agent.task.actions import Done, Probe, Probed
+from agent.task.actions import Done, Probe, Probed, Signal
 from agent.task.definition import HealthCheck
 from tests.contract.host_worlds import Program, World, on_this_machine
-from tests.contract.test_host import STARTED, cleaned, done, until_healthy
+from tests.contract.test_host import (
+    DEADLINE_S,
+    STARTED,
+    cleaned,
+    done,
+    until_healthy,
+    until_not_running,
+)
 from tests.system.containerd_daemon import DaemonPaths
 
 LEFT = "probe-0123456789ab"
@@ -55,6 +64,13 @@ class Site:
         address = f"file://{self.pipe}"
         await self.client.tasks.exec(self.key, LEFT, process, stdout=address, stderr=address)
 
+    async def until_opened(self) -> None:
+        """The probe begins: its shim opens the pipe."""
+        (shim,) = shims.of(self.client.namespace, self.client.socket, [self.key])
+        async with asyncio.timeout(DEADLINE_S):
+            while not _waits_at_a_pipe(shim):  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.01)
+
     async def is_known(self, exec_id: str) -> bool:
         """Whether the shim keeps a process under that id."""
         try:
@@ -62,6 +78,14 @@ class Site:
         except NotFound:
             return False
         return True
+
+
+def _waits_at_a_pipe(pid: int) -> bool:
+    """Whether it has opened one that nobody has open at its other end (proc(5), wchan)."""
+    with suppress(FileNotFoundError):  # threads come and go
+        waiting = {each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/wchan")}
+        return "wait_for_partner" in waiting
+    return False
 
 
 @pytest.fixture
@@ -99,12 +123,14 @@ async def test_a_killed_agents_probe_that_did_not_begin_is_removed(site: Site) -
 
 
 async def test_a_killed_agents_probe_that_begins_holds_up_nobody(site: Site) -> None:
-    """The shim waits for somebody to read the pipe, and others wait for it meanwhile."""
+    """Least of all who asks the container to end."""
     await site.leave("true")
     async with asyncio.TaskGroup() as group:
-        # Were it not let go, this would be an error, after half a minute.
         group.create_task(site.client.tasks.start(site.key, LEFT))
+        await site.until_opened()
         await removed_by_the_next(site)
+        assert await site.world.act(Signal("app", SIGTERM)) == Done()
+        await until_not_running(site.world)
 
 
 async def test_a_killed_agents_probe_that_runs_is_ended(site: Site) -> None:
@@ -120,6 +146,8 @@ async def test_a_killed_agents_probe_that_runs_is_ended(site: Site) -> None:
 
 
 async def removed_by_the_next(site: Site) -> None:
-    assert await site.world.act(Probe("app")) == Done(Probed(0, ""))
+    """At its start, so that it finds all as if there had been no other."""
+    await probes.end_left(site.client, site.host.names)
     assert not await site.is_known(LEFT)
     assert site.pipes() == []
+    assert await site.world.act(Probe("app")) == Done(Probed(0, ""))

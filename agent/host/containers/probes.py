@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,10 +24,15 @@ from agent.host.probeoutput import collected, held_open
 from agent.task import names
 from agent.task.actions import Probed
 from agent.task.definition import HealthCheck
-from agent.task.model import Task
+from agent.task.model import Task, TaskId
 from agent.task.names import Names
 
+log = logging.getLogger(__name__)
+
 _KILLED_S = 10.0
+_LEFT_S = 10.0
+"""For what another agent left: a start waits for it."""
+
 _TIMED_OUT = -1
 
 
@@ -39,9 +46,7 @@ async def probe(
     that does not exist is a failed probe (exit code 126 or so).
     """
     key, exec_id = names.container_id(task.id, name), f"probe-{uuid.uuid4().hex[:12]}"
-    folder = of.container_dir(task.id, name)
-    await _clean_up_after_another(client, key, folder)
-    path = folder / f"{exec_id}.output"
+    path = of.container_dir(task.id, name) / f"{exec_id}.output"
     record = await client.containers.get(key)
     spec = json.loads(record.spec)
     whole = privacy.whole(task, name, spec)
@@ -57,6 +62,16 @@ async def probe(
             await _clean(client, key, exec_id)
         # Read last: the shim may still copy output after the end of what wrote it.
         return Probed(code, said or output.text())
+
+
+async def end_left(client: Containerd, of: Names) -> None:
+    """Nothing is left of probes whose agent was killed: a pipe tells of each.
+
+    Comes before anything is asked of containers: the shim may wait for somebody to read the pipe,
+    for ever, and who asks it to end the container waits for the shim.
+    """
+    pipes = await asyncio.to_thread(_pipes, of.task_dir(TaskId("any")).parent)
+    await asyncio.gather(*(_end(client, each) for each in pipes))
 
 
 def arguments(check: HealthCheck) -> list[str]:
@@ -81,25 +96,27 @@ async def _run(client: Containerd, key: str, exec_id: str, timeout_s: float) -> 
     return ended.status, ""
 
 
-async def _clean_up_after_another(client: Containerd, key: str, folder: Path) -> None:
-    """Nothing is left of probes of an agent that was killed: a pipe tells of each.
+def _pipes(tasks: Path) -> list[Path]:
+    return list(tasks.glob("*/*/probe-*.output"))
 
-    Held open, as the shim may still wait for somebody to read it, and others for the shim.
-    """
-    for pipe in _pipes(folder):
+
+async def _end(client: Containerd, pipe: Path) -> None:
+    task_id, name = TaskId(pipe.parts[-3]), pipe.parts[-2]
+    try:
+        # Open for as long as that takes: the shim opens it more than once.
         with held_open(pipe):
-            await _clean(client, key, pipe.stem)
-
-
-def _pipes(folder: Path) -> list[Path]:
-    return list(folder.glob("probe-*.output"))
+            async with asyncio.timeout(_LEFT_S):
+                await _clean(client, names.container_id(task_id, name), pipe.stem)
+    except TimeoutError:
+        log.warning("can't end a probe of container %s of task %s", name, task_id)
 
 
 async def _clean(client: Containerd, key: str, exec_id: str) -> None:
     """The probe's process and its record in the shim are gone, as far as they still exist."""
     with suppress(ContainerdError):
-        with suppress(NotFound, FailedPrecondition):  # it has ended, or did not begin
-            await client.tasks.kill(key, SIGKILL, exec_id=exec_id)
+        with suppress(FailedPrecondition):  # it did not begin
+            with suppress(NotFound):  # it has ended, of which the shim may not have heard yet
+                await client.tasks.kill(key, SIGKILL, exec_id=exec_id)
             await client.tasks.wait(key, exec_id, timeout=_KILLED_S)
         await client.tasks.delete_process(key, exec_id)
 
