@@ -26,12 +26,15 @@ HARDENED = "hardened/hostler.conf"
 NEWER = "newer/hostler.conf"
 """What newer versions of systemd do for it."""
 _HERE = f"WorkingDirectory={ROOT}\nProtectHome=no\n"  # the interpreter may be in somebody's home
+_PRIVATE = "PrivateTmp=yes\n"
+_SHOWN = f"BindReadOnlyPaths={ROOT} {sys.prefix}\n"  # they may be in the /tmp that it hides
 
 
 def here(unit: str) -> str:
     """The shipped unit, with this checkout and its interpreter in place of what is installed."""
     text = (SHIPPED / unit).read_text().replace("/opt/hostler/bin/python", sys.executable)
     text = text.replace("/opt/hostler/bin/hostler", f"{sys.executable} -m agent")
+    text = text.replace(_PRIVATE, _PRIVATE + _SHOWN)
     return re.sub("(?m)^ProtectHome=.*\n", "", text).replace("[Service]\n", f"[Service]\n{_HERE}")
 
 

@@ -158,7 +158,8 @@ def test_who_is_not_root_sees_less_and_is_told_so(nobody: Agent) -> None:
         timeout=60,
         check=False,
     )
-    if "Permission denied" in ran.stderr and not ran.stdout:
+    unread = "Permission denied" in ran.stderr or "No module named 'agent'" in ran.stderr
+    if unread and not ran.stdout:
         pytest.skip("this checkout is root's alone")
     told = json.loads(ran.stdout)
     assert ran.returncode == 1

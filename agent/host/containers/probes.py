@@ -68,7 +68,7 @@ async def end_left(client: Containerd, of: Names) -> None:
     """Nothing is left of probes whose agent was killed: a pipe tells of each.
 
     Comes before anything is asked of containers: the shim may wait for somebody to read the pipe,
-    for ever, and who asks it to end the container waits for the shim.
+    for ever, and who asks it to end the container waits for the shim. Raises OSError.
     """
     pipes = await asyncio.to_thread(_pipes, of.task_dir(TaskId("any")).parent)
     await asyncio.gather(*(_end(client, each) for each in pipes))
